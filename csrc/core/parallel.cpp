@@ -161,7 +161,7 @@ void set_num_threads(int threads) {
   thread_setting().store(threads);
 }
 
-void parallel_for(int64_t pieces, void (*body)(void*, int64_t, int), void* context, int threads) {
+void run_parallel(int64_t pieces, void (*body)(void*, int64_t, int), void* context, int threads) {
   if (pieces < threads) threads = static_cast<int>(pieces);
   Job job;
   job.body = body;

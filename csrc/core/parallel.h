@@ -14,7 +14,7 @@ int default_num_threads();          // what affinity and the cgroup's CPU quota 
 // Calls body(context, piece, worker) for every piece in [0, pieces); worker is in [0, threads): a kernel with workspace
 // for each worker reads num_threads() once and passes it here.
 // The first exception that a body throws is rethrown here, after all workers have stopped.
-void parallel_for(int64_t pieces, void (*body)(void*, int64_t, int), void* context, int threads);
+void run_parallel(int64_t pieces, void (*body)(void*, int64_t, int), void* context, int threads);
 
 namespace {  // per-level units include this: nothing here may be shared between levels
 
@@ -22,7 +22,7 @@ namespace {  // per-level units include this: nothing here may be shared between
 template <typename F>
 inline void parallel_for(int64_t pieces, F&& f, int threads = num_threads()) {
   using Body = std::remove_reference_t<F>;
-  parallel_for(
+  run_parallel(
       pieces, [](void* context, int64_t piece, int worker) { (*static_cast<Body*>(context))(piece, worker); },
       const_cast<void*>(static_cast<const void*>(&f)), threads);
 }
