@@ -85,7 +85,7 @@ def default_collate(samples: list[Any]) -> Any:
         TypeError: a sample is something else.
     Example:
         >>> images, labels = data.default_collate([(at.zeros(1, 8, 8), 3), (at.ones(1, 8, 8), 5)])
-        >>> tuple(images.shape), labels.tolist()
+        >>> images.shape, labels.tolist()
         ((2, 1, 8, 8), [3, 5])
     """
     first = samples[0]

@@ -37,7 +37,7 @@ class TensorDataset(Dataset):
         ValueError: there are none, or their lengths differ.
     Example:
         >>> images, labels = data.TensorDataset(at.zeros(10, 1, 8, 8), at.arange(10))[3]
-        >>> tuple(images.shape), labels.item()
+        >>> images.shape, labels.item()
         ((1, 8, 8), 3)
     """
 

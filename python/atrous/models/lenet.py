@@ -46,7 +46,7 @@ def lenet5(num_classes: int = 10, in_channels: int = 1) -> LeNet5:
         in_channels: channels of an image.
     Example:
         >>> model = models.lenet5()
-        >>> tuple(model(at.zeros(2, 1, 32, 32)).shape), sum(p.numel() for p in model.parameters())
+        >>> model(at.zeros(2, 1, 32, 32)).shape, sum(p.numel() for p in model.parameters())
         ((2, 10), 61706)
     """
     return LeNet5(num_classes, in_channels)

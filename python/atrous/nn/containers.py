@@ -80,7 +80,7 @@ class Sequential(_Row):
         args: modules, named "0", "1", ...; or one dict from names to modules.
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
-        >>> tuple(model(at.ones(5, 4)).shape), len(model[:2])
+        >>> model(at.ones(5, 4)).shape, len(model[:2])
         ((5, 2), 2)
     """
 

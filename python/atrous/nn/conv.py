@@ -60,7 +60,7 @@ class Conv2d(_Conv):
     Raises:
         ValueError: a size is out of range, or the channels cannot be divided into the groups.
     Example:
-        >>> tuple(nn.Conv2d(3, 8, 3, padding=1)(at.zeros(2, 3, 32, 32)).shape)
+        >>> nn.Conv2d(3, 8, 3, padding=1)(at.zeros(2, 3, 32, 32)).shape
         (2, 8, 32, 32)
     """
 
@@ -105,7 +105,7 @@ class ConvTranspose2d(_Conv):
         output_padding: rows and columns added at the far edge; smaller than the stride or the dilation. A stride maps
             several input sizes to one output size, this chooses between them.
     Example:
-        >>> tuple(nn.ConvTranspose2d(8, 3, 2, stride=2)(at.zeros(1, 8, 16, 16)).shape)
+        >>> nn.ConvTranspose2d(8, 3, 2, stride=2)(at.zeros(1, 8, 16, 16)).shape
         (1, 3, 32, 32)
     """
 

@@ -10,7 +10,7 @@ class Flatten(Module):
     """Joins the axes from `start_dim` to `end_dim` into one, in the order channel, row, column.
 
     Example:
-        >>> tuple(nn.Flatten()(at.zeros(8, 16, 5, 5)).shape)
+        >>> nn.Flatten()(at.zeros(8, 16, 5, 5)).shape
         (8, 400)
     """
 

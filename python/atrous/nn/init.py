@@ -6,14 +6,12 @@ Values are drawn in C order of the logical shape, so the memory layout of a para
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from ..autograd import no_grad
-from ..ops.creation import rand, randn
+from ..dtypes import float64
+from ..ops.creation import as_tensor, rand, randn
+from ..random import Generator, default_generator, inverse_normal
 from ..tensor import Tensor
-
-if TYPE_CHECKING:
-    from ..random import Generator
 
 _LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 
@@ -38,6 +36,27 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Gene
         raise ValueError(f"normal_: std is {std}; expected a number >= 0")
     with no_grad():
         return tensor.copy_(randn(*tensor.shape, dtype=tensor.dtype, generator=generator) * std + mean)
+
+
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Fills a tensor with normal numbers of the given mean and standard deviation that lie in [a, b], all others barred.
+
+    Takes uniform numbers between the probabilities of a and b through the inverse of the distribution function.
+    """
+    if not (std > 0 and a < b):
+        raise ValueError(f"trunc_normal_: std is {std}, a is {a} and b is {b}; expected std > 0 and a < b")
+    low, high = ((1 + math.erf((bound - mean) / std / math.sqrt(2))) / 2 for bound in (a, b))
+    p = (generator or default_generator).uniform(tensor.shape, float64) * (high - low) + low
+    values = inverse_normal(p.clip(2.0**-1000, 1 - 2.0**-53)) * std + mean
+    with no_grad():
+        return tensor.copy_(as_tensor(values.clip(a, b)))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:

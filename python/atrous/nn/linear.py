@@ -25,7 +25,7 @@ class Linear(Module):
     Raises:
         ValueError: a size is below 1.
     Example:
-        >>> tuple(nn.Linear(400, 120)(at.zeros(8, 400)).shape)
+        >>> nn.Linear(400, 120)(at.zeros(8, 400)).shape
         (8, 120)
     """
 

@@ -142,7 +142,7 @@ class AdaptiveAvgPool2d(_Adaptive):
     Args:
         output_size: OH and OW, one integer for both; None keeps the input's size.
     Example:
-        >>> tuple(nn.AdaptiveAvgPool2d(1)(at.zeros(2, 64, 7, 7)).shape)
+        >>> nn.AdaptiveAvgPool2d(1)(at.zeros(2, 64, 7, 7)).shape
         (2, 64, 1, 1)
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend import kernels_for
+from ..ops.adam import adam_step
 from .optimizer import Optimizer, Params, batches, check_range
 
 
@@ -61,12 +61,12 @@ class Adam(Optimizer):
     def _update(self, group: dict[str, Any]) -> None:
         beta1, beta2 = group["betas"]
         for before, update in batches(group, lambda param: self.state.get(param, {}).get("step", 0)):
-            kernels_for(update.params[0]).adam_step(
+            adam_step(
                 update.params,
                 update.grads,
-                update.arrays(self, "exp_avg"),
-                update.arrays(self, "exp_avg_sq"),
-                update.arrays(self, "max_exp_avg_sq") if group["amsgrad"] else None,
+                update.state(self, "exp_avg"),
+                update.state(self, "exp_avg_sq"),
+                update.state(self, "max_exp_avg_sq") if group["amsgrad"] else None,
                 step=before + 1,
                 lr=group["lr"],
                 beta1=beta1,
@@ -75,6 +75,6 @@ class Adam(Optimizer):
                 weight_decay=group["weight_decay"],
                 decoupled=self._decoupled,
             )
-            for param in update.tensors:
+            for param in update.owners:
                 self.state[param]["step"] = before + 1
             update.finish()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ..autograd import enable_grad, increment_version
+from ..autograd import enable_grad, no_grad
 from ..layout import contiguous, is_channels_last, like
 from ..ops.creation import tensor, zeros_like
 from ..tensor import Tensor
@@ -102,6 +102,8 @@ class Optimizer:
         Raises:
             ValueError: groups or shapes do not fit; nothing was loaded then.
         """
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
+            raise ValueError("load_state_dict: 'state' or 'param_groups' is missing; expected an optimizer's state_dict()")
         groups = state_dict["param_groups"]
         sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
         if sizes != own:
@@ -137,46 +139,42 @@ def _restored(value: Any, param: Tensor, key: str) -> Any:
 
 
 class Update:
-    """One kernel call's worth of parameters: the arrays of params, grads and state, lined up by index.
+    """One kernel call's worth of parameters: params, grads and state, lined up by index.
 
-    Kernels want dense arrays of one layout. Parameters are so unless a user put other memory under them; such a one is
-    worked on in a copy, which `finish` writes back.
+    Kernels want dense arrays. Parameters are so unless a user put other memory under them; such a one is worked on in a
+    copy, which `finish` writes back.
     """
 
     def __init__(self) -> None:
-        self.tensors: list[Tensor] = []
-        self.params: list[Any] = []
-        self.grads: list[Any] = []
+        self.owners: list[Tensor] = []
+        self.params: list[Tensor] = []
+        self.grads: list[Tensor] = []
 
     def add(self, param: Tensor, maximize: bool) -> None:
         """Adds a parameter and its gradient, the latter negated to climb."""
-        data = param.data if param.data.flags.c_contiguous or is_channels_last(param.data) else contiguous(param.data)
-        grad = like(param.grad.data, data)
-        self.tensors.append(param)
-        self.params.append(data)
-        self.grads.append(-grad if maximize else grad)
+        data = param.data
+        dense = data.flags.c_contiguous or is_channels_last(data)
+        self.owners.append(param)
+        self.params.append(param if dense else Tensor(contiguous(data)))
+        self.grads.append(Tensor(-param.grad.data) if maximize else param.grad)
 
-    def arrays(self, optimizer: Optimizer, key: str) -> list[Any]:
-        """The state arrays under a key, zeros where there are none yet."""
+    def state(self, optimizer: Optimizer, key: str) -> list[Tensor]:
+        """The state tensors under a key, zeros where there are none yet."""
         found = []
-        for param, data in zip(self.tensors, self.params, strict=True):
-            state = optimizer.state.setdefault(param, {})
+        for owner, param in zip(self.owners, self.params, strict=True):
+            state = optimizer.state.setdefault(owner, {})
             if state.get(key) is None:
-                state[key] = zeros_like(param.detach())
-            value = state[key]
-            if value.dtype != param.dtype:
-                raise ValueError(f"{type(optimizer).__name__}: a parameter is {param.dtype}, its {key} {value.dtype}")
-            if (array := like(value.data, data)) is not value.data:
-                value.data = array
-            found.append(array)
+                state[key] = zeros_like(param)
+            state[key].data = like(state[key].data, param.data)  # a copy only after a user changed the parameter's layout
+            found.append(state[key])
         return found
 
     def finish(self) -> None:
-        """Says that the parameters have changed."""
-        for param, data in zip(self.tensors, self.params, strict=True):
-            if data is not param.data:
-                param.data[...] = data
-            increment_version(param)
+        """Writes back the parameters that were worked on in a copy."""
+        for owner, param in zip(self.owners, self.params, strict=True):
+            if param is not owner:
+                with no_grad():
+                    owner.copy_(param)
 
 
 def batches(group: dict[str, Any], key: Callable[[Tensor], Any]) -> Iterator[tuple[Any, Update]]:

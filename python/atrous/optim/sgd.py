@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend import kernels_for
+from ..ops.adam import sgd_step
 from .optimizer import Optimizer, Params, batches, check_range
 
 
@@ -65,10 +65,10 @@ class SGD(Optimizer):
             return bool(momentum) and self.state.get(param, {}).get("momentum_buffer") is None
 
         for first, update in batches(group, is_first):
-            kernels_for(update.params[0]).sgd_step(
+            sgd_step(
                 update.params,
                 update.grads,
-                update.arrays(self, "momentum_buffer") if momentum else None,
+                update.state(self, "momentum_buffer") if momentum else None,
                 lr=group["lr"],
                 momentum=momentum,
                 dampening=group["dampening"],
