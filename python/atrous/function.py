@@ -62,7 +62,9 @@ class FunctionBackward(Backward):
         results = results if isinstance(results, tuple) else (results,)
         name = self.function.__name__
         if len(results) != len(self.inputs):
-            raise RuntimeError(f"{name}: backward returned {len(results)} gradients; expected one per input, {len(self.inputs)}")
+            raise RuntimeError(
+                f"{name}: backward returned {len(results)} gradients; expected one per input, {len(self.inputs)}"
+            )
         arrays = [result.data if isinstance(result, graph.Tensor) else result for result in results]
         for index, (array, shape) in enumerate(zip(arrays, self.input_shapes, strict=True)):
             if array is not None and shape is not None and array.shape != shape:

@@ -47,7 +47,9 @@ def gradcheck(
         raise ValueError("gradcheck: no input requires grad")
     for i in checked:
         if tensors[i].dtype != dtypes.float64:
-            raise ValueError(f"gradcheck: input {i} is {tensors[i].dtype}; differences are too coarse in anything but float64")
+            raise ValueError(
+                f"gradcheck: input {i} is {tensors[i].dtype}; differences are too coarse in anything but float64"
+            )
     directions = Generator(seed=0)
     problem = None
     for k in range(len(_outputs(func, tensors))):

@@ -95,7 +95,9 @@ def edge_of(tensor: Tensor | None) -> Any:
     return (tensor._node or tensor) if tensor._requires_grad else None
 
 
-def _connect(backward: type[Backward], inputs: Sequence[Tensor | None], saved: Sequence, attributes: dict) -> Backward | None:
+def _connect(
+    backward: type[Backward], inputs: Sequence[Tensor | None], saved: Sequence, attributes: dict
+) -> Backward | None:
     """A new node, or None where no input requires grad."""
     edges = tuple([edge_of(tensor) for tensor in inputs])
     needs = tuple([edge is not None for edge in edges])
@@ -113,7 +115,9 @@ def _connect(backward: type[Backward], inputs: Sequence[Tensor | None], saved: S
     return node
 
 
-def record(data: Any, backward: type[Backward], inputs: Sequence[Tensor | None], saved: Sequence = (), **attributes: Any) -> Any:
+def record(
+    data: Any, backward: type[Backward], inputs: Sequence[Tensor | None], saved: Sequence = (), **attributes: Any
+) -> Any:
     """Wraps an op's result and, where an input requires grad, makes the node that differentiates it.
 
     Args:
@@ -166,7 +170,9 @@ def _output_node(maker: Backward, index: int) -> Backward:
 # stale when the parent is written, and is made anew when next needed; a write to the view gives every parent a new node.
 
 
-def record_view(x: Tensor, data: Any, take: Callable[[Any], Any], backward: type[Backward], **attributes: Any) -> Tensor:
+def record_view(
+    x: Tensor, data: Any, take: Callable[[Any], Any], backward: type[Backward], **attributes: Any
+) -> Tensor:
     """Records ``data``, a view of ``x.data``; ``take`` finds the same view in any C-ordered array of x's shape."""
     y = record(data, backward, (x,), **attributes)
     y._version = x._version
@@ -189,7 +195,9 @@ def _refresh(y: Tensor) -> None:
 def check_inplace(x: Tensor, op: str) -> None:
     """Raises a RuntimeError unless ``x`` may be written: ops that write in place call it before any work."""
     if not x.data.flags.writeable:
-        raise RuntimeError(f"{op}: the memory is read-only (an expanded view, or an array that came so); write to a clone")
+        raise RuntimeError(
+            f"{op}: the memory is read-only (an expanded view, or an array that came so); write to a clone"
+        )
     if mode.enabled:
         edge_of(x)
         root = x

@@ -363,10 +363,14 @@ class Tensor(TensorBase):
     def mean(self, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
         return ops.mean(self, dim, keepdim, dtype=dtype)
 
-    def var(self, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+    def var(
+        self, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+    ) -> Tensor:
         return ops.var(self, dim, unbiased, keepdim, correction=correction)
 
-    def std(self, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+    def std(
+        self, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+    ) -> Tensor:
         return ops.std(self, dim, unbiased, keepdim, correction=correction)
 
     def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:

@@ -126,7 +126,9 @@ class TensorBase:
         if value and not is_floating(self.data.dtype):
             raise RuntimeError(f"requires_grad: only floating-point tensors can require grad, not {self.data.dtype}")
         if self._node is not None and not value:
-            raise RuntimeError("requires_grad: the result of an op requires grad as its inputs do; detach() gives one that does not")
+            raise RuntimeError(
+                "requires_grad: the result of an op requires grad as its inputs do; detach() gives one that does not"
+            )
         self._requires_grad = value
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -157,7 +159,9 @@ class TensorBase:
             if not isinstance(value, TensorBase):
                 raise TypeError(f"grad: expected a Tensor or None, not {type(value).__name__}")
             if value.shape != self.shape or value.dtype != self.dtype:
-                raise ValueError(f"grad: got {value.dtype} {value.shape}; expected {self.dtype} {self.shape} as the tensor")
+                raise ValueError(
+                    f"grad: got {value.dtype} {value.shape}; expected {self.dtype} {self.shape} as the tensor"
+                )
         self._grad = value
         self._grad_owned = False
 
@@ -246,7 +250,9 @@ class TensorBase:
 
     def __bool__(self) -> bool:
         if self.data.size != 1:
-            raise ValueError(f"bool: the truth of a tensor with {self.data.size} elements is ambiguous; use any() or all()")
+            raise ValueError(
+                f"bool: the truth of a tensor with {self.data.size} elements is ambiguous; use any() or all()"
+            )
         return bool(self.data.item())
 
     def __float__(self) -> float:

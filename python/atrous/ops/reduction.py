@@ -90,7 +90,9 @@ def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
     return count
 
 
-def var(input: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+def var(
+    input: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Tensor:
     """The variance ``Σ (x − mean)² / (count − correction)``, in two passes.
 
     Args:
@@ -127,7 +129,9 @@ class VarBackward(Backward):
         return spread(xp.divide(grad_y * 2, self.freedom), x.shape, self.axes) * centred
 
 
-def std(input: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+def std(
+    input: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Tensor:
     """The standard deviation, √ of ``var``.
 
     Example:
@@ -232,6 +236,9 @@ def norm(input: Tensor, p: float = 2, dim: Dim = None, keepdim: bool = False) ->
         >>> norm(at.tensor([3.0, 4.0])).item()
         5.0
     """
+    if input.dtype.kind != "f":
+        raise TypeError(f"norm: dtype {input.dtype} has no norm; convert to float first")
+    require(p > 0, "norm", f"p is {p}; expected a positive number or inf")
     x, axes = input.data, axes_of(dim, input.ndim, "norm")
     xp = array_module(x)
     size = abs(x)

@@ -34,7 +34,9 @@ def axis(dim: int, ndim: int, op: str) -> int:
     except AttributeError:
         raise TypeError(f"{op}: dim is {dim!r}; expected an int") from None
     if not -max(ndim, 1) <= index < max(ndim, 1):
-        raise IndexError(f"{op}: dim {dim} of a tensor with {ndim} axes; expected {-max(ndim, 1)} to {max(ndim, 1) - 1}")
+        raise IndexError(
+            f"{op}: dim {dim} of a tensor with {ndim} axes; expected {-max(ndim, 1)} to {max(ndim, 1) - 1}"
+        )
     return index % max(ndim, 1)
 
 
