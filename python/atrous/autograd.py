@@ -1,7 +1,7 @@
 """Reverse-mode differentiation, define by run: the walk from a result back to the leaves.
 
-``walk`` visits nodes from the latest to the earliest, which is a topological order, since inputs are made before outputs.
-It adds only into buffers that it allocated itself, and drops each node's saved arrays as it passes.
+``walk`` visits nodes from the latest to the earliest, which is a topological order, since inputs are made before
+outputs. It adds only into buffers that it allocated itself, and drops each node's saved arrays as it passes.
 """
 
 from __future__ import annotations

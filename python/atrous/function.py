@@ -14,7 +14,7 @@ __all__ = ["Function"]
 
 
 class Context:
-    """What ``forward`` hands to ``backward``: tensors through ``save_for_backward``, anything else as plain attributes."""
+    """What ``forward`` hands to ``backward``: tensors by ``save_for_backward``, anything else as plain attributes."""
 
     needs_input_grad: tuple[bool, ...] = ()
     node: Backward | None = None
@@ -94,7 +94,7 @@ class Function:
 
     @staticmethod
     def forward(ctx: Any, *args: Any) -> Any:
-        """Computes the result, a Tensor or a tuple of Tensors, from tensors and anything else; nothing inside is recorded."""
+        """Computes the result, a Tensor or a tuple of Tensors; nothing inside is recorded."""
         raise NotImplementedError("autograd.Function: define forward as a static method")
 
     @staticmethod

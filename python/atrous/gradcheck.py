@@ -84,7 +84,8 @@ def _compare(
         for (column, v), change in zip(columns, numeric, strict=True):
             a, n = float((analytic * v).sum()), float((change * u).sum())
             if not abs(a - n) <= atol + rtol * abs(n):
-                return f"output {k} {_place(row)}, input {i} {_place(column)}: the backward gives {a:.8g}, differences give {n:.8g}"
+                places = f"output {k} {_place(row)}, input {i} {_place(column)}"
+                return f"{places}: the backward gives {a:.8g}, differences give {n:.8g}"
     return None
 
 

@@ -1,9 +1,9 @@
 """The graph that ops leave behind: nodes, what they save, versions of memory, views and writes in place.
 
-An op computes with arrays and calls ``record``, which wraps the result in a Tensor and, where an input requires grad, hangs
-a ``Backward`` object (a node) on it. The node holds what its formula needs (``saved``), and for each input where that input's
-gradient goes (``inputs``): the node that made it, the leaf tensor itself, or None. Input tensors are not held: their arrays
-die as soon as nobody's backward needs them. ``autograd.py`` walks the graph.
+An op computes with arrays and calls ``record``, which wraps the result in a Tensor and, where an input requires grad,
+hangs a ``Backward`` object (a node) on it. The node holds what its formula needs (``saved``), and for each input where
+that input's gradient goes (``inputs``): the node that made it, the leaf tensor itself, or None. Input tensors are not
+held: their arrays die as soon as nobody's backward needs them. ``autograd.py`` walks the graph.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ _order = itertools.count()
 class Backward:
     """One op in the graph, called with the gradient of its output (arrays) to give the gradients of its inputs.
 
-    A subclass stands under its op's forward and defines ``__call__(self, grad_y)``, which returns an array, or a tuple with
-    an array or None for each input; ops with several outputs take several gradients, None for outputs that none reached.
+    A subclass stands under its op's forward and defines ``__call__(self, grad_y)``, which returns an array, or a tuple
+    with an array or None for each input; ops with several outputs take several gradients, None for outputs that none
+    reached.
 
     Attributes:
         inputs: where each input's gradient goes: a node, a leaf tensor, or None.
@@ -46,6 +47,10 @@ class Backward:
     retained: weakref.ref | None = None  # a tensor that asked to keep its gradient
     _saved: tuple | None = ()
     _versions: Sequence[tuple[list[int], int]] = ()
+
+    if TYPE_CHECKING:  # the attributes given to record
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __call__(self, *grads: Any) -> Any:
         raise NotImplementedError
@@ -124,8 +129,8 @@ def record(
         data: the result, an array, or a tuple of arrays (the node then has several outputs).
         backward: the node's class.
         inputs: the op's tensors, in the order in which ``backward`` returns gradients; None where one was left out.
-        saved: what ``self.saved`` gives back to the backward. Tensors, and the result itself, are checked: changed in place
-            before the walk, they raise a RuntimeError that names the op.
+        saved: what ``self.saved`` gives back to the backward. Tensors, and the result itself, are checked: changed in
+            place before the walk, they raise a RuntimeError that names the op.
         attributes: set on the node; plain values, no arrays.
     Returns:
         A Tensor, or a tuple of Tensors.
@@ -166,8 +171,8 @@ def _output_node(maker: Backward, index: int) -> Backward:
     return node
 
 
-# Views and writes in place. A view shares memory and version with the tensor it was taken from, its parent. Its node goes
-# stale when the parent is written, and is made anew when next needed; a write to the view gives every parent a new node.
+# Views and writes in place. A view shares memory and version with the tensor it was taken from, its parent. Its node
+# goes stale when the parent is written, and is made anew when next needed; a write to it gives every parent a new node.
 
 
 def record_view(
@@ -211,7 +216,7 @@ def check_inplace(x: Tensor, op: str) -> None:
 def record_inplace(
     x: Tensor, backward: type[Backward], inputs: Sequence[Tensor | None], saved: Sequence = (), **attributes: Any
 ) -> Tensor:
-    """Records a write that has just happened to ``x.data``; ``inputs`` has x itself where its old values still count."""
+    """Records a write that just happened to ``x.data``; x is among ``inputs`` where its old values still count."""
     x._version[0] += 1
     if mode.enabled:
         node = _connect(backward, inputs, saved, attributes)

@@ -18,8 +18,8 @@ Dim = int | Sequence[int] | None
 class Tensor(TensorBase):
     """An array with a place in the autograd graph. Made by ``at.tensor(...)``, ``at.zeros(...)`` and the like.
 
-    On the CPU the array is a ``numpy.ndarray``, which ``numpy()`` gives and ``from_numpy`` takes without a copy. Shapes are
-    PyTorch's (N, C, H, W); the memory of 4-D results is channels-last.
+    On the CPU the array is a ``numpy.ndarray``, which ``numpy()`` gives and ``from_numpy`` takes without a copy. Shapes
+    are PyTorch's (N, C, H, W); the memory of 4-D results is channels-last.
 
     Args:
         data: the array to wrap, not copied.

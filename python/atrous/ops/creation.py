@@ -35,7 +35,7 @@ __all__ = [
 
 
 def check_device(device: Any, op: str) -> None:
-    """Accepts None and "cpu"; raises a RuntimeError for a GPU, which this build lacks, and a ValueError for the rest."""
+    """Accepts None and "cpu"; raises a RuntimeError for a GPU, which this build lacks, a ValueError for the rest."""
     name = "cpu" if device is None else str(device)
     if name.partition(":")[0] == "cuda":
         raise RuntimeError(f"{op}: device {name!r}, but this build has no CUDA backend; leave device out or use 'cpu'")
@@ -67,7 +67,8 @@ def dtype_or(dtype: Any, op: str, default: np.dtype = dtypes.float32) -> np.dtyp
 def as_array(data: Any, op: str, dtype: np.dtype | None = None) -> np.ndarray:
     """The data as an array of ``dtype``, without a copy where none is needed.
 
-    Where ``dtype`` is None, arrays, NumPy numbers and lists of them keep theirs, Python's floats become float32 and ints int64.
+    Where ``dtype`` is None, arrays, NumPy numbers and lists of them keep theirs, Python's floats become float32 and
+    ints int64.
     """
     if isinstance(data, Tensor):
         array = data.data
@@ -139,8 +140,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None, *, like: Tensor 
         data: a tensor, array, number or nested lists.
         dtype: convert to it.
         device: None or "cpu".
-        like: the tensor that the data will be combined with: Python and NumPy numbers and lists take its dtype, unless they
-            are of a higher category (a float beside an integer tensor is float32).
+        like: the tensor that the data will be combined with: Python and NumPy numbers and lists take its dtype, unless
+            they are of a higher category (a float beside an integer tensor is float32).
     Example:
         >>> import atrous as at
         >>> as_tensor(2.0, like=at.zeros(3, dtype=at.float64)).dtype

@@ -1,4 +1,4 @@
-"""Arithmetic of two operands with broadcasting, and its in-place forms: ``add`` and ``add_``, ``mul`` and ``mul_``, ..."""
+"""Arithmetic of two operands with broadcasting, and its in-place forms: ``add`` and ``add_``, and so on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes that replace a tensor's values: ``copy_``, ``fill_``, ``zero_``, and ``clone``, which saves the old ones from them."""
+"""Writes that replace a tensor's values, ``copy_``, ``fill_``, ``zero_``, and ``clone``, which saves them before."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What ops on two operands share: their common dtype, broadcasting and its backward, and the write-over form.
 
-The operands are brought to PyTorch's common dtype before NumPy sees them (see ``dtypes``). Either may be a number, an array or
-a list, as long as one is a Tensor. The backward sums again over the axes that broadcasting stretched.
+The operands are brought to PyTorch's common dtype before NumPy sees them (see ``dtypes``). Either may be a number, an
+array or a list, as long as one is a Tensor. The backward sums again over the axes that broadcasting stretched.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Binary", "binary", "binary_", "compute", "kind", "operands", "unbroa
 
 
 def operands(op: str, a: Any, b: Any) -> tuple[Any, Any, Tensor | None, Tensor | None]:
-    """The two operands as arrays (or one as a Python number) of one dtype, and as the tensors they are, None for a number.
+    """The two operands as arrays of one dtype, or one as a Python number; then as the tensors they are, or None.
 
     Raises:
         TypeError: an operand is neither tensor, number, array nor list; or neither is a tensor.
@@ -129,7 +129,7 @@ def kind(tensor: Tensor | None) -> tuple | None:
 
 
 def _kept(backward: type[Binary], x: Any, y: Any, a: Tensor | None, b: Tensor | None) -> tuple:
-    """What to save: operands as tensors, whose version is checked, or as the arrays or numbers that they were converted to."""
+    """What to save: operands as tensors, whose version is checked, or as what they were converted to."""
     saves_x, saves_y = backward.saves
     if not saves_x and not saves_y:
         return ()

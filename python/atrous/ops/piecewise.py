@@ -1,4 +1,4 @@
-"""Functions of one number that are made of pieces: ``abs``, ``sign``, ``round``, ``clamp``, ``masked_fill``, ``isnan``, ..."""
+"""Functions of one number that are made of pieces: ``abs``, ``sign``, ``round``, ``clamp``, ``isnan`` and others."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def axes_of(dim: Dim, ndim: int, op: str) -> tuple[int, ...]:
     """
     if dim is None:
         return tuple(range(ndim))
-    named = [axis(d, ndim, op) for d in dim] if isinstance(dim, (tuple, list)) else [axis(dim, ndim, op)]  # type: ignore[arg-type]
+    named = [axis(d, ndim, op) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
     require(len(set(named)) == len(named), op, f"dim {dim} names an axis twice")
     return tuple(named) if named and ndim else tuple(range(ndim))
 
@@ -159,7 +159,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
 
 
 class ProdBackward(Backward):
-    """``grad_x = grad_y · Π of the others``, as the products before and after each element: right where elements are 0."""
+    """``grad_x = grad_y · Π of the others``, as the products before and after each element: zeros do no harm."""
 
     axes: tuple[int, ...]
 

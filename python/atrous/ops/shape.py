@@ -15,8 +15,8 @@ from ..checks import require
 from ..tensor import Tensor
 
 __all__ = [
-    "axis", "broadcast_to", "expand", "flatten", "movedim", "permute", "reshape", "sizes", "squeeze", "t", "transpose", "unflatten",
-    "unsqueeze", "view",
+    "axis", "broadcast_to", "expand", "flatten", "movedim", "permute", "reshape", "sizes", "squeeze", "t", "transpose",
+    "unflatten", "unsqueeze", "view",
 ]  # fmt: skip
 
 
@@ -50,7 +50,8 @@ def sizes(size: tuple) -> tuple[int, ...]:
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements, in C order of the indices, in another shape; one extent may be −1.
 
-    A view where the strides allow, else a copy: flattening a 4-D result of a kernel, whose memory is channels-last, copies.
+    A view where the strides allow, else a copy: flattening a 4-D result of a kernel, whose memory is channels-last,
+    copies.
 
     Raises:
         ValueError: the shape has another number of elements.
