@@ -86,7 +86,7 @@ def _send(node: Backward, grad: Any, parts: tuple, saved: tuple, pending: dict, 
         if held is None:
             pending[edge] = part
             if isinstance(edge, Backward):
-                heapq.heappush(heap, (edge.order, edge))
+                heapq.heappush(heap, (edge._order, edge))
             elif _is_fresh(part, grad, parts, saved):
                 owned.add(edge)
         elif type(held) is list:

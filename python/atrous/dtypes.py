@@ -40,12 +40,12 @@ def as_dtype(dtype: Any, op: str = "dtype") -> np.dtype:
         dtype('float32')
     """
     try:
-        found = _PYTHON.get(dtype) or np.dtype(dtype)
+        found = _PYTHON[dtype] if dtype in _PYTHON else np.dtype(dtype)
+        if found in SUPPORTED and dtype is not None:  # np.dtype(None) is float64
+            return found
     except TypeError:
-        found = None
-    if found not in SUPPORTED:
-        raise TypeError(f"{op}: dtype {dtype!r} is not supported; expected one of {sorted(map(str, SUPPORTED))}")
-    return found
+        pass
+    raise TypeError(f"{op}: dtype {dtype!r} is not supported; expected one of {sorted(map(str, SUPPORTED))}")
 
 
 @functools.cache

@@ -66,9 +66,10 @@ class FunctionBackward(Backward):
                 f"{name}: backward returned {len(results)} gradients; expected one per input, {len(self.inputs)}"
             )
         arrays = [result.data if isinstance(result, graph.Tensor) else result for result in results]
-        for index, (array, shape) in enumerate(zip(arrays, self.input_shapes, strict=True)):
-            if array is not None and shape is not None and array.shape != shape:
-                raise RuntimeError(f"{name}: backward returned shape {array.shape} for input {index}; expected {shape}")
+        for index, (array, expected) in enumerate(zip(arrays, self.input_shapes, strict=True)):
+            if array is not None and expected is not None and array.shape != expected:
+                shapes = f"{array.shape} for input {index}; expected {expected}"
+                raise RuntimeError(f"{name}: backward returned shape {shapes}")
         return tuple([array.copy() if isinstance(array, np.ndarray) else None for array in arrays])
 
 

@@ -72,6 +72,8 @@ def _compare(
     """A description of where the gradient of output k with respect to input i goes wrong, or None."""
     x = tensors[i].data
     output = _outputs(func, tensors)[k]
+    columns: list[tuple[Any, np.ndarray]]
+    rows: list[tuple[Any, np.ndarray]]
     if directions is None:
         columns = [(np.unravel_index(j, x.shape), _unit(x.shape, j)) for j in range(x.size)]
         rows = [(np.unravel_index(j, output.shape), _unit(output.shape, j)) for j in range(output.numel())]

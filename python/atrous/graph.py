@@ -23,7 +23,7 @@ else:
 
 __all__ = ["Backward", "check_inplace", "increment_version", "record", "record_inplace", "record_view"]
 
-_order = itertools.count()
+_made = itertools.count()
 
 
 class Backward:
@@ -41,8 +41,8 @@ class Backward:
 
     inputs: tuple[Any, ...] = ()
     needs: tuple[bool, ...] = ()
-    order = 0  # minus the number of nodes made before
-    outputs = 1
+    _order = 0  # minus the number of nodes made before
+    _outputs = 1
     hooks: dict[int, Callable] | None = None
     retained: weakref.ref | None = None  # a tensor that asked to keep its gradient
     _saved: tuple | None = ()
@@ -83,10 +83,9 @@ class OutputBackward(Backward):
     """Stands between one of several outputs and the node that made them all."""
 
     index: int
-    outputs: int  # type: ignore[assignment]
 
     def __call__(self, grad: Any) -> Any:
-        grads = [None] * self.outputs
+        grads = [None] * self._outputs
         grads[self.index] = grad
         return (grads,)
 
@@ -96,7 +95,7 @@ def edge_of(tensor: Tensor | None) -> Any:
     if tensor is None:
         return None
     if tensor._view is not None:
-        _refresh(tensor)
+        refresh(tensor)
     return (tensor._node or tensor) if tensor._requires_grad else None
 
 
@@ -111,7 +110,7 @@ def _connect(
     node = backward()
     node.inputs = edges
     node.needs = needs
-    node.order = -next(_order)
+    node._order = -next(_made)
     if saved:
         node._saved = tuple([item.data if isinstance(item, Tensor) else item for item in saved])
         node._versions = [(item._version, item._version[0]) for item in saved if isinstance(item, Tensor)]
@@ -147,7 +146,7 @@ def record(
 
 def _outputs(data: Any, node: Backward, saved: Sequence) -> Any:
     if type(data) is tuple:
-        node.outputs = len(data)
+        node._outputs = len(data)
         return tuple([_output(array, _output_node(node, index), node, saved) for index, array in enumerate(data)])
     return _output(data, node, node, saved)
 
@@ -166,8 +165,8 @@ def _output(array: Any, node: Backward | None, maker: Backward, saved: Sequence)
 def _output_node(maker: Backward, index: int) -> Backward:
     node = OutputBackward()
     node.inputs, node.needs = (maker,), (True,)
-    node.index, node.outputs = index, maker.outputs
-    node.order = -next(_order)
+    node.index, node._outputs = index, maker._outputs
+    node._order = -next(_made)
     return node
 
 
@@ -186,11 +185,11 @@ def record_view(
     return y
 
 
-def _refresh(y: Tensor) -> None:
+def refresh(y: Any) -> None:
     """Makes the view's node anew if its parent was written since."""
     x, seen, take, backward, attributes = y._view
     if x._view is not None:
-        _refresh(x)
+        refresh(x)
     if x._node is not seen:
         y._node = _connect(backward, (x,), (), attributes)
         y._requires_grad = y._node is not None
@@ -236,7 +235,7 @@ def _rebase(x: Tensor, node: Backward | None) -> None:
     above = WriteBackward()
     above.inputs = (edge_of(parent), node)
     above.needs = (above.inputs[0] is not None, node is not None)
-    above.order = -next(_order)
+    above._order = -next(_made)
     above.take = take
     _rebase(parent, above)
     x._node, x._requires_grad = node, node is not None

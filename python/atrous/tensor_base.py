@@ -117,7 +117,7 @@ class TensorBase:
     def requires_grad(self) -> bool:
         """Whether ops on this tensor are recorded for backward. Settable on leaves of floating dtype."""
         if self._view is not None:
-            graph.edge_of(self)
+            graph.refresh(self)
         return self._requires_grad
 
     @requires_grad.setter
@@ -145,7 +145,7 @@ class TensorBase:
     def grad_fn(self) -> Any:
         """The node that made this tensor, None for a leaf."""
         if self._view is not None:
-            graph.edge_of(self)
+            graph.refresh(self)
         return self._node
 
     @property
@@ -316,7 +316,7 @@ class HookHandle:
 
 def _rebuild(kind: type, data: Any, requires_grad: bool, extras: dict | None) -> Any:
     """A tensor of a class, Parameter for one, around an array: what pickling and copying call."""
-    tensor = kind.__new__(kind)
+    tensor: Any = object.__new__(kind)
     TensorBase.__init__(tensor, data)
     tensor._requires_grad = requires_grad
     if extras:

@@ -77,7 +77,7 @@ def as_array(data: Any, op: str, dtype: np.dtype | None = None) -> np.ndarray:
     else:
         array = _python_array(data, op)
         if dtype is None and not _holds_arrays(data):
-            dtype = {"f": dtypes.float32, "i": dtypes.int64}.get(array.dtype.kind)
+            dtype = _weak(array.dtype)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype not in dtypes.SUPPORTED:
@@ -226,7 +226,7 @@ def full(size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requ
         [7, 7]
     """
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    shape = as_shape(size if isinstance(size, (tuple, list)) else (size,), "full")
+    shape = as_shape(tuple(size) if isinstance(size, (tuple, list)) else (size,), "full")
     return _new(
         np.full(shape, value, dtype_or(dtype, "full", dtypes.number_type(value))), requires_grad, device, "full"
     )

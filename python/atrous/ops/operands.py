@@ -80,10 +80,7 @@ def unbroadcast(grad: Any, shape: tuple[int, ...], dtype: Any) -> Any:
 class Binary(Backward):
     """Backward of an op on two operands. ``parts`` gives both gradients, in the shape of the result."""
 
-    saves = (
-        False,
-        False,
-    )  # whether an operand's own values are needed: never, "other" (for the other's gradient), or always
+    saves: tuple[Any, Any] = (False, False)  # which operands to save: False, True, or "other": for the other's gradient
     operands: tuple  # (shape, dtype) of each operand that is a tensor
 
     def parts(self, grad_y: Any) -> tuple:

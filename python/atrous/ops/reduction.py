@@ -107,7 +107,7 @@ def var(
         1.0
     """
     if isinstance(dim, bool):  # var(False): PyTorch's other way to call it
-        dim, unbiased = None, dim
+        return var(input, None, dim, keepdim, correction=correction)
     if input.dtype.kind != "f":
         raise TypeError(f"var: dtype {input.dtype} has no variance; convert to float first")
     x, axes = input.data, axes_of(dim, input.ndim, "var")

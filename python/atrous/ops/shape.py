@@ -166,14 +166,14 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     order = tuple([axis(dim, data.ndim, "permute") for dim in sizes(dims)])
     require(sorted(order) == list(range(data.ndim)), "permute", f"dims {order}; expected each of {data.ndim} axes once")
     back = tuple(sorted(range(data.ndim), key=order.__getitem__))
-    return record_view(input, data.transpose(order), lambda array: array.transpose(order), PermuteBackward, order=back)
+    return record_view(input, data.transpose(order), lambda array: array.transpose(order), PermuteBackward, axes=back)
 
 
 class PermuteBackward(Backward):
-    order: tuple[int, ...]
+    axes: tuple[int, ...]
 
     def __call__(self, grad_y):
-        return grad_y.transpose(self.order)
+        return grad_y.transpose(self.axes)
 
 
 def movedim(input: Tensor, source: int, destination: int) -> Tensor:
