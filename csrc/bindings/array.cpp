@@ -1,0 +1,154 @@
+#include "bindings/array.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+namespace atrous {
+namespace {
+
+std::atomic<int64_t> conversions{0};
+
+// Strides in elements of a dense array whose axes are listed from slowest to fastest.
+std::vector<int64_t> dense_strides(const std::vector<int64_t>& shape, const Axes& axes) {
+  std::vector<int64_t> strides(shape.size());
+  int64_t step = 1;
+  for (size_t i = axes.size(); i-- > 0;) {
+    strides[axes[i]] = step;
+    step = checked_multiply(step, shape[axes[i]] > 0 ? shape[axes[i]] : 1);
+  }
+  return strides;
+}
+
+Axes axes_of(size_t ndim, Order order) {
+  if (order == Order::channels_last) return {0, 2, 3, 1};
+  Axes axes(ndim);
+  for (size_t i = 0; i < ndim; ++i) axes[i] = i;
+  return axes;
+}
+
+int64_t count(const std::vector<int64_t>& shape) {
+  int64_t elements = 1;
+  for (int64_t size : shape) elements = checked_multiply(elements, size);
+  return elements;
+}
+
+// Strides of axes of size 1 do not matter.
+bool is_dense(const py::array& array, const std::vector<int64_t>& strides) {
+  for (size_t i = 0; i < strides.size(); ++i)
+    if (array.shape(static_cast<py::ssize_t>(i)) > 1 &&
+        array.strides(static_cast<py::ssize_t>(i)) != strides[i] * array.itemsize())
+      return false;
+  return true;
+}
+
+// Copies any strides (bytes, aligned or not) into dense memory, axes from slowest to fastest.
+template <typename T>
+void copy_strided(const char* from, const py::array& array, const Axes& axes, size_t depth, T*& to) {
+  if (depth == axes.size()) {
+    std::memcpy(to++, from, sizeof(T));
+    return;
+  }
+  const auto axis = static_cast<py::ssize_t>(axes[depth]);
+  const py::ssize_t size = array.shape(axis), stride = array.strides(axis);
+  if (depth + 1 == axes.size()) {
+    for (py::ssize_t i = 0; i < size; ++i) std::memcpy(to++, from + i * stride, sizeof(T));
+    return;
+  }
+  for (py::ssize_t i = 0; i < size; ++i) copy_strided(from + i * stride, array, axes, depth + 1, to);
+}
+
+}  // namespace
+
+Axes memory_order(const py::array& array) {
+  const auto ndim = static_cast<size_t>(array.ndim());
+  Axes axes = axes_of(ndim, Order::c);
+  std::stable_sort(axes.begin(), axes.end(), [&](size_t a, size_t b) {
+    return array.strides(static_cast<py::ssize_t>(a)) > array.strides(static_cast<py::ssize_t>(b));
+  });
+  const std::vector<int64_t> shape(array.shape(), array.shape() + array.ndim());
+  return is_dense(array, dense_strides(shape, axes)) ? axes : axes_of(ndim, Order::c);
+}
+
+template <typename T>
+Array<T>::Array(const py::handle& object, const char* name, int ndim, Order order) {
+  check(object, name, ndim);
+  bring_into(axes_of(shape_.size(), order));
+}
+
+template <typename T>
+Array<T>::Array(const py::handle& object, const char* name, const Axes& axes) {
+  check(object, name, static_cast<int>(axes.size()));
+  bring_into(axes);
+}
+
+template <typename T>
+void Array<T>::check(const py::handle& object, const char* name, int ndim) {
+  if (!py::isinstance<py::array>(object))
+    throw py::type_error(std::string(name) + " is a " +
+                         std::string(py::str(py::type::handle_of(object).attr("__name__"))) +
+                         "; expected a numpy.ndarray");
+  owner_ = py::reinterpret_borrow<py::array>(object);
+  const auto expected = py::dtype::of<T>();
+  if (!owner_.dtype().equal(expected))
+    throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(owner_.dtype())) + "; expected " +
+                         std::string(py::str(expected)));
+  shape_.assign(owner_.shape(), owner_.shape() + owner_.ndim());
+  require(ndim < 0 || owner_.ndim() == ndim, std::string(name) + " has shape " + shape_text(shape_) + "; expected " +
+                                                 std::to_string(ndim) + " dimensions");
+}
+
+template <typename T>
+void Array<T>::bring_into(const Axes& axes) {
+  const auto* bytes = static_cast<const char*>(owner_.data());
+  const bool aligned = reinterpret_cast<uintptr_t>(bytes) % alignof(T) == 0;
+  if (aligned && is_dense(owner_, dense_strides(shape_, axes))) {
+    data_ = static_cast<const T*>(owner_.data());
+    return;
+  }
+  copy_ = std::shared_ptr<void>(allocate(checked_multiply(count(shape_), sizeof(T))), release);
+  T* to = static_cast<T*>(copy_.get());
+  data_ = to;
+  if (count(shape_) > 0) copy_strided(bytes, owner_, axes, 0, to);
+  conversions.fetch_add(1, std::memory_order_relaxed);
+}
+
+template <typename T>
+int64_t Array<T>::elements() const {
+  return count(shape_);
+}
+
+template class Array<float>;
+template class Array<double>;
+template class Array<int64_t>;
+template class Array<int32_t>;
+template class Array<uint8_t>;
+
+py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order) {
+  return empty_bytes(dtype, shape, axes_of(shape.size(), order));
+}
+
+py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, const Axes& axes) {
+  const int64_t bytes = checked_multiply(count(shape), dtype.itemsize());
+  std::vector<int64_t> strides = dense_strides(shape, axes);
+  for (int64_t& stride : strides) stride *= dtype.itemsize();
+  void* block = allocate(bytes);
+  py::capsule owner(block, [](void* pointer) { release(pointer); });
+  return py::array(dtype, shape, strides, block, owner);
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "(";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+void require_shape(const std::vector<int64_t>& shape, const std::vector<int64_t>& expected, const char* name) {
+  if (shape != expected)
+    throw std::invalid_argument(std::string(name) + " has shape " + shape_text(shape) + "; expected " +
+                                shape_text(expected));
+}
+
+int64_t layout_conversions() { return conversions.load(std::memory_order_relaxed); }
+
+}  // namespace atrous

@@ -1,0 +1,137 @@
+// From Python arrays to checked pointers, and outputs in pool memory. Every array that a kernel sees went through here.
+#pragma once
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/check.h"
+#include "core/memory.h"
+
+namespace atrous {
+namespace py = pybind11;
+
+using Pair = std::array<int64_t, 2>;  // (height, width)
+
+// How the elements of an array argument must lie in memory.
+enum class Order {
+  c,              // last axis fastest
+  channels_last,  // 4-D, NCHW shape: N, H, W, C from slowest to fastest; weights OIHW lie as O, H, W, I
+};
+
+// The axes of an array, from slowest to fastest in memory.
+using Axes = std::vector<size_t>;
+
+// Of a dense array in any axis order; those of Order::c where it has gaps or repeats.
+Axes memory_order(const py::array& array);
+
+// A read-only argument. Where its memory is not in the order asked for it is copied once, into pool memory.
+template <typename T>
+class Array {
+ public:
+  // name is "function: argument", for messages. ndim -1 takes any.
+  Array(const py::handle& object, const char* name, int ndim, Order order = Order::c);
+  // In the memory order of another array with as many dimensions.
+  Array(const py::handle& object, const char* name, const Axes& axes);
+
+  const T* data() const { return data_; }
+  int64_t size(int axis) const { return shape_[static_cast<size_t>(axis)]; }
+  int ndim() const { return static_cast<int>(shape_.size()); }
+  const std::vector<int64_t>& shape() const { return shape_; }
+  int64_t elements() const;
+
+ private:
+  void check(const py::handle& object, const char* name, int ndim);
+  void bring_into(const Axes& axes);
+
+  py::array owner_;
+  std::shared_ptr<void> copy_;  // set when the memory order had to change
+  std::vector<int64_t> shape_;
+  const T* data_ = nullptr;
+};
+
+// A bias, a class weight, ...: nullptr for None, else a 1-D array of exactly `size` elements.
+template <typename T>
+class OptionalVector {
+ public:
+  OptionalVector(const py::handle& object, const char* name, int64_t size);
+  const T* data() const { return array_ ? array_->data() : nullptr; }
+
+ private:
+  std::optional<Array<T>> array_;
+};
+
+// New arrays in pool memory; it returns to the pool when the last view of it dies.
+py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order);
+py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, const Axes& axes);
+
+template <typename T>
+py::array empty(const std::vector<int64_t>& shape, Order order = Order::c) {
+  return empty_bytes(py::dtype::of<T>(), shape, order);
+}
+
+template <typename T>
+py::array empty(const std::vector<int64_t>& shape, const Axes& axes) {
+  return empty_bytes(py::dtype::of<T>(), shape, axes);
+}
+
+template <typename T>
+T* mutable_data(py::array& array) {
+  return static_cast<T*>(array.mutable_data());
+}
+
+// "(2, 3, 4)", for messages.
+std::string shape_text(const std::vector<int64_t>& shape);
+
+void require_shape(const std::vector<int64_t>& shape, const std::vector<int64_t>& expected, const char* name);
+
+// Calls f(float{}) or f(double{}) by the dtype of the argument that decides; TypeError for any other.
+template <typename F>
+py::object for_dtype(const py::handle& object, const char* name, F&& f) {
+  if (py::isinstance<py::array>(object)) {
+    const auto dtype = py::reinterpret_borrow<py::array>(object).dtype();
+    if (dtype.equal(py::dtype::of<float>())) return f(float{});
+    if (dtype.equal(py::dtype::of<double>())) return f(double{});
+    throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(dtype)) +
+                         "; expected float32 or float64");
+  }
+  throw py::type_error(std::string(name) + " is a " +
+                       std::string(py::str(py::type::handle_of(object).attr("__name__"))) +
+                       "; expected a numpy.ndarray");
+}
+
+// Releases the GIL for work above about 200 us only: taking it back from a busy Python thread costs milliseconds.
+class ReleaseGil {
+ public:
+  explicit ReleaseGil(double operations) {
+    if (operations > 4e7) release_.emplace();
+  }
+
+ private:
+  std::optional<py::gil_scoped_release> release_;
+};
+
+// Bytes that a memory-bound kernel moves, in the operations of ReleaseGil.
+inline double bytes_moved(double bytes) { return 8 * bytes; }
+
+int64_t layout_conversions();  // copies made by Array because of an argument's order
+
+extern template class Array<float>;
+extern template class Array<double>;
+extern template class Array<int64_t>;
+extern template class Array<int32_t>;
+extern template class Array<uint8_t>;
+
+template <typename T>
+OptionalVector<T>::OptionalVector(const py::handle& object, const char* name, int64_t size) {
+  if (object.is_none()) return;
+  array_.emplace(object, name, 1);
+  require_shape(array_->shape(), {size}, name);
+}
+
+}  // namespace atrous

@@ -1,0 +1,153 @@
+#include "kernels/conv2d.h"
+
+#include "bindings/array.h"
+#include "core/cpu_features.h"
+
+namespace atrous {
+namespace {
+
+using namespace py::literals;
+
+template <typename T>
+Conv2dKernels<T> kernels() {
+  return at_level([](auto level) { return conv2d_kernels<decltype(level)::value, T>(); });
+}
+
+// Every size that enters index arithmetic stays below 2^31, so that no product of two overflows.
+void check_size(const std::string& function, const char* name, int64_t value, int64_t least) {
+  require(value >= least && value < (int64_t{1} << 31),
+          function + ": " + name + " is " + std::to_string(value) + "; expected at least " + std::to_string(least));
+}
+
+int64_t output_size(int64_t input, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
+  const int64_t room = input + 2 * padding - dilation * (kernel - 1) - 1;
+  return room < 0 ? 0 : room / stride + 1;
+}
+
+Conv2dShape make_shape(const std::string& function, const std::vector<int64_t>& x, const std::vector<int64_t>& weight,
+                       Pair stride, Pair padding, Pair dilation, int64_t groups) {
+  check_size(function, "groups", groups, 1);
+  for (int i = 0; i < 2; ++i) {
+    check_size(function, "stride", stride[i], 1);
+    check_size(function, "padding", padding[i], 0);
+    check_size(function, "dilation", dilation[i], 1);
+  }
+  for (size_t i = 1; i < 4; ++i) {
+    check_size(function, "a size of x", x[i], 1);
+    check_size(function, "a size of weight", weight[i], 1);
+  }
+  check_size(function, "the number of output channels", weight[0], 1);
+  require(x[1] == weight[1] * groups && weight[0] % groups == 0,
+          function + ": " + std::to_string(x[1]) + " input channels and groups=" + std::to_string(groups) +
+              " do not fit weight " + shape_text(weight));
+  Conv2dShape s{x[0],      x[1],      x[2],      x[3],       weight[0],  0,           0,           weight[2],
+                weight[3], stride[0], stride[1], padding[0], padding[1], dilation[0], dilation[1], groups};
+  s.OH = output_size(s.IH, s.KH, s.sh, s.ph, s.dh);
+  s.OW = output_size(s.IW, s.KW, s.sw, s.pw, s.dw);
+  require(s.OH > 0 && s.OW > 0, function + ": the kernel (dilation included) is larger than the padded input");
+  return s;
+}
+
+std::vector<std::string> algorithms(int64_t in_channels, int64_t out_channels, int64_t groups) {
+  if (in_channels == groups && out_channels == groups) return {"depthwise", "implicit_gemm"};
+  return {"implicit_gemm"};
+}
+
+// The rule: depthwise wherever it is legal and there is more than one channel.
+Conv2dAlgorithm choose(const std::string& function, const Conv2dShape& s, const std::optional<std::string>& name) {
+  const bool depthwise = s.IC == s.G && s.OC == s.G;
+  if (!name) return depthwise && s.G > 1 ? Conv2dAlgorithm::depthwise : Conv2dAlgorithm::implicit_gemm;
+  if (*name == "implicit_gemm") return Conv2dAlgorithm::implicit_gemm;
+  require(*name == "depthwise", function + ": algorithm '" + *name + "' is not one of implicit_gemm, depthwise");
+  require(depthwise, function + ": algorithm 'depthwise' needs groups == in_channels == out_channels");
+  return Conv2dAlgorithm::depthwise;
+}
+
+double operations(const Conv2dShape& s) {
+  return 2.0 * static_cast<double>(s.N * s.OH * s.OW) * static_cast<double>(s.OC * s.KH * s.KW) *
+         static_cast<double>(s.IC / s.G);
+}
+
+py::object forward(const py::object& x_, const py::object& weight_, const py::object& bias_, Pair stride, Pair padding,
+                   Pair dilation, int64_t groups, const std::optional<std::string>& algorithm) {
+  return for_dtype(x_, "conv2d_forward: x", [&](auto zero) -> py::object {
+    using T = decltype(zero);
+    const Array<T> x(x_, "conv2d_forward: x", 4, Order::channels_last);
+    const Array<T> weight(weight_, "conv2d_forward: weight", 4, Order::channels_last);
+    const Conv2dShape s = make_shape("conv2d_forward", x.shape(), weight.shape(), stride, padding, dilation, groups);
+    const OptionalVector<T> bias(bias_, "conv2d_forward: bias", s.OC);
+    const Conv2dAlgorithm chosen = choose("conv2d_forward", s, algorithm);
+    py::array y = empty<T>({s.N, s.OC, s.OH, s.OW}, Order::channels_last);
+    T* out = mutable_data<T>(y);
+    ReleaseGil gil(operations(s));
+    if (s.N > 0) kernels<T>().forward(s, chosen, x.data(), weight.data(), bias.data(), out);
+    return y;
+  });
+}
+
+py::object backward_input(const py::object& grad_y_, const py::object& weight_, Pair input_size, Pair stride,
+                          Pair padding, Pair dilation, int64_t groups, const std::optional<std::string>& algorithm) {
+  return for_dtype(grad_y_, "conv2d_backward_input: grad_y", [&](auto zero) -> py::object {
+    using T = decltype(zero);
+    const Array<T> grad_y(grad_y_, "conv2d_backward_input: grad_y", 4, Order::channels_last);
+    const Array<T> weight(weight_, "conv2d_backward_input: weight", 4, Order::channels_last);
+    check_size("conv2d_backward_input", "groups", groups, 1);
+    const std::vector<int64_t> x{grad_y.size(0), checked_multiply(weight.size(1), groups), input_size[0],
+                                 input_size[1]};
+    const Conv2dShape s = make_shape("conv2d_backward_input", x, weight.shape(), stride, padding, dilation, groups);
+    require_shape(grad_y.shape(), {s.N, s.OC, s.OH, s.OW}, "conv2d_backward_input: grad_y");
+    const Conv2dAlgorithm chosen = choose("conv2d_backward_input", s, algorithm);
+    py::array grad_x = empty<T>({s.N, s.IC, s.IH, s.IW}, Order::channels_last);
+    T* out = mutable_data<T>(grad_x);
+    ReleaseGil gil(operations(s));
+    if (s.N > 0) kernels<T>().backward_input(s, chosen, grad_y.data(), weight.data(), out);
+    return grad_x;
+  });
+}
+
+py::object backward_weight(const py::object& grad_y_, const py::object& x_, Pair kernel_size, Pair stride, Pair padding,
+                           Pair dilation, int64_t groups, const std::optional<std::string>& algorithm) {
+  return for_dtype(x_, "conv2d_backward_weight: x", [&](auto zero) -> py::object {
+    using T = decltype(zero);
+    const Array<T> grad_y(grad_y_, "conv2d_backward_weight: grad_y", 4, Order::channels_last);
+    const Array<T> x(x_, "conv2d_backward_weight: x", 4, Order::channels_last);
+    check_size("conv2d_backward_weight", "groups", groups, 1);
+    const std::vector<int64_t> weight{grad_y.size(1), x.size(1) / groups, kernel_size[0], kernel_size[1]};
+    const Conv2dShape s = make_shape("conv2d_backward_weight", x.shape(), weight, stride, padding, dilation, groups);
+    require_shape(grad_y.shape(), {s.N, s.OC, s.OH, s.OW}, "conv2d_backward_weight: grad_y");
+    const Conv2dAlgorithm chosen = choose("conv2d_backward_weight", s, algorithm);
+    py::array grad_weight = empty<T>(weight, Order::channels_last);
+    T* out = mutable_data<T>(grad_weight);
+    ReleaseGil gil(operations(s));
+    kernels<T>().backward_weight(s, chosen, grad_y.data(), x.data(), out);
+    return grad_weight;
+  });
+}
+
+py::object backward_bias(const py::object& grad_y_) {
+  return for_dtype(grad_y_, "conv2d_backward_bias: grad_y", [&](auto zero) -> py::object {
+    using T = decltype(zero);
+    const Array<T> grad_y(grad_y_, "conv2d_backward_bias: grad_y", 4, Order::channels_last);
+    py::array grad_bias = empty<T>({grad_y.size(1)});
+    T* out = mutable_data<T>(grad_bias);
+    ReleaseGil gil(bytes_moved(static_cast<double>(grad_y.elements()) * sizeof(T)));
+    kernels<T>().backward_bias(grad_y.size(0) * grad_y.size(2) * grad_y.size(3), grad_y.size(1), grad_y.data(), out);
+    return grad_bias;
+  });
+}
+
+}  // namespace
+
+void bind_conv2d(py::module_& m) {
+  m.def("conv2d_forward", &forward, "x"_a, "weight"_a, "bias"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a,
+        "algorithm"_a = py::none());
+  m.def("conv2d_backward_input", &backward_input, "grad_y"_a, "weight"_a, "input_size"_a, "stride"_a, "padding"_a,
+        "dilation"_a, "groups"_a, "algorithm"_a = py::none());
+  m.def("conv2d_backward_weight", &backward_weight, "grad_y"_a, "x"_a, "kernel_size"_a, "stride"_a, "padding"_a,
+        "dilation"_a, "groups"_a, "algorithm"_a = py::none());
+  m.def("conv2d_backward_bias", &backward_bias, "grad_y"_a);
+  m.def("conv2d_algorithms", &algorithms, "in_channels"_a, "out_channels"_a, "groups"_a,
+        "The algorithms that are legal for these sizes.");
+}
+
+}  // namespace atrous

@@ -1,0 +1,20 @@
+// The extension module atrous._cpu: an index. Each family binds itself in its own file.
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+
+namespace atrous {
+void bind_runtime(py::module_& m);
+void bind_conv2d(py::module_& m);
+void bind_linear(py::module_& m);
+void bind_activation(py::module_& m);
+
+}  // namespace atrous
+
+PYBIND11_MODULE(_cpu, m) {
+  m.doc() = "atrous's CPU kernels. The same functions as atrous.reference, compiled.";
+  atrous::bind_runtime(m);
+  atrous::bind_conv2d(m);
+  atrous::bind_linear(m);
+  atrous::bind_activation(m);
+}

@@ -1,0 +1,163 @@
+#include "core/memory.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <new>
+#include <vector>
+
+namespace atrous {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+constexpr int64_t kHugePage = int64_t{1} << 21;
+constexpr int kClasses = 4 * 48;
+
+// Sits in the 64 bytes before a block.
+struct Header {
+  int64_t bytes;   // of the block, header excluded
+  int size_class;  // -1: not pooled
+};
+static_assert(sizeof(Header) <= kAlignment);
+
+struct Pool {
+  std::mutex mutex;
+  std::vector<void*> free_blocks[kClasses];
+  MemoryStats stats{};
+  bool enabled = true;
+  bool poison = false;
+};
+
+void lock_pool();
+void unlock_pool();
+
+Pool& pool() {
+  static Pool* instance = [] {  // never destroyed: arrays may outlive every static
+    auto* p = new Pool;
+    const char* setting = std::getenv("ATROUS_MEMORY_POOL");
+    p->enabled = !(setting && std::strcmp(setting, "0") == 0);
+    pthread_atfork(lock_pool, unlock_pool, unlock_pool);  // a child must not inherit a lock that nobody will open
+    return p;
+  }();
+  return *instance;
+}
+
+void lock_pool() { pool().mutex.lock(); }
+void unlock_pool() { pool().mutex.unlock(); }
+
+// Size classes: 64 * {1, 1.25, 1.5, 1.75} * 2^k.
+int64_t class_bytes(int c) { return (int64_t{16} << (c / 4)) * (4 + c % 4); }
+
+int class_of(int64_t bytes) {
+  int c = 0;
+  if (bytes > kAlignment) c = 4 * (63 - __builtin_clzll(static_cast<unsigned long long>(bytes)) - 6);
+  while (class_bytes(c) < bytes) ++c;
+  return c;
+}
+
+Header* header_of(void* block) { return reinterpret_cast<Header*>(static_cast<char*>(block) - kAlignment); }
+
+void* system_allocate(int64_t bytes) {
+  const int64_t total = bytes + kAlignment;
+  const int64_t alignment = total >= 2 * kHugePage ? kHugePage : kAlignment;
+  void* base = nullptr;
+  if (posix_memalign(&base, static_cast<size_t>(alignment), static_cast<size_t>(total)) != 0) return nullptr;
+#ifdef MADV_HUGEPAGE
+  if (alignment == kHugePage) madvise(base, static_cast<size_t>(total), MADV_HUGEPAGE);  // advice only: may fail
+#endif
+  return static_cast<char*>(base) + kAlignment;
+}
+
+void system_release(void* block) { std::free(header_of(block)); }
+
+void empty_cache_locked(Pool& p) {
+  for (auto& blocks : p.free_blocks) {
+    for (void* block : blocks) system_release(block);
+    blocks.clear();
+  }
+  p.stats.pooled = 0;
+}
+
+void* take_block(Pool& p, int c, int64_t bytes) {
+  if (c >= 0 && !p.free_blocks[c].empty()) {
+    void* block = p.free_blocks[c].back();
+    p.free_blocks[c].pop_back();
+    p.stats.pooled -= bytes;
+    return block;
+  }
+  // A pool that holds more than is in use serves sizes that are gone: give it back before asking for more.
+  if (p.stats.pooled > p.stats.current + (int64_t{64} << 20)) empty_cache_locked(p);
+  void* block = system_allocate(bytes);
+  if (!block) {
+    empty_cache_locked(p);
+    block = system_allocate(bytes);
+  }
+  if (!block) throw std::bad_alloc();
+  *header_of(block) = Header{bytes, c};
+  return block;
+}
+
+}  // namespace
+
+void* allocate(int64_t bytes) {
+  Pool& p = pool();
+  if (bytes < 0 || bytes > (int64_t{1} << 46)) throw std::bad_alloc();
+  if (bytes == 0) bytes = 1;
+  const int c = p.enabled ? class_of(bytes) : -1;
+  if (c >= 0) bytes = class_bytes(c);
+  std::lock_guard<std::mutex> lock(p.mutex);
+  if (p.stats.limit > 0 && p.stats.current + bytes > p.stats.limit) throw std::bad_alloc();
+  void* block = take_block(p, c, bytes);
+  p.stats.current += bytes;
+  if (p.stats.current > p.stats.peak) p.stats.peak = p.stats.current;
+  if (p.poison) std::memset(block, 0xFF, static_cast<size_t>(bytes));
+  return block;
+}
+
+void release(void* block) noexcept {
+  if (!block) return;
+  Pool& p = pool();
+  const Header header = *header_of(block);
+  std::lock_guard<std::mutex> lock(p.mutex);
+  p.stats.current -= header.bytes;
+  if (header.size_class < 0) {
+    system_release(block);
+    return;
+  }
+  try {
+    p.free_blocks[header.size_class].push_back(block);
+    p.stats.pooled += header.bytes;
+  } catch (...) {  // the list could not grow
+    system_release(block);
+  }
+}
+
+MemoryStats memory_stats() {
+  std::lock_guard<std::mutex> lock(pool().mutex);
+  return pool().stats;
+}
+
+void memory_reset_peak() {
+  std::lock_guard<std::mutex> lock(pool().mutex);
+  pool().stats.peak = pool().stats.current;
+}
+
+void memory_empty_cache() {
+  std::lock_guard<std::mutex> lock(pool().mutex);
+  empty_cache_locked(pool());
+}
+
+void memory_set_limit(int64_t bytes) {
+  std::lock_guard<std::mutex> lock(pool().mutex);
+  pool().stats.limit = bytes;
+}
+
+void memory_set_poison(bool enabled) {
+  std::lock_guard<std::mutex> lock(pool().mutex);
+  pool().poison = enabled;
+}
+
+}  // namespace atrous

@@ -1,0 +1,37 @@
+// Vectors of the level that a translation unit is compiled for, on GCC's and Clang's vector extensions.
+// Included by per-level units only. All of it has internal linkage: a shared inline function could leak AVX-512 code
+// into the path that an older CPU runs.
+#pragma once
+#include <cstdint>
+
+namespace atrous::ATROUS_LEVEL {
+namespace {
+
+template <typename T>
+struct Vec {
+  typedef T type __attribute__((vector_size(ATROUS_VECTOR_BYTES)));
+  typedef T unaligned __attribute__((vector_size(ATROUS_VECTOR_BYTES), aligned(alignof(T)), may_alias));
+  static constexpr int width = ATROUS_VECTOR_BYTES / sizeof(T);
+};
+
+template <typename T>
+inline typename Vec<T>::type load(const T* p) {
+  return *reinterpret_cast<const typename Vec<T>::unaligned*>(p);
+}
+
+template <typename T>
+inline void store(T* p, typename Vec<T>::type v) {
+  *reinterpret_cast<typename Vec<T>::unaligned*>(p) = v;
+}
+
+template <typename T>
+inline typename Vec<T>::type broadcast(T x) {
+  return x - typename Vec<T>::type{};  // x - 0 keeps the sign of -0, x + 0 would not
+}
+
+inline int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t max_of(int64_t a, int64_t b) { return a > b ? a : b; }
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+}  // namespace atrous::ATROUS_LEVEL

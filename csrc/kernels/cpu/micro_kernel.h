@@ -1,0 +1,126 @@
+// The register tile at the bottom of every convolution and matrix product: MR rows x NV vectors of accumulators.
+//
+//   out[m][n] (+)= sum over segments s, k < s.length:  a(s, m, k) * b[s.k0 + k][n]
+//
+// b is a packed panel: [k][NV * width], zero-padded. `a` is never copied: it is reached through row pointers, so that
+// stride, dilation and padding cost nothing in the inner loop (the "indirect convolution algorithm", Dukhan 2019,
+// arXiv:1907.02129). Padding points to a row of zeros.
+#pragma once
+#include "core/simd.h"
+
+namespace atrous::ATROUS_LEVEL {
+namespace {
+
+// Accumulators fill the register file: 16 of 32 (AVX-512, NEON with room for loads), 12 of 16 (AVX2), 8 of 16 (SSE2).
+constexpr int kTileVectors = 2;
+#if ATROUS_VECTOR_BYTES == 64 || defined(__aarch64__)
+constexpr int kTileRows = 8;
+#elif ATROUS_VECTOR_BYTES == 32
+constexpr int kTileRows = 6;
+#else
+constexpr int kTileRows = 4;
+#endif
+
+template <typename T>
+constexpr int64_t kPanel = kTileVectors * Vec<T>::width;  // columns of a packed panel
+
+// Consecutive k that lie in one row of memory.
+template <typename T>
+struct Segment {
+  const T* const* rows;  // one pointer for each row m of `a`
+  int64_t offset;        // first element of the row
+  int64_t k0;            // first row of the packed panel
+  int64_t length;
+};
+
+// Where a tile writes, and what it starts from.
+template <typename T>
+struct TileOutput {
+  T* const* rows;   // one pointer for each row m
+  int64_t offset;   // first column
+  int64_t columns;  // valid ones, 1 .. NV * width
+  const T* bias;    // of the first column; nullptr: none
+  bool accumulate;  // add to what is there (bias then ignored)
+};
+
+template <typename T, int NV>
+inline void load_columns(const T* from, int64_t columns, typename Vec<T>::type (&v)[NV]) {
+  constexpr int W = Vec<T>::width;
+  if (columns == NV * W) {
+    for (int j = 0; j < NV; ++j) v[j] = load(from + j * W);
+    return;
+  }
+  T padded[NV * W] = {};
+  for (int64_t c = 0; c < columns; ++c) padded[c] = from[c];
+  for (int j = 0; j < NV; ++j) v[j] = load(padded + j * W);
+}
+
+template <typename T, int NV>
+inline void store_columns(T* to, int64_t columns, const typename Vec<T>::type (&v)[NV]) {
+  constexpr int W = Vec<T>::width;
+  if (columns == NV * W) {
+    for (int j = 0; j < NV; ++j) store(to + j * W, v[j]);
+    return;
+  }
+  T padded[NV * W];
+  for (int j = 0; j < NV; ++j) store(padded + j * W, v[j]);
+  for (int64_t c = 0; c < columns; ++c) to[c] = padded[c];
+}
+
+template <typename T, int MR, int NV>
+inline void start_tile(const TileOutput<T>& out, typename Vec<T>::type (&acc)[MR][NV]) {
+  if (out.accumulate) {
+    for (int m = 0; m < MR; ++m) load_columns<T, NV>(out.rows[m] + out.offset, out.columns, acc[m]);
+    return;
+  }
+  typename Vec<T>::type first[NV] = {};
+  if (out.bias) load_columns<T, NV>(out.bias, out.columns, first);
+  for (int m = 0; m < MR; ++m)
+    for (int j = 0; j < NV; ++j) acc[m][j] = first[j];
+}
+
+// a(s, m, k) = s.rows[m][s.offset + k]: the rows of `a` run along k (forward, backward-input, A row-major).
+template <typename T, int MR, int NV>
+void row_tile(const Segment<T>* segments, int64_t count, const T* panel, const TileOutput<T>& out) {
+  using V = typename Vec<T>::type;
+  V acc[MR][NV];
+  start_tile<T, MR, NV>(out, acc);
+  for (const Segment<T>* s = segments; s != segments + count; ++s) {
+    const T* row[MR];
+    for (int m = 0; m < MR; ++m) row[m] = s->rows[m] + s->offset;
+    const T* b = panel + s->k0 * kPanel<T>;
+    for (int64_t k = 0; k < s->length; ++k, b += kPanel<T>) {
+      V bk[NV];
+      for (int j = 0; j < NV; ++j) bk[j] = load(b + j * Vec<T>::width);
+      for (int m = 0; m < MR; ++m) {
+        const V a = broadcast<T>(row[m][k]);
+        for (int j = 0; j < NV; ++j) acc[m][j] += a * bk[j];
+      }
+    }
+  }
+  for (int m = 0; m < MR; ++m) store_columns<T, NV>(out.rows[m] + out.offset, out.columns, acc[m]);
+}
+
+// a(s, m, k) = s.rows[k][s.offset + m]: the rows of `a` run along m (backward-weight, A column-major).
+template <typename T, int MR, int NV>
+void column_tile(const Segment<T>* segments, int64_t count, const T* panel, const TileOutput<T>& out) {
+  using V = typename Vec<T>::type;
+  V acc[MR][NV];
+  start_tile<T, MR, NV>(out, acc);
+  for (const Segment<T>* s = segments; s != segments + count; ++s) {
+    const T* b = panel + s->k0 * kPanel<T>;
+    for (int64_t k = 0; k < s->length; ++k, b += kPanel<T>) {
+      const T* a = s->rows[k] + s->offset;
+      V bk[NV];
+      for (int j = 0; j < NV; ++j) bk[j] = load(b + j * Vec<T>::width);
+      for (int m = 0; m < MR; ++m) {
+        const V am = broadcast<T>(a[m]);
+        for (int j = 0; j < NV; ++j) acc[m][j] += am * bk[j];
+      }
+    }
+  }
+  for (int m = 0; m < MR; ++m) store_columns<T, NV>(out.rows[m] + out.offset, out.columns, acc[m]);
+}
+
+}  // namespace
+}  // namespace atrous::ATROUS_LEVEL
