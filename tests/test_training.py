@@ -128,7 +128,7 @@ def test_the_parts_are_disjoint_stratified_and_the_same_for_every_seed():
     parts = [[job.train.dataset.indices, job.validation.dataset.indices, job.test.dataset.indices] for job in jobs]
     assert parts[0] == parts[1]
     assert [len(part) for part in parts[0]] == [1150, 287, 360]
-    assert sorted(sum(parts[0], [])) == list(range(1797))
+    assert sorted(index for part in parts[0] for index in part) == list(range(1797))
     labels = jobs[0].test.dataset.dataset.tensors[1].numpy()
     for part in parts[0]:
         counts, everywhere = np.bincount(labels[part]), np.bincount(labels) * len(part) / 1797
