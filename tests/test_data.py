@@ -192,7 +192,18 @@ def test_digits():
     images, labels = datasets.digits()
     assert (images.shape, images.dtype, labels.shape, labels.dtype) == ((1797, 8, 8), np.uint8, (1797,), np.int64)
     assert (images.min(), images.max()) == (0, 16)
-    assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # as UCI's description says
+    assert np.bincount(labels).tolist() == [
+        178,
+        182,
+        177,
+        183,
+        181,
+        182,
+        181,
+        179,
+        174,
+        180,
+    ]  # as UCI's description says
     assert images[0, 0].tolist() == [0, 0, 5, 13, 9, 1, 0, 0]  # the first line of UCI's optdigits.tes
     images[0] = 0
     assert datasets.digits()[0][0].any()  # a fresh copy each time

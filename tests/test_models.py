@@ -68,7 +68,10 @@ def test_count_macs_of_other_layers():
     [
         (lambda: models.lenet5(0), "lenet5: num_classes is 0; expected 1 or more"),
         (lambda: models.lenet5(in_channels=0), "lenet5: in_channels is 0; expected 1 or more"),
-        (lambda: models.lenet5()(at.zeros(1, 1, 28, 28)), "lenet5: x has shape (1, 1, 28, 28); expected (N, C, 32, 32)"),
+        (
+            lambda: models.lenet5()(at.zeros(1, 1, 28, 28)),
+            "lenet5: x has shape (1, 1, 28, 28); expected (N, C, 32, 32)",
+        ),
         (lambda: models.lenet5()(at.zeros(1, 3, 32, 32)), "x has 3 channels; expected 1"),
     ],
 )
@@ -112,7 +115,9 @@ def test_three_adam_steps_same_as_pytorch(dtype, loss_tol, tol):
     torch = pytest.importorskip("torch")
     ours = fresh(dtype)
     theirs = torch_lenet(torch).to(getattr(torch, dtype))
-    theirs.load_state_dict({k: torch.tensor(v.tolist(), dtype=getattr(torch, dtype)) for k, v in ours.state_dict().items()})
+    theirs.load_state_dict(
+        {k: torch.tensor(v.tolist(), dtype=getattr(torch, dtype)) for k, v in ours.state_dict().items()}
+    )
     np.testing.assert_allclose(train(ours, at, dtype), train(theirs, torch, dtype), rtol=loss_tol)
     for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         # Adam divides by the gradient's size: where that is rounding alone, a step is off by up to lr. Few may be.

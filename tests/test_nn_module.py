@@ -73,7 +73,7 @@ def test_buffer_assignment_keeps_it_a_buffer():
 def test_delete():
     block = Block()
     del block.conv, block.scale, block.seen, block.label
-    assert list(block.state_dict())[0] == "norm.weight"
+    assert next(iter(block.state_dict())) == "norm.weight"
     with pytest.raises(AttributeError, match="'Block' object has no attribute 'conv'"):
         _ = block.conv
     with pytest.raises(AttributeError):
@@ -113,7 +113,9 @@ def test_forgotten_init():
         def __init__(self):
             self.width = 3
 
-    with pytest.raises(AttributeError, match=r"Forgot: call super\(\)\.__init__\(\) before assigning the Module 'conv'"):
+    with pytest.raises(
+        AttributeError, match=r"Forgot: call super\(\)\.__init__\(\) before assigning the Module 'conv'"
+    ):
         Forgot()
     with pytest.raises(AttributeError, match=r"Late: .* needs super\(\)\.__init__\(\)"):
         Late()(at.zeros(1))
@@ -140,7 +142,7 @@ def test_state_dict_shares_memory_and_is_detached():
     assert not any(value.requires_grad for value in state.values())
     assert np.shares_memory(state["scale"].numpy(), block.scale.detach().numpy())
     assert block.state_dict(keep_vars=True)["scale"] is block.scale
-    assert list(block.state_dict(prefix="net."))[0] == "net.scale"
+    assert next(iter(block.state_dict(prefix="net."))) == "net.scale"
 
 
 def test_round_trip_from_tensors_and_arrays():

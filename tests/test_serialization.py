@@ -87,9 +87,17 @@ def test_broken_files(kind, read, tmp_path):
     if kind == "npz":
         np.savez(tmp_path / "x.npz", x=np.zeros(3))
         content = (tmp_path / "x.npz").read_bytes()
-    broken = {"empty": b"", "text": b"hello, world", "cut": content[:-1], "header": content[:20], "longer": content + b"0"}
+    broken = {
+        "empty": b"",
+        "text": b"hello, world",
+        "cut": content[:-1],
+        "header": content[:20],
+        "longer": content + b"0",
+    }
     path.write_bytes(broken.get(kind, content))
-    with pytest.raises(ValueError, match=rf"{read.__name__}: .*model\.safetensors cannot be read as safetensors") as error:
+    with pytest.raises(
+        ValueError, match=rf"{read.__name__}: .*model\.safetensors cannot be read as safetensors"
+    ) as error:
         read(path)
     assert "\n" not in str(error.value)
 

@@ -1,5 +1,6 @@
 #include "bindings/array.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
@@ -9,7 +10,7 @@ namespace {
 std::atomic<int64_t> conversions{0};
 
 // Strides in elements of a dense array whose axes are listed from slowest to fastest.
-std::vector<int64_t> dense_strides(const std::vector<int64_t>& shape, const std::vector<size_t>& axes) {
+std::vector<int64_t> dense_strides(const std::vector<int64_t>& shape, const Axes& axes) {
   std::vector<int64_t> strides(shape.size());
   int64_t step = 1;
   for (size_t i = axes.size(); i-- > 0;) {
@@ -19,9 +20,9 @@ std::vector<int64_t> dense_strides(const std::vector<int64_t>& shape, const std:
   return strides;
 }
 
-std::vector<size_t> axes_of(size_t ndim, Order order) {
+Axes axes_of(size_t ndim, Order order) {
   if (order == Order::channels_last) return {0, 2, 3, 1};
-  std::vector<size_t> axes(ndim);
+  Axes axes(ndim);
   for (size_t i = 0; i < ndim; ++i) axes[i] = i;
   return axes;
 }
@@ -43,7 +44,7 @@ bool is_dense(const py::array& array, const std::vector<int64_t>& strides) {
 
 // Copies any strides (bytes, aligned or not) into dense memory, axes from slowest to fastest.
 template <typename T>
-void copy_strided(const char* from, const py::array& array, const std::vector<size_t>& axes, size_t depth, T*& to) {
+void copy_strided(const char* from, const py::array& array, const Axes& axes, size_t depth, T*& to) {
   if (depth == axes.size()) {
     std::memcpy(to++, from, sizeof(T));
     return;
@@ -59,8 +60,30 @@ void copy_strided(const char* from, const py::array& array, const std::vector<si
 
 }  // namespace
 
+Axes memory_order(const py::array& array) {
+  const auto ndim = static_cast<size_t>(array.ndim());
+  Axes axes = axes_of(ndim, Order::c);
+  std::stable_sort(axes.begin(), axes.end(), [&](size_t a, size_t b) {
+    return array.strides(static_cast<py::ssize_t>(a)) > array.strides(static_cast<py::ssize_t>(b));
+  });
+  const std::vector<int64_t> shape(array.shape(), array.shape() + array.ndim());
+  return is_dense(array, dense_strides(shape, axes)) ? axes : axes_of(ndim, Order::c);
+}
+
 template <typename T>
 Array<T>::Array(const py::handle& object, const char* name, int ndim, Order order) {
+  check(object, name, ndim);
+  bring_into(axes_of(shape_.size(), order));
+}
+
+template <typename T>
+Array<T>::Array(const py::handle& object, const char* name, const Axes& axes) {
+  check(object, name, static_cast<int>(axes.size()));
+  bring_into(axes);
+}
+
+template <typename T>
+void Array<T>::check(const py::handle& object, const char* name, int ndim) {
   if (!py::isinstance<py::array>(object))
     throw py::type_error(std::string(name) + " is a " +
                          std::string(py::str(py::type::handle_of(object).attr("__name__"))) +
@@ -73,7 +96,10 @@ Array<T>::Array(const py::handle& object, const char* name, int ndim, Order orde
   shape_.assign(owner_.shape(), owner_.shape() + owner_.ndim());
   require(ndim < 0 || owner_.ndim() == ndim, std::string(name) + " has shape " + shape_text(shape_) + "; expected " +
                                                  std::to_string(ndim) + " dimensions");
-  const auto axes = axes_of(shape_.size(), order);
+}
+
+template <typename T>
+void Array<T>::bring_into(const Axes& axes) {
   const auto* bytes = static_cast<const char*>(owner_.data());
   const bool aligned = reinterpret_cast<uintptr_t>(bytes) % alignof(T) == 0;
   if (aligned && is_dense(owner_, dense_strides(shape_, axes))) {
@@ -99,8 +125,12 @@ template class Array<int32_t>;
 template class Array<uint8_t>;
 
 py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order) {
+  return empty_bytes(dtype, shape, axes_of(shape.size(), order));
+}
+
+py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, const Axes& axes) {
   const int64_t bytes = checked_multiply(count(shape), dtype.itemsize());
-  std::vector<int64_t> strides = dense_strides(shape, axes_of(shape.size(), order));
+  std::vector<int64_t> strides = dense_strides(shape, axes);
   for (int64_t& stride : strides) stride *= dtype.itemsize();
   void* block = allocate(bytes);
   py::capsule owner(block, [](void* pointer) { release(pointer); });

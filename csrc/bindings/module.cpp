@@ -7,6 +7,7 @@ namespace atrous {
 void bind_runtime(py::module_& m);
 void bind_conv2d(py::module_& m);
 void bind_linear(py::module_& m);
+void bind_activation(py::module_& m);
 
 }  // namespace atrous
 
@@ -15,4 +16,5 @@ PYBIND11_MODULE(_cpu, m) {
   atrous::bind_runtime(m);
   atrous::bind_conv2d(m);
   atrous::bind_linear(m);
+  atrous::bind_activation(m);
 }

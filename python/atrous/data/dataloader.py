@@ -78,7 +78,7 @@ def _takes_lists(dataset: Any) -> bool:
 
 
 def default_collate(samples: list[Any]) -> Any:
-    """Makes a batch of samples: stacks tensors, arrays and numbers, goes into tuples, lists (both give lists) and dicts.
+    """A batch of samples: stacks tensors, arrays and numbers; goes into dicts, tuples and lists (both give lists).
 
     Raises:
         ValueError: the samples' shapes, lengths or keys differ.
@@ -111,4 +111,6 @@ def default_collate(samples: list[Any]) -> Any:
 def _check_equal(what: str, found: list) -> None:
     different = [value for value in found if value != found[0]]
     if different:
-        raise ValueError(f"DataLoader: samples of one batch have {what} {found[0]} and {different[0]}; expected the same")
+        raise ValueError(
+            f"DataLoader: samples of one batch have {what} {found[0]} and {different[0]}; expected the same"
+        )

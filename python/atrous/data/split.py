@@ -33,7 +33,9 @@ def stratified_split(labels: Any, lengths: Sequence[float], seed: int = 0) -> li
     """
     classes = np.asarray(labels.numpy() if hasattr(labels, "numpy") else labels)
     if classes.ndim != 1 or classes.dtype.kind not in "iu" or not classes.size:
-        raise ValueError(f"stratified_split: labels have shape {classes.shape} and dtype {classes.dtype}; expected (N,) ints")
+        raise ValueError(
+            f"stratified_split: labels have shape {classes.shape} and dtype {classes.dtype}; expected (N,) ints"
+        )
     shuffled = randperm(len(classes), generator=Generator(seed)).numpy()
     pools = [shuffled[classes[shuffled] == c] for c in np.unique(classes)]
     parts = []
@@ -58,7 +60,7 @@ def _whole(lengths: Sequence[float], N: int) -> list[int]:
 
 
 def _shares(sizes: np.ndarray, length: int) -> np.ndarray:
-    """`length` divided in proportion to `sizes`, in whole numbers: down, then up where most was lost (first wins ties)."""
+    """`length` divided in proportion to `sizes`: rounded down, then up where most was lost (the first wins ties)."""
     total = max(int(sizes.sum()), 1)
     counts, rest = np.divmod(sizes * length, total)
     counts[np.argsort(-rest, kind="stable")[: length - int(counts.sum())]] += 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ..checks import require
+from ..ops.creation import ones, tensor, zeros
+from ..tensor import Tensor
 from . import functional as F
 from .module import Module
 from .parameter import Parameter
 from .sizes import check_sizes
-from ..ops.creation import ones, tensor, zeros
-from ..tensor import Tensor
 
 
 class _BatchNorm(Module):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 from ..checks import require
+from ..ops.creation import empty
+from ..tensor import Tensor
 from . import functional as F
 from . import init
 from .module import Module
 from .parameter import Parameter
 from .sizes import check_sizes, pair_of_at_least
-from ..ops.creation import empty
-from ..tensor import Tensor
 
 Pair = int | tuple[int, int]
 
@@ -79,7 +79,9 @@ class Conv2d(_Conv):
         self.stride = pair_of_at_least(1, stride, "Conv2d", "stride")
         self.dilation = pair_of_at_least(1, dilation, "Conv2d", "dilation")
         if isinstance(padding, str):
-            require(padding in ("same", "valid"), "Conv2d", f"padding is {padding!r}; expected 'same', 'valid' or sizes")
+            require(
+                padding in ("same", "valid"), "Conv2d", f"padding is {padding!r}; expected 'same', 'valid' or sizes"
+            )
             require(padding == "valid" or self.stride == (1, 1), "Conv2d", "padding 'same' needs stride 1")
             self.padding: tuple[int, int] | str = padding
         else:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..checks import require
+from ..tensor import Tensor
 from . import functional as F
 from .module import Module
-from ..tensor import Tensor
 
 
 class Dropout(Module):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .module import Module
 from ..tensor import Tensor
+from .module import Module
 
 
 class Flatten(Module):

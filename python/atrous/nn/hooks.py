@@ -45,8 +45,8 @@ class RemovableHandle:
 class BackwardTaps:
     """Feeds the full backward hooks of one call of a module.
 
-    All inputs that require grad pass through one node of the graph, all outputs through another. In the backward walk the
-    outputs' node notes their gradients, later the inputs' node gets the inputs' and calls the hooks with both.
+    All inputs that require grad pass through one node of the graph, all outputs through another. In the backward walk
+    the outputs' node notes their gradients, later the inputs' node gets the inputs' and calls the hooks with both.
     """
 
     def __init__(self, module: Module, hooks: list[Callable]) -> None:
@@ -100,7 +100,7 @@ class BackwardTaps:
 
 
 class TapBackward(Backward):
-    """Passes gradients on as they are, through a function that sees and may replace them (as Tensors, None for none)."""
+    """Passes gradients on through a function that sees and may replace them (as Tensors, None for none)."""
 
     tap: Callable[[tuple], tuple]
 

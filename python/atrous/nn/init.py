@@ -46,7 +46,7 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Fills a tensor with normal numbers of the given mean and standard deviation that lie in [a, b], all others barred.
+    """Fills a tensor with normal numbers of the given mean and standard deviation, of those that lie in [a, b].
 
     Takes uniform numbers between the probabilities of a and b through the inverse of the distribution function.
     """

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..ops.creation import empty
+from ..tensor import Tensor
 from . import functional as F
 from . import init
 from .module import Module
 from .parameter import Parameter
 from .sizes import check_sizes
-from ..ops.creation import empty
-from ..tensor import Tensor
 
 
 class Linear(Module):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..checks import require
+from ..tensor import Tensor
 from . import functional as F
 from .module import Module
-from ..tensor import Tensor
 
 
 class _Loss(Module):
@@ -21,7 +21,7 @@ class _Loss(Module):
 class CrossEntropyLoss(_Loss):
     """Softmax and negative log-likelihood in one: ``−log(exp(x[target]) / Σ exp(x))``.
 
-    Takes logits (N, C) or (N, C, d1, ...) and int64 classes (N,) or (N, d1, ...), or probabilities of the logits' shape.
+    Takes logits (N, C) or (N, C, d1, ...); int64 classes (N,) or (N, d1, ...), or probabilities shaped as the logits.
 
     Args:
         weight: a weight per class, of shape (C,). "mean" divides by the sum of the targets' weights.
@@ -42,9 +42,7 @@ class CrossEntropyLoss(_Loss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(reduction)
-        require(
-            0 <= label_smoothing <= 1, "CrossEntropyLoss", f"label_smoothing is {label_smoothing}; expected 0 to 1"
-        )
+        require(0 <= label_smoothing <= 1, "CrossEntropyLoss", f"label_smoothing is {label_smoothing}; expected 0 to 1")
         self.register_buffer("weight", weight)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
@@ -74,9 +72,7 @@ class NLLLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """A number, or a loss per target with reduction "none"."""
-        return F.nll_loss(
-            input, target, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction
-        )
+        return F.nll_loss(input, target, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
 
 
 class MSELoss(_Loss):

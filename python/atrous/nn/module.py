@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from textwrap import indent
 from typing import Any, TypeVar
 
+from ..tensor import Tensor
 from .hooks import BackwardTaps, RemovableHandle
 from .parameter import Parameter
 from .state import IncompatibleKeys, convert, load
-from ..tensor import Tensor
 
 M = TypeVar("M", bound="Module")
 

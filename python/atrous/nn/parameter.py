@@ -12,8 +12,8 @@ from ..tensor import Tensor
 class Parameter(Tensor):
     """A leaf tensor that requires grad, and that a module registers when it is assigned to an attribute.
 
-    It shares memory with `data`, unless that is 4-D and not channels-last: kernels want weights (OC, IC, KH, KW) in OHWI
-    memory, so they are brought to it once, here.
+    It shares memory with `data`, unless that is 4-D and not channels-last: kernels want weights (OC, IC, KH, KW) in
+    OHWI memory, so they are brought to it once, here.
 
     Args:
         data: the first values, floating point if it is to learn.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..checks import pair, require
+from ..tensor import Tensor
 from . import functional as F
 from .module import Module
 from .sizes import check_sizes, pair_of_at_least
-from ..tensor import Tensor
 
 Pair = int | tuple[int, int]
 OptionalPair = int | None | tuple[int | None, int | None]

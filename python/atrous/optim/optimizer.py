@@ -50,7 +50,9 @@ class Optimizer:
             if not isinstance(param, Tensor):
                 raise TypeError(f"{name}: got a {type(param).__name__} among the parameters; expected tensors")
             if not param.is_leaf:
-                raise ValueError(f"{name}: a parameter of shape {tuple(param.shape)} is a result; expected leaf tensors")
+                raise ValueError(
+                    f"{name}: a parameter of shape {tuple(param.shape)} is a result; expected leaf tensors"
+                )
             if id(param) in known:
                 raise ValueError(f"{name}: a parameter of shape {tuple(param.shape)} is given twice")
             known.add(id(param))
@@ -103,7 +105,9 @@ class Optimizer:
             ValueError: groups or shapes do not fit; nothing was loaded then.
         """
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
-            raise ValueError("load_state_dict: 'state' or 'param_groups' is missing; expected an optimizer's state_dict()")
+            raise ValueError(
+                "load_state_dict: 'state' or 'param_groups' is missing; expected an optimizer's state_dict()"
+            )
         groups = state_dict["param_groups"]
         sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
         if sizes != own:
@@ -165,7 +169,9 @@ class Update:
             state = optimizer.state.setdefault(owner, {})
             if state.get(key) is None:
                 state[key] = zeros_like(param)
-            state[key].data = like(state[key].data, param.data)  # a copy only after a user changed the parameter's layout
+            state[key].data = like(
+                state[key].data, param.data
+            )  # a copy only after a user changed the parameter's layout
             found.append(state[key])
         return found
 

@@ -12,8 +12,8 @@ class SGD(Optimizer):
     """Gradient descent, with momentum and Nesterov's form of it.
 
     With ``g = grad + weight_decay · p``: ``b ← momentum · b + (1 − dampening) · g`` (``b = g`` at the first step), then
-    ``p ← p − lr · b``, with Nesterov ``p ← p − lr · (g + momentum · b)``. Sutskever et al. 2013, where lr multiplies the
-    gradient alone; here, as in PyTorch, it multiplies the whole step.
+    ``p ← p − lr · b``, with Nesterov ``p ← p − lr · (g + momentum · b)``. Sutskever et al. 2013, where lr multiplies
+    the gradient alone; here, as in PyTorch, it multiplies the whole step.
 
     Args:
         params: tensors, or groups (dicts with "params" and settings).

@@ -7,13 +7,23 @@ backend at each instruction-set level, with each algorithm, in float32 and float
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-
-import numpy as np
+from typing import Any
 
 from . import activation, adam, batch_norm, conv2d, cross_entropy, linear, pool2d, random
-from .harness import Failure, Result, call, check_function
+from .harness import DTYPES, Failure, Result, call, check_function
 
-__all__ = ["FAMILIES", "Failure", "Result", "algorithms", "at_level", "call", "check_function", "levels", "verify"]
+__all__ = [
+    "FAMILIES",
+    "Failure",
+    "Result",
+    "algorithms",
+    "at_level",
+    "call",
+    "check_function",
+    "dtypes",
+    "levels",
+    "verify",
+]
 
 FAMILIES: dict[str, ModuleType] = {
     "conv2d": conv2d,
@@ -32,10 +42,17 @@ def levels(backend: ModuleType) -> list[str]:
     return backend.isa_levels() if hasattr(backend, "isa_levels") else ["numpy"]
 
 
-def algorithms(backend: ModuleType, function: str) -> list[str | None]:
-    """What to pass as `algorithm`: None, for the rule that decides, and every name that the backend lists."""
-    listed = backend.algorithms(function) if hasattr(backend, "algorithms") else []
-    return [None, *listed]
+def algorithms(backend: ModuleType, family: ModuleType, function: str) -> list[str | None]:
+    """What to pass as `algorithm`: None, for the rule that decides, and every name that is legal for some case."""
+    if not hasattr(family, "algorithms"):
+        return [None]
+    legal = (family.algorithms(backend, function, case) for case in family.CASES[function])
+    return [None, *sorted({name for names in legal for name in names})]
+
+
+def dtypes(family: ModuleType) -> tuple[Any, ...]:
+    """The dtypes that a family's kernels compute in: float32 and float64, unless its module says otherwise."""
+    return getattr(family, "DTYPES", DTYPES)
 
 
 def verify(
@@ -52,8 +69,8 @@ def verify(
         with at_level(backend, level):
             for name in families:
                 for function in FAMILIES[name].CASES:
-                    for algorithm in algorithms(backend, function):
-                        for dtype in (np.float32, np.float64):
+                    for algorithm in algorithms(backend, FAMILIES[name], function):
+                        for dtype in dtypes(FAMILIES[name]):
                             yield check_function(backend, FAMILIES[name], function, dtype, level, algorithm)
 
 

@@ -58,7 +58,8 @@ def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
         moments = [(tiny * moment).astype(draw.dtype) for moment in moments]
         squares = [(tiny * square).astype(draw.dtype) for square in squares]
     elif values == "special":
-        draw.special(grads[1])
+        # No huge values: where their square overflows float32, the moment does too, in every backend but in float64.
+        grads[1][:5] = [np.nan, np.inf, -np.inf, -0.0, np.finfo(draw.dtype).tiny / 16]
     if function == "sgd_step":
         return {"params": params, "grads": grads, "momentum_buffers": moments if case["momentum"] else None, **case}
     largest = [square * draw.positive(*square.shape) * 2 for square in squares] if case.pop("amsgrad") else None
@@ -73,9 +74,11 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> tuple[Array, 
     An error in v enters 1 / sqrt(v) by half its relative size; what v loses to cancellation nothing (it adds squares).
     A moment below the smallest normal number may have been flushed to zero or not, as the reference is in float64.
     """
-    columns = [_sgd_bound(arguments, i) if function == "sgd_step" else _adam_bound(arguments, dtype, i)
-               for i in range(len(SHAPES))]  # fmt: skip
-    return tuple(array for column in zip(*columns, strict=True) for array in column)
+    if function == "sgd_step":
+        per_array = [_sgd_bound(arguments, i) for i in range(len(SHAPES))]
+    else:
+        per_array = [_adam_bound(arguments, dtype, i) for i in range(len(SHAPES))]
+    return tuple(bound for bounds in zip(*per_array, strict=True) for bound in bounds)
 
 
 def _adam_bound(a: Arguments, dtype: np.dtype, i: int) -> list[Array]:

@@ -1,5 +1,6 @@
 """Cases and bounds of the convolution kernels."""
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -75,15 +76,22 @@ def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
     }[function]
 
 
+def algorithms(backend: ModuleType, function: str, case: dict[str, Any]) -> list[str]:
+    """The algorithms of a backend that are legal for a case; the reference has but one."""
+    if function == "conv2d_backward_bias" or not hasattr(backend, "conv2d_algorithms"):
+        return []
+    return backend.conv2d_algorithms(case["x"][1], case["weight"][0], case["groups"])
+
+
 def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array:
     """All four are direct sums: c = sum_bound(products per output), over the same sum of absolute values."""
     a = arguments
-    pixels = 0 if function == "conv2d_forward" else a["grad_y"].size // max(1, a["grad_y"].shape[1])
-    if function in ("conv2d_forward", "conv2d_backward_input"):
+    if "weight" in a:
         OC, ICG, KH, KW = a["weight"].shape
         terms = KH * KW * (ICG if function == "conv2d_forward" else OC // a["groups"])
     else:
-        terms = pixels
+        N, _, OH, OW = a["grad_y"].shape
+        terms = N * OH * OW
     return sum_bound(terms) * getattr(reference, function)(**magnitudes(a))
 
 

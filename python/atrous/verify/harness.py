@@ -18,6 +18,8 @@ from .. import reference
 
 Array = np.ndarray
 Arguments = dict[str, Any]
+Broken = tuple[str, Any, Any]  # a rule, what was expected and what came
+DTYPES: tuple[Any, ...] = (np.float32, np.float64)
 
 
 @dataclass
@@ -44,7 +46,9 @@ class Result:
     algorithm: str
     dtype: str
     cases: int = 0
-    worst: float = 0.0  # the largest error / bound
+    worst: float = 0.0  # the largest error / bound of all elements of all cases, and that error and bound:
+    error: float = 0.0
+    bound: float = 0.0
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -101,15 +105,17 @@ def check_function(
     """Runs one kernel over its case table: values, and all that holds for every kernel (see `_rules`)."""
     result = Result(function, level, algorithm or "rule", np.dtype(dtype).name)
     for case in family.CASES[function]:
+        if algorithm is not None and algorithm not in family.algorithms(backend, function, case):
+            continue
         result.cases += 1
         with np.errstate(all="ignore"):  # NaN and overflow are meant
             arguments = family.arguments(function, case, Draw(dtype, function, case))
             if algorithm is not None:
                 arguments["algorithm"] = algorithm
-            ratio, failures = _check_case(backend, family, function, arguments, np.dtype(dtype))
-        result.worst = max(result.worst, ratio)
-        for rule, expected, got in failures:
-            result.failures.append(Failure(case, rule, expected, got))
+            worst, failures = _check_case(backend, family, function, arguments, np.dtype(dtype))
+        if worst[0] > result.worst:
+            result.worst, result.error, result.bound = worst
+        result.failures += [Failure(case, *failure) for failure in failures]
         if len(result.failures) >= stop_after:
             break
     return result
@@ -117,48 +123,50 @@ def check_function(
 
 def _check_case(
     backend: ModuleType, family: ModuleType, function: str, arguments: Arguments, dtype: np.dtype
-) -> tuple[float, list[tuple[str, Any, Any]]]:
+) -> tuple[tuple[float, float, float], list[Broken]]:
     exact = _map_arrays(arguments, lambda array: array.astype(np.float64) if array.dtype.kind == "f" else array.copy())
     bounds = family.bound(function, exact, dtype)
     bounds = bounds if isinstance(bounds, tuple) else (bounds,)
     expected = call(reference, function, exact)
     inputs = _map_arrays(arguments, _dense)
     got = call(backend, function, inputs)
-    worst, failures = 0.0, list(_rules(backend, function, arguments, inputs, got))
+    worst, failures = (0.0, 0.0, 0.0), list(_rules(backend, function, arguments, inputs, got))
     for i, (array, target) in enumerate(zip(got, expected, strict=True)):
         floating = target.dtype.kind == "f"
         if array.shape != target.shape or array.dtype != (dtype if floating else target.dtype):
             failures.append((f"output {i}: shape and dtype", (target.shape, dtype), (array.shape, array.dtype)))
             continue
-        ratios = _ratios(array, target, bounds[i] if floating else None, dtype)
-        if ratios.size and (ratio := ratios.max()) > 0:
-            at = np.unravel_index(ratios.argmax(), ratios.shape)
-            worst = max(worst, float(ratio))
-            if ratio > 1:
-                place = tuple(int(index) for index in at)
-                failures.append((f"output {i} at {place}: error is {ratio:.3g} x bound", target[at], array[at]))
+        limit = _limit(bounds[i], dtype) if floating else np.zeros(target.shape)
+        error = _error(array, target)
+        ratio = np.where(error == 0, 0.0, error / limit)
+        if ratio.size == 0:
+            continue
+        place = tuple(int(index) for index in np.unravel_index(ratio.argmax(), ratio.shape))
+        worst = max(worst, (float(ratio[place]), float(error[place]), float(limit[place])))
+        if ratio[place] > 1:
+            rule = f"output {i} at {place}: error {error[place]:.3g} above its bound {limit[place]:.3g}"
+            failures.append((rule, target[place], array[place]))
     return worst, failures
 
 
-def _ratios(got: Array, expected: Array, bound: Array | None, dtype: np.dtype) -> Array:
-    """|error| / bound per element; where the dtype cannot hold the expected value, 0 if got is the same NaN or Inf."""
-    if bound is None:
-        return np.where(got == expected, 0.0, np.inf)
+def _limit(bound: Array, dtype: np.dtype) -> Array:
+    """A family's bound as a number. Below the normal range a rounding is half of the smallest subnormal."""
     info = np.finfo(dtype)
-    # The second term: below the normal range a rounding is half of the smallest subnormal, whatever the value.
     limit = float(info.eps) * np.nan_to_num(bound, posinf=np.inf) + 64 * float(info.smallest_subnormal)
-    if dtype == np.float64:
-        limit = 2 * limit  # the reference rounds too
-    error = np.abs(got.astype(np.float64) - expected)
-    ratio = np.where(error == 0, 0.0, error / limit)
-    rounded = expected.astype(dtype)
-    unlike = np.where((got == rounded) | (np.isnan(got) & np.isnan(rounded)), 0.0, np.inf)
-    return np.where(np.isfinite(rounded) & np.isfinite(got), ratio, unlike)
+    return 2 * limit if dtype == np.float64 else limit  # the float64 reference rounds too
+
+
+def _error(got: Array, expected: Array) -> Array:
+    """|got - expected|; where a value is not finite in got's dtype, 0 if both are the same NaN or Inf."""
+    rounded = expected.astype(got.dtype)
+    finite = np.isfinite(rounded) & np.isfinite(got)
+    same = (got == rounded) | (np.isnan(got) & np.isnan(rounded))
+    return np.where(finite, np.abs(got.astype(np.float64) - expected), np.where(same, 0.0, np.inf))
 
 
 def _rules(
     backend: ModuleType, function: str, arguments: Arguments, inputs: Arguments, got: tuple[Array, ...]
-) -> Iterator[tuple[str, Any, Any]]:
+) -> Iterator[Broken]:
     """What holds for every kernel. Yields the rules that this call broke."""
     in_place = any(isinstance(value, list) for value in arguments.values())
     for name, value in inputs.items():
@@ -171,7 +179,7 @@ def _rules(
     if not hasattr(backend, "set_num_threads"):
         return  # the reference makes no promise on strides and has no threads
 
-    def agrees(how: str, layout: Callable[[Array], Array]) -> Iterator[tuple[str, Any, Any]]:
+    def agrees(how: str, layout: Callable[[Array], Array]) -> Iterator[Broken]:
         again = call(backend, function, _map_arrays(arguments, layout))
         for i, (a, b) in enumerate(zip(got, again, strict=True)):
             if not _same_bits(a, b):

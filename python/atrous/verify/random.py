@@ -6,6 +6,7 @@ import numpy as np
 
 from .harness import Arguments, Array, Draw
 
+DTYPES = (np.uint32,)
 CASES: dict[str, list[dict[str, Any]]] = {
     "random_bits": [
         {"seed": 0, "stream": 0, "offset": 0, "count": 4},

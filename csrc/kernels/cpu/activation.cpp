@@ -1,0 +1,100 @@
+#include "kernels/activation.h"
+
+#include "core/parallel.h"
+#include "core/simd.h"
+#include "kernels/cpu/vector_math.h"
+
+namespace atrous::ATROUS_LEVEL {
+namespace {
+
+constexpr int64_t kPiece = 1 << 15;  // elements
+
+// An array of n elements read and written a vector at a time; the last, short vector goes through a buffer.
+template <typename T>
+inline V<T> load_short(const T* p, int64_t n) {
+  T lanes[Vec<T>::width] = {};
+  for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
+
+template <typename T>
+inline void store_short(T* p, int64_t n, V<T> v) {
+  T lanes[Vec<T>::width];
+  store(lanes, v);
+  for (int64_t i = 0; i < n; ++i) p[i] = lanes[i];
+}
+
+// y[i] = f(inputs[i]...), in pieces when there is work for several threads.
+template <typename T, typename F, typename... Inputs>
+void map(int64_t n, F f, T* y, const Inputs*... inputs) {
+  constexpr int width = Vec<T>::width;
+  parallel_for(n > 2 * kPiece ? divide_up(n, kPiece) : 1, [&](int64_t piece, int) {
+    int64_t i = piece * kPiece;
+    const int64_t end = n > 2 * kPiece ? min_of(n, i + kPiece) : n;
+    for (; i + width <= end; i += width) store(y + i, f(load(inputs + i)...));
+    if (i < end) store_short(y + i, end - i, f(load_short(inputs + i, end - i)...));
+  });
+}
+
+template <typename T>
+void relu_forward(int64_t n, const T* x, T* y) {
+  map(n, [](V<T> x) { return x < T(0) ? V<T>{} : x; }, y, x);
+}
+
+template <typename T>
+void relu_backward(int64_t n, const T* grad_y, const T* y, T* grad_x) {
+  map(n, [](V<T> grad_y, V<T> y) { return y <= T(0) ? V<T>{} : grad_y; }, grad_x, grad_y, y);
+}
+
+template <typename T>
+void leaky_relu_forward(int64_t n, const T* x, T slope, T* y) {
+  map(n, [=](V<T> x) { return x > T(0) ? x : x * slope; }, y, x);
+}
+
+template <typename T>
+void leaky_relu_backward(int64_t n, const T* grad_y, const T* x, T slope, T* grad_x) {
+  map(n, [=](V<T> grad_y, V<T> x) { return x > T(0) ? grad_y : grad_y * slope; }, grad_x, grad_y, x);
+}
+
+template <typename T>
+void sigmoid_forward(int64_t n, const T* x, T* y) {
+  map(n, [](V<T> x) { return sigmoid<T>(x); }, y, x);
+}
+
+template <typename T>
+void sigmoid_backward(int64_t n, const T* grad_y, const T* y, T* grad_x) {
+  map(n, [](V<T> grad_y, V<T> y) { return grad_y * (T(1) - y) * y; }, grad_x, grad_y, y);
+}
+
+template <typename T>
+void tanh_forward(int64_t n, const T* x, T* y) {
+  map(n, [](V<T> x) { return tanh<T>(x); }, y, x);
+}
+
+template <typename T>
+void tanh_backward(int64_t n, const T* grad_y, const T* y, T* grad_x) {
+  map(n, [](V<T> grad_y, V<T> y) { return grad_y * (T(1) - y * y); }, grad_x, grad_y, y);
+}
+
+template <typename T>
+ActivationKernels<T> table() {
+  return {relu_forward<T>,    relu_backward<T>,    leaky_relu_forward<T>, leaky_relu_backward<T>,
+          sigmoid_forward<T>, sigmoid_backward<T>, tanh_forward<T>,       tanh_backward<T>};
+}
+
+}  // namespace
+}  // namespace atrous::ATROUS_LEVEL
+
+namespace atrous {
+
+template <>
+ActivationKernels<float> activation_kernels<Level::ATROUS_LEVEL, float>() {
+  return ATROUS_LEVEL::table<float>();
+}
+
+template <>
+ActivationKernels<double> activation_kernels<Level::ATROUS_LEVEL, double>() {
+  return ATROUS_LEVEL::table<double>();
+}
+
+}  // namespace atrous
