@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from ..autograd import Backward, increment_version, record
-from ..backend import array_module, kernels_for
+from ..backend import array_module, kernels_for, quiet
 from ..checks import floats_of_one_dtype
 from ..layout import channels_last, reshape
 from ..tensor import Tensor
@@ -60,8 +60,10 @@ def batch_norm(
         y, mean, var = kernels.batch_norm_forward_train(data, scale, shift, eps)
         if running_mean is not None:
             count = data.size // data.shape[1]
-            _move(running_mean, mean, momentum)
-            _move(running_var, var * (count / (count - 1)), momentum)  # unbiased
+            quiet.run(_move, running_mean.data, mean, momentum, 1.0)
+            quiet.run(_move, running_var.data, var, momentum, count / (count - 1))  # unbiased
+            increment_version(running_mean)
+            increment_version(running_var)
     else:  # an empty batch has no statistics: any will do
         backward = BatchNormEvalBackward
         mean, var = (_constants(data) if running_mean is None else (running_mean.data, running_var.data))
@@ -112,10 +114,10 @@ def _check(x, running_mean, running_var, weight, bias, training, eps):
         raise RuntimeError("batch_norm: the running statistics require grad; they are not differentiable, detach() them")
 
 
-def _move(running, batch, momentum):
-    """running = (1 − momentum) · running + momentum · batch, in place."""
-    running.data[...] = (1 - momentum) * running.data + momentum * batch
-    increment_version(running)
+def _move(running, batch, momentum, correction):
+    """running = (1 − momentum) · running + momentum · correction · batch, in place."""
+    running *= 1 - momentum
+    running += momentum * correction * batch
 
 
 def _planes(x):

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..autograd import Backward, record
-from ..backend import array_module, kernels_for
+from ..backend import array_module, kernels_for, quiet
 from ..checks import floats_of_one_dtype, require
 from ..layout import channels_last, contiguous, reshape
 from ..tensor import Tensor
@@ -225,7 +225,7 @@ def reduce_losses(losses: Any, shape: tuple[int, ...], total: float | None) -> A
     """The losses in `shape`, or where `total` is given, their sum divided by it."""
     if total is None:
         return losses.reshape(shape)
-    value = float(losses.sum())
+    value = float(quiet.run(losses.sum))
     return array_module(losses).asarray(ratio(value, total), dtype=losses.dtype)
 
 
