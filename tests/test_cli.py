@@ -271,8 +271,8 @@ def test_info_names_version_level_threads_and_memory(capsys):
     assert main(["info"]) == 0
     out = capsys.readouterr().out
     assert at.__version__ in out
-    for name in ("python", "numpy", "kernels", "cuda", "memory"):
-        assert re.search(rf"^{name} +\S", out, re.M)
+    for name in ("python", "numpy", "backend", "cuda", "memory"):
+        assert re.search(rf"^ *{name} +\S", out, re.M)
 
 
 def test_bench_runs_what_it_finds_and_reports_failures(tmp_path, monkeypatch, capfd):
