@@ -15,7 +15,7 @@ import numpy as np
 from . import graph, layout
 from .function import Function
 from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from .graph import Backward, edge_of, increment_version, record, record_inplace, record_view
+from .graph import Backward, check_inplace, edge_of, increment_version, record, record_inplace, record_view
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -24,6 +24,7 @@ __all__ = [
     "Backward",
     "Function",
     "backward",
+    "check_inplace",
     "enable_grad",
     "grad",
     "increment_version",

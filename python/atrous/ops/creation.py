@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes, layout, random
+from .. import dtypes, layout
 from ..checks import require
 from ..tensor import Tensor
 
 __all__ = [
     "arange",
+    "as_shape",
     "as_tensor",
+    "check_device",
+    "dtype_or",
     "empty",
     "empty_like",
     "eye",
@@ -24,13 +27,6 @@ __all__ = [
     "linspace",
     "ones",
     "ones_like",
-    "rand",
-    "rand_like",
-    "randint",
-    "randint_like",
-    "randn",
-    "randn_like",
-    "randperm",
     "tensor",
     "zeros",
     "zeros_like",
@@ -51,7 +47,7 @@ def _new(array: Any, requires_grad: bool, device: Any, op: str) -> Tensor:
     return Tensor(array, requires_grad)
 
 
-def _shape(size: tuple, op: str) -> tuple[int, ...]:
+def as_shape(size: tuple, op: str) -> tuple[int, ...]:
     """The shape from ``zeros(2, 3)`` or ``zeros((2, 3))``."""
     if len(size) == 1 and isinstance(size[0], (tuple, list)):
         size = tuple(size[0])
@@ -63,7 +59,7 @@ def _shape(size: tuple, op: str) -> tuple[int, ...]:
     return shape
 
 
-def _dtype(dtype: Any, op: str, default: np.dtype = dtypes.float32) -> np.dtype:
+def dtype_or(dtype: Any, op: str, default: np.dtype = dtypes.float32) -> np.dtype:
     return default if dtype is None else dtypes.as_dtype(dtype, op)
 
 
@@ -123,7 +119,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
                 array = np.array(_unwrap(data), dtype) if natural.dtype.kind == "f" else natural
         if array is None:
             array = _natural_array(data, "tensor")
-    copy = np.array(array, _dtype(dtype, "tensor", array.dtype), order="K")
+    copy = np.array(array, dtype_or(dtype, "tensor", array.dtype), order="K")
     return _new(copy, requires_grad, device, "tensor")
 
 
@@ -186,7 +182,7 @@ def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
         >>> zeros(2, 3).shape
         (2, 3)
     """
-    return _new(np.zeros(_shape(size, "zeros"), _dtype(dtype, "zeros")), requires_grad, device, "zeros")
+    return _new(np.zeros(as_shape(size, "zeros"), dtype_or(dtype, "zeros")), requires_grad, device, "zeros")
 
 
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -196,7 +192,7 @@ def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
         >>> ones(2).tolist()
         [1.0, 1.0]
     """
-    return _new(np.ones(_shape(size, "ones"), _dtype(dtype, "ones")), requires_grad, device, "ones")
+    return _new(np.ones(as_shape(size, "ones"), dtype_or(dtype, "ones")), requires_grad, device, "ones")
 
 
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -206,7 +202,7 @@ def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
         >>> empty(2, 3).shape
         (2, 3)
     """
-    return _new(layout.empty(_shape(size, "empty"), _dtype(dtype, "empty")), requires_grad, device, "empty")
+    return _new(layout.empty(as_shape(size, "empty"), dtype_or(dtype, "empty")), requires_grad, device, "empty")
 
 
 def full(size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -217,8 +213,8 @@ def full(size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requ
         [7, 7]
     """
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    shape = _shape(size if isinstance(size, (tuple, list)) else (size,), "full")
-    return _new(np.full(shape, value, _dtype(dtype, "full", dtypes.number_type(value))), requires_grad, device, "full")
+    shape = as_shape(size if isinstance(size, (tuple, list)) else (size,), "full")
+    return _new(np.full(shape, value, dtype_or(dtype, "full", dtypes.number_type(value))), requires_grad, device, "full")
 
 
 def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -234,7 +230,7 @@ def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device
     start, end, step = [value.item() if isinstance(value, (Tensor, np.generic)) else value for value in (start, end, step)]
     require(step != 0, "arange", "step is 0")
     require((end - start) * step >= 0, "arange", f"step {step} leads away from {end}")
-    found = _dtype(dtype, "arange", dtypes.int64 if isinstance(start + end + step, int) else dtypes.float32)
+    found = dtype_or(dtype, "arange", dtypes.int64 if isinstance(start + end + step, int) else dtypes.float32)
     count = math.ceil((end - start) / step)
     array = start + np.arange(count, dtype=dtypes.int64 if found.kind in "iu" and isinstance(step, int) else dtypes.float64) * step
     return _new(array.astype(found), requires_grad, device, "arange")
@@ -248,7 +244,7 @@ def linspace(start: float, end: float, steps: int, dtype: Any = None, device: An
         [0.0, 0.5, 1.0]
     """
     require(steps >= 0, "linspace", f"steps is {steps}; expected 0 or more")
-    array = np.linspace(start, end, steps).astype(_dtype(dtype, "linspace"))
+    array = np.linspace(start, end, steps).astype(dtype_or(dtype, "linspace"))
     return _new(array, requires_grad, device, "linspace")
 
 
@@ -259,8 +255,8 @@ def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None, req
         >>> eye(2).tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
-    _shape((n, n if m is None else m), "eye")
-    return _new(np.eye(n, m, dtype=_dtype(dtype, "eye")), requires_grad, device, "eye")
+    as_shape((n, n if m is None else m), "eye")
+    return _new(np.eye(n, m, dtype=dtype_or(dtype, "eye")), requires_grad, device, "eye")
 
 
 def zeros_like(input: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -290,7 +286,7 @@ def empty_like(input: Tensor, dtype: Any = None, device: Any = None, requires_gr
         >>> empty_like(zeros(2)).shape
         (2,)
     """
-    array = layout.empty_like(input.data, _dtype(dtype, "empty_like", input.dtype))
+    array = layout.empty_like(input.data, dtype_or(dtype, "empty_like", input.dtype))
     return _new(array, requires_grad, device, "empty_like")
 
 

@@ -18,7 +18,7 @@ from .creation import as_tensor
 from .elementwise import unbroadcast
 from .shape import axis
 
-__all__ = ["gather", "getitem", "index_select", "nonzero", "one_hot", "scatter_add", "setitem"]
+__all__ = ["gather", "getitem", "index_select", "nonzero", "scatter_add", "setitem"]
 
 
 def _plain(index: Any) -> Any:
@@ -199,23 +199,3 @@ def nonzero(input: Tensor) -> Tensor:
         [[1], [2]]
     """
     return Tensor(array_module(input).argwhere(input.data))
-
-
-def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
-    """A row of zeros with a single 1 for each class number; int64, as in PyTorch.
-
-    Raises:
-        ValueError: a class below 0, or not below num_classes.
-    Example:
-        >>> import atrous as at
-        >>> one_hot(at.tensor([0, 2])).tolist()
-        [[1, 0, 0], [0, 0, 1]]
-    """
-    classes = input.data
-    if classes.dtype != dtypes.int64:
-        raise TypeError(f"one_hot: classes have dtype {classes.dtype}; expected int64")
-    highest = int(classes.max(initial=-1))
-    count = highest + 1 if num_classes == -1 else num_classes
-    require(classes.min(initial=0) >= 0, "one_hot", f"class {classes.min(initial=0)} is below 0")
-    require(highest < count, "one_hot", f"class {highest} is not below num_classes, {count}")
-    return Tensor((classes[..., None] == np.arange(count)).astype(np.int64))
