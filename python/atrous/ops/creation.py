@@ -112,7 +112,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     """
     array = data.data if isinstance(data, Tensor) else None
     if array is None:
-        if dtype is not None and not isinstance(data, (np.ndarray, np.generic)):
+        if dtype is not None and not hasattr(data, "__array__"):
             dtype = dtypes.as_dtype(dtype, "tensor")
             if dtype == dtypes.float64:  # straight from Python's floats, which are float64
                 natural = _natural_array(data, "tensor")
