@@ -16,6 +16,10 @@ def table(function, limit=20_000):
     return [c for c in verify.pool2d.CASES[function] if c["values"] == "ties" and np.prod(c["x"]) < limit]
 
 
+# Windows that lie in the padding alone: there PyTorch writes out of bounds in its backward.
+MAX = [c for c in table("max_pool2d_forward") if c["dilation"] != (5, 5)]
+
+
 def distinct(*shape):
     """Values at least 0.1 apart, in random order: far from the kinks of a maximum."""
     return 0.1 * np.random.default_rng(0).permutation(int(np.prod(shape))).reshape(shape)
@@ -27,14 +31,14 @@ def window(case):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("case", table("max_pool2d_forward"), ids=str)
+@pytest.mark.parametrize("case", MAX, ids=str)
 def test_max_agrees_with_pytorch(case, dtype):
     how = dict(window(case), dilation=case["dilation"])
     assert_parity(lambda F, x: F.max_pool2d(x, **how), np.round(2 * draw(*case["x"])), dtype=dtype)  # with ties
     assert_parity(lambda F, x: F.max_pool2d(x, **how), distinct(*case["x"]), dtype=dtype)
 
 
-@pytest.mark.parametrize("case", [c for c in table("max_pool2d_forward") if c["dilation"] != (5, 5)], ids=str)
+@pytest.mark.parametrize("case", MAX, ids=str)
 def test_max_indices_agree_with_pytorch(case):
     how = dict(window(case), dilation=case["dilation"], return_indices=True)
     assert_parity(lambda F, x: F.max_pool2d(x, **how), np.round(2 * draw(*case["x"])))
@@ -87,19 +91,19 @@ def test_nan_and_minus_infinity_as_pytorch(f):
 @pytest.mark.parametrize("case", table("max_pool2d_forward", 4000), ids=str)
 def test_max_gradient(case):
     how = dict(window(case), dilation=case["dilation"])
-    assert gradcheck(lambda x: F.max_pool2d(x, **how), [at.tensor(distinct(*case["x"]), requires_grad=True)])
+    assert gradcheck(lambda x: F.max_pool2d(x, **how), [at.tensor(distinct(*case["x"]), requires_grad=True)], fast_mode=True)
 
 
 @pytest.mark.parametrize("case", table("avg_pool2d_forward", 4000), ids=str)
 def test_average_gradient(case):
-    assert gradcheck(lambda x: F.avg_pool2d(x, **window(case)), [at.tensor(draw(*case["x"]), requires_grad=True)])
+    assert gradcheck(lambda x: F.avg_pool2d(x, **window(case)), [at.tensor(draw(*case["x"]), requires_grad=True)], fast_mode=True)
 
 
 @pytest.mark.parametrize("case", table("adaptive_avg_pool2d_forward", 4000), ids=str)
 def test_adaptive_gradient(case):
     x = at.tensor(distinct(*case["x"]), requires_grad=True)
-    assert gradcheck(lambda x: F.adaptive_avg_pool2d(x, case["output_size"]), [x])
-    assert gradcheck(lambda x: F.adaptive_max_pool2d(x, case["output_size"]), [x])
+    assert gradcheck(lambda x: F.adaptive_avg_pool2d(x, case["output_size"]), [x], fast_mode=True)
+    assert gradcheck(lambda x: F.adaptive_max_pool2d(x, case["output_size"]), [x], fast_mode=True)
 
 
 X = np.zeros((1, 3, 5, 5))

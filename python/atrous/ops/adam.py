@@ -118,7 +118,8 @@ def _aligned(op, params, grads, state):
     for other in (grads, *state):
         require(len(other) == len(params), op, f"got {len(params)} parameters, but {len(other)} tensors to go with them")
     for i, p in enumerate(params):
-        floats_of_one_dtype(op, first=params[0], param=p, grad=grads[i], state=state[0][i] if state else None)
+        others = {f"state {n}": tensors[i] for n, tensors in enumerate(state)}
+        floats_of_one_dtype(op, first=params[0], parameter=p, grad=grads[i], **others)
         for t in (grads[i], *(tensors[i] for tensors in state)):
             require(t.shape == p.shape, op, f"parameter {i} has shape {p.shape}, but a tensor with it {t.shape}")
         for tensors in state:

@@ -50,7 +50,7 @@ def cross_entropy(
     Differs from PyTorch: a class out of range is a ValueError (there an IndexError), and probabilities have x's dtype.
     """
     op = "cross_entropy"
-    floats_of_one_dtype(op, x=x, weight=weight)
+    floats_of_one_dtype(op, x=x, optional={"weight": weight})
     check_classes(op, x, target, weight, reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{op}: label_smoothing is {label_smoothing}; expected 0 to 1")

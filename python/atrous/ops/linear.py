@@ -28,7 +28,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.1 (there x W; here, as in PyTorch, x Wᵀ).
     Differs from PyTorch: a bias that would have to be broadcast, and integers, are refused.
     """
-    floats_of_one_dtype("linear", x=x, weight=weight, bias=bias)
+    floats_of_one_dtype("linear", x=x, weight=weight, optional={"bias": bias})
     if weight.ndim == 1 and bias is None:  # (IN,): one output, its axis dropped
         return linear(x, weight.unsqueeze(0)).squeeze(-1)
     if weight.ndim != 2:
