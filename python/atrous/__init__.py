@@ -150,7 +150,10 @@ from .ops import (
 )
 from .ops import add as add
 from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from .serialization import load_file, load_metadata, save_file
 from .tensor import Tensor
+
+from . import data, datasets, models, nn, optim, utils  # isort: skip  (they need the names above)
 
 __all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations",)]
 

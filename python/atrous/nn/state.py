@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..autograd import no_grad
-from ..ops.creation import tensor
+from ..ops import tensor
 from ..tensor import Tensor
 
 if TYPE_CHECKING:

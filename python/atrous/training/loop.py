@@ -10,7 +10,7 @@ from typing import Any
 
 from ..autograd import no_grad
 from ..nn import Module
-from ..ops.shape import cat
+from ..ops import cat
 from ..optim import Optimizer
 from ..tensor import Tensor
 

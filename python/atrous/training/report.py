@@ -6,7 +6,7 @@ import numpy as np
 
 from ..autograd import no_grad
 from ..nn.functional import softmax
-from ..ops.shape import cat
+from ..ops import cat
 from .lenet5_digits import CLASSES
 from .loop import Evaluation
 from .session import Session
