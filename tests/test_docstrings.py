@@ -50,7 +50,7 @@ def public_functions():
                 yield f"{name}.{key}", value
 
 
-@pytest.mark.parametrize("name, function", public_functions())
+@pytest.mark.parametrize("name, function", list(public_functions()))
 def test_public_functions_have_docstrings(name, function):
     assert function.__doc__, name
 

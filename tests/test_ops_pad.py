@@ -95,7 +95,7 @@ def test_one_hot_agrees_with_pytorch(classes, n):
         (np.array([], int), -1, ValueError, "classes is empty"),
         (np.array([1], "int32"), -1, TypeError, "classes is int32; expected an int64 tensor"),
         (np.array([1.0]), -1, TypeError, "classes is float64"),
-        (np.array([1]), -2, ValueError, "num_classes -2"),
+        (np.array([1]), -2, ValueError, "classes has class 1; expected less than num_classes -2"),
     ],
 )
 def test_one_hot_bad_input(classes, n, error, message):

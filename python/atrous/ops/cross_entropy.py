@@ -148,6 +148,8 @@ def softmax(x: Tensor, dim: int) -> Tensor:
     """
     floats_of_one_dtype("softmax", x=x)
     dim = _axis("softmax", x, dim)
+    if not x.data.size:
+        return x.clone()
     y = kernels_for(x.data).softmax_forward(_lanes(x.data, dim)).reshape(x.shape)
     return record(y, SoftmaxBackward, inputs=(x,), saved=(y,), dim=dim)
 
@@ -179,6 +181,8 @@ def log_softmax(x: Tensor, dim: int) -> Tensor:
     """
     floats_of_one_dtype("log_softmax", x=x)
     dim = _axis("log_softmax", x, dim)
+    if not x.data.size:
+        return x.clone()
     y = kernels_for(x.data).log_softmax_forward(_lanes(x.data, dim)).reshape(x.shape)
     return record(y, LogSoftmaxBackward, inputs=(x,), saved=(y,), dim=dim)
 
@@ -239,8 +243,8 @@ def spread(grad_y: Any, losses: Any, total: float | None) -> Any:
 
 
 def ratio(a: float, b: float) -> float:
-    """a / b as arrays divide: by zero it is infinite, and 0 / 0 is NaN."""
-    return a / b if b else a * math.inf
+    """a / b, NaN where b is 0: a mean over nothing."""
+    return a / b if b else math.nan
 
 
 def _planes(x):

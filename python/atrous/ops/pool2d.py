@@ -46,7 +46,7 @@ def max_pool2d(
         [[[[5, 7]]]]
     Source:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 9.3.
-    Differs from PyTorch: integer images are refused.
+    Differs from PyTorch: integer images are refused; of several NaN in a window the first counts, there the last.
     """
     op = "max_pool2d"
     floats_of_one_dtype(op, x=x)
