@@ -53,6 +53,7 @@ def adam_step(
         >>> adam_step([p], [at.tensor([5.0])], [m], [v], step=1, lr=0.5)  # the first step is lr times the sign
         >>> p.tolist()
         [0.5]
+
     Source:
         Kingma and Ba, Adam, 2015 (arXiv 1412.6980); Loshchilov and Hutter, Decoupled weight decay regularization, 2019
         (arXiv 1711.05101); Reddi, Kale and Kumar, On the convergence of Adam and beyond, 2018.
@@ -101,6 +102,7 @@ def sgd_step(
         >>> sgd_step([p], [at.tensor([2.0])], lr=0.25)
         >>> p.tolist()
         [0.5]
+
     Source:
         Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep learning, 2013. There
         the learning rate is inside the momentum buffer; here, as in PyTorch, it multiplies the buffer.

@@ -45,6 +45,7 @@ def batch_norm(
         >>> x = at.tensor([[1.0], [3.0]])
         >>> [round(v, 3) for v in batch_norm(x, None, None, training=True).flatten().tolist()]
         [-1.0, 1.0]
+
     Source:
         Ioffe and Szegedy, Batch normalization, 2015 (arXiv 1502.03167). The paper's running average weighs the old value
         with its momentum; here, as in PyTorch, momentum weighs the new one.

@@ -46,6 +46,7 @@ def conv2d(
         [[[[8.0, 12.0], [20.0, 24.0]]]]
         >>> conv2d(x, at.ones(1, 1, 3, 3), padding="same").shape
         (1, 1, 3, 3)
+
     Source:
         Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016 (arXiv 1603.07285); dilation:
         Yu and Koltun, Multi-scale context aggregation by dilated convolutions, 2016 (arXiv 1511.07122).
@@ -135,6 +136,7 @@ def conv_transpose2d(
         >>> x = at.tensor([[[[1.0, 2.0]]]])
         >>> conv_transpose2d(x, at.ones(1, 1, 1, 2), stride=2).tolist()
         [[[[1.0, 1.0, 2.0, 2.0]]]]
+
     Source:
         Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016 (arXiv 1603.07285), chapter 4.
     """

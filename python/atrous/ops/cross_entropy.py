@@ -44,6 +44,7 @@ def cross_entropy(
     Example:
         >>> round(cross_entropy(at.zeros(4, 10), at.tensor([3, 1, 4, 1])).item(), 4)  # ln 10: all classes alike
         2.3026
+
     Source:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.2.2.3; label smoothing: Szegedy et al., Rethinking the
         Inception architecture, 2016 (arXiv 1512.00567), section 7.
@@ -141,8 +142,9 @@ def softmax(x: Tensor, dim: int) -> Tensor:
     Raises:
         ValueError: no such axis. TypeError: x is not a float tensor, or dim no int.
     Example:
-        >>> softmax(at.tensor([0.0, 0.0, -at.inf]), 0).tolist()
+        >>> softmax(at.tensor([0.0, 0.0, -float("inf")]), 0).tolist()
         [0.5, 0.5, 0.0]
+
     Source:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.2.2.3.
     """
@@ -176,6 +178,7 @@ def log_softmax(x: Tensor, dim: int) -> Tensor:
     Example:
         >>> log_softmax(at.tensor([1000.0, 0.0]), 0).tolist()
         [0.0, -1000.0]
+
     Source:
         Blanchard, Higham and Higham, Accurately computing the log-sum-exp and softmax functions, 2021.
     """

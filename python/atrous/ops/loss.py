@@ -31,6 +31,7 @@ def nll_loss(
     Example:
         >>> nll_loss(at.tensor([[-1.0, -2.0], [-3.0, -4.0]]), at.tensor([0, 1])).item()
         2.5
+
     Source:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 4.3.4.
     Differs from PyTorch: a class out of range is a ValueError (there an IndexError).
@@ -90,6 +91,7 @@ def mse_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     Example:
         >>> mse_loss(at.tensor([1.0, 2.0]), at.tensor([1.0, 4.0])).item()
         2.0
+
     Source:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 1.1.
     """
@@ -110,6 +112,7 @@ def l1_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     Example:
         >>> l1_loss(at.tensor([1.0, 2.0]), at.tensor([1.0, 5.0])).item()
         1.5
+
     Source:
         Boyd and Vandenberghe, Convex Optimization, 2004, section 6.1.
     """
@@ -140,6 +143,7 @@ def binary_cross_entropy_with_logits(
     Example:
         >>> round(binary_cross_entropy_with_logits(at.tensor([0.0]), at.tensor([1.0])).item(), 4)  # ln 2
         0.6931
+
     Source:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.2.2.2.
     """
