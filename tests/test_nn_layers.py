@@ -66,7 +66,10 @@ def test_same_as_pytorch(name, args, kwargs, shape, training):
     torch = pytest.importorskip("torch")
     ours, theirs = pair_of_layers(torch, name, args, kwargs)
     ours.train(training), theirs.train(training)
-    assert repr(ours) == repr(theirs)
+    printed = repr(theirs)
+    if name.startswith("BatchNorm"):  # PyTorch 2.13 has an argument `bias` there
+        printed = re.sub(r"bias=\w+, ", "", printed)
+    assert repr(ours) == printed
     state = theirs.state_dict()
     assert {k: v.shape for k, v in ours.state_dict().items()} == {k: tuple(v.shape) for k, v in state.items()}
     assert list(ours.state_dict()) == list(state)

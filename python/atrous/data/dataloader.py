@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..ops import randperm, tensor
-from ..ops import stack
+from ..ops.creation import tensor
+from ..ops.joining import stack
+from ..ops.sampling import randperm
 from ..tensor import Tensor
 from .dataset import Subset, TensorDataset
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import randperm
+from ..ops.sampling import randperm
 from ..random import Generator
 
 
