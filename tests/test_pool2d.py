@@ -24,6 +24,12 @@ def window_of(case):
     return {name: value for name, value in case.items() if name not in ("x", "values")}
 
 
+def without_huge(x):
+    """Beside a huge value a sum depends on its order; the case tables allow for that, PyTorch is not asked."""
+    x[np.isfinite(x) & (np.abs(x) > 1e300)] = 9
+    return x
+
+
 @pytest.mark.parametrize("function", CASES)
 def test_every_level_agrees_with_the_reference(function, check):
     check("pool2d", function)
@@ -142,7 +148,7 @@ def test_the_reference_max_agrees_with_pytorch(case):
 def test_the_reference_average_agrees_with_pytorch(case):
     torch = pytest.importorskip("torch")
     a = arguments("avg_pool2d_forward", case, Draw(np.float64, case))
-    tensor = torch.tensor(a["x"], requires_grad=True)
+    tensor = torch.tensor(without_huge(a["x"]), requires_grad=True)
     expected = torch.nn.functional.avg_pool2d(tensor, *list(a.values())[1:])
     y = reference.avg_pool2d_forward(**a)
     np.testing.assert_allclose(y, expected.detach(), rtol=1e-13, atol=1e-13)
@@ -159,7 +165,7 @@ def test_the_reference_adaptive_agrees_with_pytorch(case):
     torch = pytest.importorskip("torch")
     a = arguments("adaptive_avg_pool2d_forward", case, Draw(np.float64, case))
     size, rng = a["x"].shape[2:], np.random.default_rng(0)
-    tensor = torch.tensor(a["x"], requires_grad=True)
+    tensor = torch.tensor(without_huge(a["x"]), requires_grad=True)
     expected = torch.nn.functional.adaptive_avg_pool2d(tensor, a["output_size"])
     y = reference.adaptive_avg_pool2d_forward(**a)
     np.testing.assert_allclose(y, expected.detach(), rtol=1e-13, atol=1e-13)
