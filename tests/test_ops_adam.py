@@ -107,7 +107,7 @@ def ones(*shapes, dtype="float64"):
 BAD = [
     (lambda: adam_step(ones(2), ones(2), ones(2), ones(2), step=0, lr=1), ValueError, "adam_step: step is 0"),
     (lambda: adam_step(ones(2), ones(2, 2), ones(2), ones(2), step=1, lr=1), ValueError, "got 1 parameters and 2"),
-    (lambda: adam_step(ones(2), ones(3), ones(2), ones(2), step=1, lr=1), ValueError, "has shape (2,), but a tensor with it (3,)"),
+    (lambda: adam_step(ones(2), ones(3), ones(2), ones(2), step=1, lr=1), ValueError, "has shape (2,), but"),
     (lambda: adam_step(ones(2), ones(2), ones(2), ones(3), step=1, lr=1), ValueError, "a tensor with it (3,)"),
     (lambda: sgd_step(ones(2), ones(2, dtype="float32"), lr=1), TypeError, "sgd_step: grad has dtype float32"),
     (lambda: sgd_step(ones(2), ones(2), ones(2, dtype="float32"), lr=1), TypeError, "has dtype float32"),

@@ -101,7 +101,10 @@ def test_binary_agrees_with_pytorch(weight, pos_weight, reduction, dtype):
 def test_binary_gradient():
     x, t = at.tensor(draw(3, 4), requires_grad=True), at.tensor(draw(3, 4, low=0), requires_grad=True)
     weight, pos_weight = at.tensor(draw(4, low=0.1)), at.tensor(3 * draw(3, 1, low=0.1))
-    f = lambda x, t: F.binary_cross_entropy_with_logits(x, t, weight, pos_weight=pos_weight)
+
+    def f(x, t):
+        return F.binary_cross_entropy_with_logits(x, t, weight, pos_weight=pos_weight)
+
     assert gradcheck(f, [x, t], fast_mode=True)
 
 
@@ -136,7 +139,7 @@ BAD = [  # function, x, target, keywords, error, message
     (BCE, z((2, 3)), z(3), {}, ValueError, "target has shape (3,); expected (2, 3) from x"),
     (BCE, z(2), z(2, int), {}, TypeError, "target has dtype int64"),
     (BCE, z(2, int), z(2), {}, TypeError, "x has dtype int64"),
-    (BCE, z((2, 3)), z((2, 3)), {"pos_weight": z(4)}, ValueError, "pos_weight has shape (4,); expected one that broadcasts"),
+    (BCE, z((2, 3)), z((2, 3)), {"pos_weight": z(4)}, ValueError, "pos_weight has shape (4,)"),
     (BCE, z((1, 3)), z((1, 3)), {"weight": z((2, 1))}, ValueError, "weight has shape (2, 1)"),
     (BCE, z(2), z(2), {"reduction": None}, ValueError, "reduction is None"),
 ]  # fmt: skip

@@ -114,7 +114,7 @@ def conv_transpose2d(
 ) -> Tensor:
     """Transposed convolution: each input pixel adds the filter, times its value, to the output.
 
-    It is the gradient of a ``conv2d`` with respect to its input: y is ``bias[oc]`` at first, then for all ic, ih, iw, kh, kw
+    It is the gradient of a ``conv2d`` with respect to its input: y begins as the bias, then for all ic, ih, iw, kh, kw
     ``y[n, oc, ih·sh − ph + kh·dh, iw·sw − pw + kw·dw] += weight[ic, oc, kh, kw] · x[n, ic, ih, iw]``;
     ``OH = (H − 1)·sh − 2·ph + dh·(KH − 1) + output_padding + 1``.
 
