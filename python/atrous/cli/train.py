@@ -115,12 +115,15 @@ def print_row(name: str, text: str) -> None:
 
 def train(session: Session) -> None:
     """Trains the epochs that are left and shows them."""
+    import numpy as np
+
     from atrous.training.progress import choose_display, clock, percent
 
     began = time.perf_counter()
     start = session.progress.epoch
     settings = session.job.settings
-    with choose_display(settings.epochs, len(session.job.train), start) as display:
+    quiet = np.errstate(over="ignore", invalid="ignore")  # the loss is checked; NumPy need not warn as well
+    with quiet, choose_display(settings.epochs, len(session.job.train), start) as display:
         for epoch, best in session.run(display.batch):
             display.epoch(epoch, best)
     seconds = time.perf_counter() - began

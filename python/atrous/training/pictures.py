@@ -118,8 +118,8 @@ def draw_mistakes(
     heading = f"{len(wrong)} of {len(labels)} misread" + (
         f", the surest {len(shown)}" if len(shown) < len(wrong) else ""
     )
-    blocks = [(heading, shown, RED)] if len(shown) else []
-    blocks.append(("right, but least sure" if blocks else "nothing misread; the least sure ones", right, GREEN))
+    unsure = "right, but least sure" if len(wrong) else "nothing misread; the least sure ones"
+    blocks = [block for block in ((heading, shown, RED), (unsure, right, GREEN)) if len(block[1])]
     rows = [-(-len(chosen) // columns) for _, chosen, _ in blocks]
     figure = new_figure(1.75 * columns, 2.45 * sum(rows) + 0.45 * len(blocks))
     parts = np.atleast_1d(figure.subfigures(len(blocks), 1, height_ratios=[2.45 * r + 0.45 for r in rows]))
