@@ -7,6 +7,8 @@
 tensor([2., 4.])
 """
 
+# ruff: noqa: F401
+
 from __future__ import annotations
 
 from typing import Any as _Any
@@ -150,7 +152,10 @@ from .ops import (
 )
 from .ops import add as add
 from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from .serialization import load_file, load_metadata, save_file
 from .tensor import Tensor
+
+from . import data, datasets, models, nn, optim, utils  # isort: skip  (they need the names above)
 
 __all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations",)]
 

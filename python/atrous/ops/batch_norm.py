@@ -50,7 +50,7 @@ def batch_norm(
         with its momentum; here, as in PyTorch, momentum weighs the new one.
     """
     floats_of_one_dtype("batch_norm", x=x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
-    _check(x, running_mean, running_var, weight, bias, training, eps)
+    _check(x, running_mean, running_var, weight, bias, training, momentum, eps)
     planes = _planes(x.data)
     data = channels_last(planes)
     kernels = kernels_for(data)
@@ -94,7 +94,7 @@ class BatchNormEvalBackward(Backward):
         return grads[0].reshape(shape), *grads[1:]
 
 
-def _check(x, running_mean, running_var, weight, bias, training, eps):
+def _check(x, running_mean, running_var, weight, bias, training, momentum, eps):
     if x.ndim < 2:
         raise ValueError(f"batch_norm: x has shape {x.shape}; expected (N, C), (N, C, L) or (N, C, H, W)")
     C = x.shape[1]
@@ -103,6 +103,8 @@ def _check(x, running_mean, running_var, weight, bias, training, eps):
             raise ValueError(f"batch_norm: {name} has shape {t.shape}; expected ({C},) from x {x.shape}")
     if (running_mean is None) != (running_var is None):
         raise ValueError("batch_norm: one of running_mean and running_var is None; expected both or neither")
+    if not isinstance(momentum, (int, float)):
+        raise TypeError(f"batch_norm: momentum is {momentum!r}; expected a number")
     if training:
         if x.shape[0] * prod(x.shape[2:]) == 1:
             raise ValueError(f"batch_norm: x {x.shape} has one value a channel; training needs more to find a variance")

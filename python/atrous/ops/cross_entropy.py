@@ -201,6 +201,8 @@ def check_classes(op: str, x: Tensor, target: Any, weight: Tensor | None, reduct
     C = x.shape[1 if x.ndim > 1 else 0]
     if weight is not None and weight.shape != (C,):
         raise ValueError(f"{op}: weight has shape {weight.shape}; expected ({C},) from x {x.shape}")
+    if weight is not None and weight.requires_grad:
+        raise RuntimeError(f"{op}: weight requires grad; the loss has no gradient for it, detach() it")
     if reduction not in REDUCTIONS:
         raise ValueError(f"{op}: reduction is {reduction!r}; expected one of {REDUCTIONS}")
 

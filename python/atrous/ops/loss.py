@@ -142,6 +142,8 @@ def binary_cross_entropy_with_logits(
     for name, factor in (("weight", weight), ("pos_weight", pos_weight)):
         if factor is not None and not _broadcasts_to(factor.shape, x.shape):
             raise ValueError(f"{op}: {name} has shape {factor.shape}; expected one that broadcasts to x {x.shape}")
+        if factor is not None and factor.requires_grad:
+            raise RuntimeError(f"{op}: {name} requires grad; the loss has no gradient for it, detach() it")
     factors = [None if factor is None else factor.data for factor in (weight, pos_weight)]
     losses = quiet.run(_binary_losses, x.data, target.data, *factors)
     total = {"none": None, "sum": 1.0, "mean": float(losses.size)}[reduction]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..autograd import enable_grad, no_grad
 from ..layout import contiguous, is_channels_last, like
-from ..ops.creation import tensor, zeros_like
+from ..ops import tensor, zeros_like
 from ..tensor import Tensor
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
