@@ -145,11 +145,12 @@ def finish(session: Session) -> None:
     print_row("run folder", f"{folder}")
     try:
         draw_report(session, seen)
-        print_row("pictures", " ".join(PICTURES))
     except ImportError as error:
-        print_row("skipped", f"pictures and samples ({one_line(error)}); they need: {EXTRA}")
-    print_row("predict", shell("predict", folder, folder / "samples" / "7.png"))
-    print_row("train on", shell("train", "--resume", folder, "--epochs", epochs + max(1, epochs // 2)))
+        print_row("skipped", f"pictures, samples and reading them ({one_line(error)}); they need: {EXTRA}")
+    else:
+        print_row("pictures", " ".join(PICTURES))
+        print_row("predict", shell("predict", folder, folder / "samples" / "7.png"))
+    print_row("resume", shell("train", "--resume", folder, "--epochs", epochs + max(1, epochs // 2)))
     right = round(seen.accuracy * len(seen.labels))
     print(f"test accuracy {percent(seen.accuracy)} ({right} of {len(seen.labels)})", flush=True)
 
