@@ -38,9 +38,10 @@ def drawings():
     for counts in (np.eye(10, dtype=int) * 36, np.ones((10, 10), int), np.zeros((10, 10), int) + np.eye(10, dtype=int)):
         yield f"confusion-{counts.sum()}", lambda path, c=counts: pictures.draw_confusion(path, c, CLASSES)
     images = answers(0)[0][:2]
+    maps = np.repeat(images[:, None, 2:30, 2:30], 6, axis=1)
     yield (
         "filters",
-        lambda path: pictures.draw_filters(path, images[0, :6, :25].reshape(6, 5, 5), images, images[:, None]),
+        lambda path: pictures.draw_filters(path, images[0, :6, :25].reshape(6, 5, 5), images, maps),
     )
     dead = np.zeros((2, 6, 28, 28))
     yield "filters-dead", lambda path: pictures.draw_filters(path, np.zeros((6, 5, 5)), images, dead)
