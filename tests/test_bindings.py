@@ -46,7 +46,7 @@ def arrays_of(arguments):
 def test_arrays_of_another_kind_are_refused(cpu, family, function):
     arguments = good_arguments(family, function)
     for name, array in arrays_of(arguments).items():
-        others = [np.float16, np.int8, np.complex64, bool, object, array.dtype.newbyteorder(), [("a", array.dtype)]]
+        others = [np.float16, np.int8, np.complex64, bool, object, ">i8", [("a", array.dtype)]]
         for other in [
             *(np.zeros(array.shape, dtype) for dtype in others),
             array.tolist(),
@@ -64,7 +64,7 @@ def test_another_number_of_dimensions_is_refused(cpu, family, function):
     for name, array in arrays_of(arguments).items():
         if family == "activation" and function.endswith("_forward"):
             continue  # any number will do
-        for other in (array[None, None], array[0], array.reshape(-1)[0].reshape(())):
+        for other in (array[None, None], array[0, ...], np.ones((), array.dtype)):
             if other.ndim != array.ndim:
                 with pytest.raises(ValueError, match=function):
                     getattr(cpu, function)(**{**arguments, name: other})
