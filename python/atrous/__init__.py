@@ -160,7 +160,10 @@ __all__ = [name for name in dir() if not name.startswith("_") and name not in ("
 
 def __getattr__(name: str) -> _Any:
     if name == "__version__":  # looked up when asked for: reading package metadata takes longer than all else here
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("atrous")
+        try:
+            return version("atrous")
+        except PackageNotFoundError:  # a bare source tree
+            return "0+unknown"
     raise AttributeError(f"module 'atrous' has no attribute {name!r}")

@@ -29,7 +29,7 @@ def relu(x: Tensor, inplace: bool = False) -> Tensor:
         Nair and Hinton, Rectified linear units improve restricted Boltzmann machines, 2010.
     """
     if not isinstance(x, Tensor) or x.dtype.kind not in "fiu":
-        raise TypeError(f"relu: x is {_described(x)}; expected a tensor of numbers")
+        raise TypeError(f"relu: x {_described(x)}; expected a Tensor of numbers")
     kernels = kernels_for(x.data)
     if inplace:
         check_inplace(x, "relu")
@@ -68,6 +68,8 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -
     Differs from PyTorch: `inplace` refuses a negative slope at once, where PyTorch does so in backward.
     """
     floats_of_one_dtype("leaky_relu", x=x)
+    if not isinstance(negative_slope, (int, float)):
+        raise TypeError(f"leaky_relu: negative_slope is {negative_slope!r}; expected a number")
     kernels = kernels_for(x.data)
     if not inplace:
         y = kernels.leaky_relu_forward(x.data, negative_slope)
@@ -151,4 +153,4 @@ def _as_float(op: str, x: Tensor) -> Tensor:
 
 
 def _described(x: Any) -> str:
-    return str(x.dtype) if isinstance(x, Tensor) else f"a {type(x).__name__}"
+    return f"has dtype {x.dtype}" if isinstance(x, Tensor) else f"is a {type(x).__name__}"

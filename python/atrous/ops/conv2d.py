@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..autograd import Backward, record
-from ..backend import kernels_for
+from ..backend import kernels_for, quiet
 from ..checks import floats_of_one_dtype, pair, require
 from ..layout import channels_last
 from ..tensor import Tensor
@@ -176,7 +176,7 @@ def conv_transpose2d(
     data, filters, how = channels_last(x.data), channels_last(weight.data), (stride, padding, dilation, groups)
     y = kernels_for(data).conv2d_backward_input(data, filters, size, *how)
     if bias is not None:
-        y += bias.data[:, None, None]  # (OC, 1, 1)
+        quiet.run(y.__iadd__, bias.data[:, None, None])  # (OC, 1, 1)
     saved = _saved(x, data, weight, filters)
     return record(y, ConvTranspose2dBackward, inputs=(x, weight, bias), saved=saved, kernel_size=kernel_size, how=how)
 

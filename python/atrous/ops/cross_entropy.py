@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..autograd import Backward, record
-from ..backend import array_module, kernels_for
+from ..backend import array_module, kernels_for, quiet
 from ..checks import floats_of_one_dtype, require
 from ..layout import channels_last, contiguous, reshape
 from ..tensor import Tensor
@@ -201,6 +201,8 @@ def check_classes(op: str, x: Tensor, target: Any, weight: Tensor | None, reduct
     C = x.shape[1 if x.ndim > 1 else 0]
     if weight is not None and weight.shape != (C,):
         raise ValueError(f"{op}: weight has shape {weight.shape}; expected ({C},) from x {x.shape}")
+    if weight is not None and weight.requires_grad:
+        raise RuntimeError(f"{op}: weight requires grad; the loss has no gradient for it, detach() it")
     if reduction not in REDUCTIONS:
         raise ValueError(f"{op}: reduction is {reduction!r}; expected one of {REDUCTIONS}")
 
@@ -225,7 +227,7 @@ def reduce_losses(losses: Any, shape: tuple[int, ...], total: float | None) -> A
     """The losses in `shape`, or where `total` is given, their sum divided by it."""
     if total is None:
         return losses.reshape(shape)
-    value = float(losses.sum())
+    value = float(quiet.run(losses.sum))
     return array_module(losses).asarray(ratio(value, total), dtype=losses.dtype)
 
 

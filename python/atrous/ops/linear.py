@@ -78,7 +78,8 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     Source:
         Golub and Van Loan, Matrix Computations, 4th edition, 2013, section 1.1.
     """
-    floats_of_one_dtype("matmul", a=a, b=b)
+    if not _integers(a, b):
+        floats_of_one_dtype("matmul", a=a, b=b)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ValueError(f"matmul: a {a.shape} and b {b.shape}; expected (..., M, K) and (..., K, N), or vectors")
     if a.ndim == 1:
@@ -93,7 +94,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
             batch = _broadcast(a.shape[:-2], b.shape[:-2])
             a, b = (t.expand(*batch, *t.shape[-2:]).reshape(prod(batch), *t.shape[-2:]) for t in (a, b))
             return matmul(a, b).reshape(*batch, M, N)
-    c = kernels_for(a.data).matmul(a.data, b.data)
+    c = a.data @ b.data if a.dtype.kind in "iu" else kernels_for(a.data).matmul(a.data, b.data)
     return record(c, MatmulBackward, inputs=(a, b), saved=(a if b.requires_grad else None, b if a.requires_grad else None))
 
 
@@ -108,6 +109,11 @@ class MatmulBackward(Backward):
             kernels.matmul(grad_c, b.swapaxes(-1, -2)) if needs_a else None,
             kernels.matmul(a.swapaxes(-1, -2), grad_c) if needs_b else None,
         )
+
+
+def _integers(a, b):
+    """Whether both are integer tensors of one dtype, which have no kernel and no gradient."""
+    return isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype == b.dtype and a.dtype.kind in "iu"
 
 
 def _broadcast(a, b):

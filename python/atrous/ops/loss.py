@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from ..autograd import Backward, record
-from ..backend import array_module
+from ..backend import array_module, quiet
 from ..checks import floats_of_one_dtype, require
 from ..tensor import Tensor
 from .cross_entropy import REDUCTIONS, check_classes, class_indices, reduce_losses, spread
@@ -38,16 +38,23 @@ def nll_loss(
     floats_of_one_dtype("nll_loss", x=x, weight=weight)
     check_classes("nll_loss", x, target, weight, reduction)
     classes = class_indices("nll_loss", x, target, ignore_index)
-    data, axis, xp = x.data, (1 if x.ndim > 1 else 0), array_module(x.data)
-    kept = classes != ignore_index
-    index = xp.where(kept, classes, 0)
-    weights = xp.where(kept, xp.ones((), data.dtype) if weight is None else weight.data[index], 0)
-    picked = xp.take_along_axis(data, xp.expand_dims(index, axis), axis).squeeze(axis)
-    losses = xp.where(kept, -weights * picked, 0)
+    axis = 1 if x.ndim > 1 else 0
+    class_weights = None if weight is None else weight.data
+    losses, weights, index = quiet.run(_class_losses, x.data, axis, classes, class_weights, ignore_index)
     total = {"none": None, "sum": 1.0}[reduction] if reduction != "mean" else float(weights.sum())
     value = reduce_losses(losses, target.shape, total)
     saved = (index, weights)
     return record(value, NllLossBackward, inputs=(x,), saved=saved, shape=x.shape, axis=axis, total=total)
+
+
+def _class_losses(x: Any, axis: int, classes: Any, weight: Any, ignore_index: int) -> tuple[Any, Any, Any]:
+    """Losses, their weights (0 where ignored), and the classes with 0 in place of the ignored one."""
+    xp = array_module(x)
+    kept = classes != ignore_index
+    index = xp.where(kept, classes, 0)
+    weights = xp.where(kept, xp.ones((), x.dtype) if weight is None else weight[index], xp.zeros((), x.dtype))
+    picked = xp.take_along_axis(x, xp.expand_dims(index, axis), axis).squeeze(axis)
+    return xp.where(kept, -weights * picked, xp.zeros((), x.dtype)), weights, index
 
 
 class NllLossBackward(Backward):
@@ -56,7 +63,7 @@ class NllLossBackward(Backward):
     def __call__(self, grad_y):
         index, weights = self.saved
         xp, axis = array_module(grad_y), self.axis
-        grad = -weights * spread(grad_y, weights, self.total)
+        grad = quiet.run(xp.multiply, -weights, spread(grad_y, weights, self.total))
         grad_x = xp.zeros(self.shape, grad_y.dtype)
         xp.put_along_axis(grad_x, xp.expand_dims(index, axis), xp.expand_dims(grad, axis), axis)
         return grad_x
@@ -135,14 +142,20 @@ def binary_cross_entropy_with_logits(
     for name, factor in (("weight", weight), ("pos_weight", pos_weight)):
         if factor is not None and not _broadcasts_to(factor.shape, x.shape):
             raise ValueError(f"{op}: {name} has shape {factor.shape}; expected one that broadcasts to x {x.shape}")
-    positive = target.data if pos_weight is None else pos_weight.data * target.data
-    losses = positive * _softplus(-x.data) + (1 - target.data) * _softplus(x.data)
-    if weight is not None:
-        losses = losses * weight.data
+        if factor is not None and factor.requires_grad:
+            raise RuntimeError(f"{op}: {name} requires grad; the loss has no gradient for it, detach() it")
+    factors = [None if factor is None else factor.data for factor in (weight, pos_weight)]
+    losses = quiet.run(_binary_losses, x.data, target.data, *factors)
     total = {"none": None, "sum": 1.0, "mean": float(losses.size)}[reduction]
     value = reduce_losses(losses, x.shape, total)
     saved = (x, target, weight, pos_weight)
     return record(value, BinaryCrossEntropyBackward, inputs=(x, target), saved=saved, total=total)
+
+
+def _binary_losses(x: Any, t: Any, weight: Any, pos_weight: Any) -> Any:
+    positive = t if pos_weight is None else pos_weight * t
+    losses = positive * _softplus(-x) + (1 - t) * _softplus(x)
+    return losses if weight is None else losses * weight
 
 
 class BinaryCrossEntropyBackward(Backward):
@@ -150,16 +163,24 @@ class BinaryCrossEntropyBackward(Backward):
 
     def __call__(self, grad_y):
         x, t, weight, pos_weight = self.saved
-        needs_x, needs_target = self.needs
         grad = spread(grad_y, x, self.total)
-        if weight is not None:
-            grad = grad * weight
-        positive, grad_x, grad_target = (1 if pos_weight is None else pos_weight), None, None
-        if needs_x:
-            grad_x = grad * ((1 - t) * _sigmoid(x) - positive * t * _sigmoid(-x))
-        if needs_target:
-            grad_target = grad * (positive * _softplus(-x) - _softplus(x))
-        return grad_x, grad_target
+        needs_x, needs_target = self.needs
+        return (
+            quiet.run(_binary_grad_x, grad, x, t, weight, pos_weight) if needs_x else None,
+            quiet.run(_binary_grad_target, grad, x, weight, pos_weight) if needs_target else None,
+        )
+
+
+def _binary_grad_x(grad: Any, x: Any, t: Any, weight: Any, pos_weight: Any) -> Any:
+    positive = t if pos_weight is None else pos_weight * t
+    grad_x = grad * ((1 - t) * _sigmoid(x) - positive * _sigmoid(-x))
+    return grad_x if weight is None else grad_x * weight
+
+
+def _binary_grad_target(grad: Any, x: Any, weight: Any, pos_weight: Any) -> Any:
+    positive = _softplus(-x) if pos_weight is None else pos_weight * _softplus(-x)
+    grad_target = grad * (positive - _softplus(x))
+    return grad_target if weight is None else grad_target * weight
 
 
 def _sigmoid(x: Any) -> Any:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..autograd import Backward, check_inplace, record, record_inplace
-from ..backend import array_module
+from ..backend import array_module, quiet
 from ..checks import floats_of_one_dtype
 from ..layout import empty_like
 from ..random import default_generator
@@ -47,7 +47,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
     if inplace:
         check_inplace(x, "dropout")
     kept, scale = _kept(x.data, p), 0.0 if p == 1 else 1 / (1 - p)
-    y = _scaled(x.data, kept, scale, out=x.data if inplace else empty_like(x.data))
+    y = quiet.run(_scaled, x.data, kept, scale, x.data if inplace else empty_like(x.data))
     if inplace:
         return record_inplace(x, DropoutBackward, inputs=(x,), saved=(kept,), scale=scale)
     return record(y, DropoutBackward, inputs=(x,), saved=(kept,), scale=scale)
@@ -58,7 +58,7 @@ class DropoutBackward(Backward):
 
     def __call__(self, grad_y):
         (kept,) = self.saved
-        return _scaled(grad_y, kept, self.scale, out=empty_like(grad_y))
+        return quiet.run(_scaled, grad_y, kept, self.scale, empty_like(grad_y))
 
 
 def _kept(x: Any, p: float) -> Any:
