@@ -36,12 +36,12 @@ def arguments(case):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", LAYERS, ids=str)
 def test_agrees_with_pytorch(case, dtype):
-    assert_parity(lambda F, *a: F.linear(*a), *arguments(case), dtype=dtype, terms=4 * max(case.values()))
+    assert_parity(lambda F, *a: F.linear(*a), *arguments(case), dtype=dtype, terms=4 * max(case["M"], case["IN"], 8))
 
 
 @pytest.mark.parametrize("case", LAYERS, ids=str)
 def test_gradient(case):
-    assert gradcheck(lambda *a: F.linear(*a), [at.tensor(a, requires_grad=True) for a in arguments(case)])
+    assert gradcheck(lambda *a: F.linear(*a), [at.tensor(a, requires_grad=True) for a in arguments(case)], fast_mode=True)
 
 
 @pytest.mark.parametrize("batch", [(), (4,), (2, 3), (2, 3, 4), (0, 2), (2, 0)])
@@ -66,7 +66,7 @@ def test_matmul_agrees_with_pytorch(a, b, dtype):
 @pytest.mark.parametrize("a, b", PRODUCTS)
 def test_matmul_gradient(a, b):
     inputs = [at.tensor(draw(*a), requires_grad=True), at.tensor(draw(*b, seed=1), requires_grad=True)]
-    assert gradcheck(matmul, inputs)
+    assert gradcheck(matmul, inputs, fast_mode=True)
 
 
 def test_matmul_of_integers():

@@ -44,7 +44,7 @@ def test_other_modes_agree_with_pytorch(shape, pad, mode):
 
 @pytest.mark.parametrize("pad, mode", [((1, -1, 0, 2), "constant")] + [((1, 2, 0, 1), m) for m in ("reflect", "replicate", "circular")])
 def test_gradient(pad, mode):
-    assert gradcheck(lambda x: F.pad(x, pad, mode=mode), [at.tensor(draw(2, 2, 3, 3), requires_grad=True)])
+    assert gradcheck(lambda x: F.pad(x, pad, mode=mode), [at.tensor(draw(2, 2, 3, 3), requires_grad=True)], fast_mode=True)
 
 
 def test_integers_and_bool_as_pytorch():
@@ -95,7 +95,7 @@ def test_one_hot_agrees_with_pytorch(classes, n):
         (np.array([], int), -1, ValueError, "classes is empty"),
         (np.array([1], "int32"), -1, TypeError, "classes is int32; expected an int64 tensor"),
         (np.array([1.0]), -1, TypeError, "classes is float64"),
-        (np.array([1]), -2, ValueError, "num_classes -2"),
+        (np.array([1]), -2, ValueError, "classes has class 1; expected less than num_classes -2"),
     ],
 )
 def test_one_hot_bad_input(classes, n, error, message):

@@ -7,6 +7,8 @@
 tensor([2., 4.])
 """
 
+# ruff: noqa: F401
+
 from __future__ import annotations
 
 from typing import Any as _Any

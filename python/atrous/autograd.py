@@ -1,13 +1,13 @@
 """Reverse-mode differentiation, define by run: the walk from a result back to the leaves.
 
-``walk`` visits nodes from the latest to the earliest, which is a topological order, since inputs are made before outputs.
-It adds only into buffers that it allocated itself, and drops each node's saved arrays as it passes.
+``walk`` visits nodes from the latest to the earliest, which is a topological order, since inputs are made before
+outputs. It adds only into buffers that it allocated itself, and drops each node's saved arrays as it passes.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +37,9 @@ __all__ = [
 ]
 
 
-def walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[Any, Any]) -> dict[Any, tuple[Any, bool]]:
+def walk(
+    roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[Any, Any]
+) -> dict[Any, tuple[Any, bool]]:
     """Carries gradients from the roots down to the leaves.
 
     Args:
@@ -53,6 +55,13 @@ def walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[A
     start = Backward()
     start.inputs = tuple([edge_of(tensor) for tensor, _ in roots])
     _send(start, None, tuple([grad for _, grad in roots]), (), pending, owned, heap)
+    with np.errstate(all="ignore"):  # 1 / 0 is inf in a gradient too, without NumPy's warning
+        _visit(heap, pending, owned, retain_graph, wanted)
+    return {leaf: (array, leaf in owned) for leaf, array in pending.items()}
+
+
+def _visit(heap: list[tuple[int, Backward]], pending: dict, owned: set, retain_graph: bool, wanted: dict) -> None:
+    """Calls the nodes in the heap, and those that they send gradients to, from the latest to the earliest."""
     while heap:
         node = heapq.heappop(heap)[1]
         grad = pending.pop(node)
@@ -70,7 +79,6 @@ def walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[A
         if saved and not retain_graph:
             node._saved = None
         _send(node, grad, grads if type(grads) is tuple else (grads,), saved or (), pending, owned, heap)
-    return {leaf: (array, leaf in owned) for leaf, array in pending.items()}
 
 
 def _send(node: Backward, grad: Any, parts: tuple, saved: tuple, pending: dict, owned: set, heap: list) -> None:
@@ -84,7 +92,7 @@ def _send(node: Backward, grad: Any, parts: tuple, saved: tuple, pending: dict, 
         if held is None:
             pending[edge] = part
             if isinstance(edge, Backward):
-                heapq.heappush(heap, (edge.order, edge))
+                heapq.heappush(heap, (edge._order, edge))
             elif _is_fresh(part, grad, parts, saved):
                 owned.add(edge)
         elif type(held) is list:
@@ -215,7 +223,9 @@ def _roots(op: str, tensors: Any, grads: Any, create_graph: bool) -> list[tuple[
     roots = []
     for tensor, grad in zip(tensors, grads, strict=True):
         if not tensor.requires_grad:
-            raise RuntimeError(f"{op}: the tensor does not require grad: nothing it came from does, or it was made under no_grad")
+            raise RuntimeError(
+                f"{op}: the tensor does not require grad: nothing it came from does, or it was made under no_grad"
+            )
         roots.append((tensor, _first_gradient(op, tensor.data, grad)))
     return roots
 
@@ -223,7 +233,9 @@ def _roots(op: str, tensors: Any, grads: Any, create_graph: bool) -> list[tuple[
 def _first_gradient(op: str, data: Any, grad: Any) -> Any:
     if grad is None:
         if data.size != 1:
-            raise RuntimeError(f"{op}: the result has shape {data.shape}; give a gradient of that shape, or reduce it to one number")
+            raise RuntimeError(
+                f"{op}: the result has shape {data.shape}; give a gradient of that shape, or reduce it to one number"
+            )
         return np.ones_like(data)
     array = grad.data if isinstance(grad, graph.Tensor) else np.asarray(grad)
     if array.shape != data.shape:

@@ -1,7 +1,7 @@
 """Which module computes: ``_cpu`` (compiled C++) or ``reference`` (NumPy), with the same functions and arguments.
 
-``kernels_for(array)`` returns it. The choice is per thread, by ``with atrous.backend("reference"):``; where none was made
-it is the environment variable ATROUS_BACKEND, and "cpu" where that is unset. Nothing falls back in silence.
+``kernels_for(array)`` returns it. The choice is per thread, by ``with atrous.backend("reference"):``; where none was
+made it is the environment variable ATROUS_BACKEND, and "cpu" where that is unset. Nothing falls back in silence.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class _Choice(threading.local):
 
 
 class _Quiet(threading.local):
-    """``quiet.run(f, *args)`` calls NumPy's f without its floating-point warnings, which PyTorch does not give: 1 / 0 is inf.
+    """``quiet.run(f, *args)`` calls NumPy's f without its floating-point warnings: 1 / 0 is inf, as in PyTorch.
 
-    It costs 50 ns where ``np.errstate`` costs 1 µs: NumPy 2 keeps that state in a context variable, so that a context in which
-    it was set once can be entered again and again (by one thread at a time).
+    It costs 50 ns where ``np.errstate`` costs 1 µs: NumPy 2 keeps that state in a context variable, so that a context
+    in which it was set once can be entered again and again (by one thread at a time).
     """
 
     def __init__(self) -> None:
@@ -134,12 +134,12 @@ def load(name: str) -> Any:
             return importlib.import_module("atrous._cpu")
         except ImportError as error:
             raise ImportError(
-                f"atrous: the compiled extension atrous._cpu cannot be loaded ({error}). Reinstall the package where a C++17 "
-                "compiler is at hand, or choose the slow NumPy backend by ATROUS_BACKEND=reference."
+                f"atrous: the compiled extension atrous._cpu cannot be loaded ({error}). Reinstall the package where a "
+                "C++17 compiler is at hand, or choose the slow NumPy backend by ATROUS_BACKEND=reference."
             ) from error
     if name == "cuda":
         raise RuntimeError(
-            "atrous: this build has no CUDA backend. Build from source with CMake's ATROUS_CUDA=ON on a machine that has the "
-            "CUDA toolkit, and install CuPy (pip install 'atrous[cuda]')."
+            "atrous: this build has no CUDA backend. Build from source with CMake's ATROUS_CUDA=ON on a machine that "
+            "has the CUDA toolkit, and install CuPy (pip install 'atrous[cuda]')."
         )
     raise ValueError(f"atrous: backend {name!r} does not exist; expected 'cpu', 'reference' or 'cuda'")

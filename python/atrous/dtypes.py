@@ -1,9 +1,9 @@
 """Data types, which are NumPy's own, and PyTorch's promotion between them.
 
 PyTorch sorts types into three categories, bool < integer < floating. The higher category wins whatever the widths
-(int64 + float32 is float32), and within one category the wider type. Operands count in three ranks: arrays with axes, 0-d
-arrays, Python numbers; a lower rank decides nothing unless its category is higher. So ``x * 2.0``, ``x * np.float64(2)``
-and ``x * at.tensor(2.0, dtype=at.float64)`` keep a float32 ``x`` in float32, where NumPy alone would not.
+(int64 + float32 is float32), and within one category the wider type. Operands count in three ranks: arrays with axes,
+0-d arrays, Python numbers; a lower rank decides nothing unless its category is higher. So a float32 ``x`` stays float32
+in ``x * 2.0``, ``x * np.float64(2)`` and ``x * at.tensor(2.0, dtype=at.float64)``, where NumPy alone would not keep it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}
 
 
 def as_dtype(dtype: Any, op: str = "dtype") -> np.dtype:
-    """The supported dtype that ``dtype`` names: one of ours, a NumPy type, or Python's bool, int (int64), float (float32).
+    """The dtype that ``dtype`` names: one of ours, a NumPy type, or Python's bool, int (int64) or float (float32).
 
     Raises:
         TypeError: no supported dtype.
@@ -40,12 +40,12 @@ def as_dtype(dtype: Any, op: str = "dtype") -> np.dtype:
         dtype('float32')
     """
     try:
-        found = _PYTHON.get(dtype) or np.dtype(dtype)
+        found = _PYTHON[dtype] if dtype in _PYTHON else np.dtype(dtype)
+        if found in SUPPORTED and dtype is not None:  # np.dtype(None) is float64
+            return found
     except TypeError:
-        found = None
-    if found not in SUPPORTED:
-        raise TypeError(f"{op}: dtype {dtype!r} is not supported; expected one of {sorted(map(str, SUPPORTED))}")
-    return found
+        pass
+    raise TypeError(f"{op}: dtype {dtype!r} is not supported; expected one of {sorted(map(str, SUPPORTED))}")
 
 
 @functools.cache

@@ -14,7 +14,7 @@ __all__ = ["Function"]
 
 
 class Context:
-    """What ``forward`` hands to ``backward``: tensors through ``save_for_backward``, anything else as plain attributes."""
+    """What ``forward`` hands to ``backward``: tensors by ``save_for_backward``, anything else as plain attributes."""
 
     needs_input_grad: tuple[bool, ...] = ()
     node: Backward | None = None
@@ -62,11 +62,14 @@ class FunctionBackward(Backward):
         results = results if isinstance(results, tuple) else (results,)
         name = self.function.__name__
         if len(results) != len(self.inputs):
-            raise RuntimeError(f"{name}: backward returned {len(results)} gradients; expected one per input, {len(self.inputs)}")
+            raise RuntimeError(
+                f"{name}: backward returned {len(results)} gradients; expected one per input, {len(self.inputs)}"
+            )
         arrays = [result.data if isinstance(result, graph.Tensor) else result for result in results]
-        for index, (array, shape) in enumerate(zip(arrays, self.input_shapes, strict=True)):
-            if array is not None and shape is not None and array.shape != shape:
-                raise RuntimeError(f"{name}: backward returned shape {array.shape} for input {index}; expected {shape}")
+        for index, (array, expected) in enumerate(zip(arrays, self.input_shapes, strict=True)):
+            if array is not None and expected is not None and array.shape != expected:
+                shapes = f"{array.shape} for input {index}; expected {expected}"
+                raise RuntimeError(f"{name}: backward returned shape {shapes}")
         return tuple([array.copy() if isinstance(array, np.ndarray) else None for array in arrays])
 
 
@@ -92,7 +95,7 @@ class Function:
 
     @staticmethod
     def forward(ctx: Any, *args: Any) -> Any:
-        """Computes the result, a Tensor or a tuple of Tensors, from tensors and anything else; nothing inside is recorded."""
+        """Computes the result, a Tensor or a tuple of Tensors; nothing inside is recorded."""
         raise NotImplementedError("autograd.Function: define forward as a static method")
 
     @staticmethod

@@ -47,7 +47,9 @@ def gradcheck(
         raise ValueError("gradcheck: no input requires grad")
     for i in checked:
         if tensors[i].dtype != dtypes.float64:
-            raise ValueError(f"gradcheck: input {i} is {tensors[i].dtype}; differences are too coarse in anything but float64")
+            raise ValueError(
+                f"gradcheck: input {i} is {tensors[i].dtype}; differences are too coarse in anything but float64"
+            )
     directions = Generator(seed=0)
     problem = None
     for k in range(len(_outputs(func, tensors))):
@@ -70,6 +72,8 @@ def _compare(
     """A description of where the gradient of output k with respect to input i goes wrong, or None."""
     x = tensors[i].data
     output = _outputs(func, tensors)[k]
+    columns: list[tuple[Any, np.ndarray]]
+    rows: list[tuple[Any, np.ndarray]]
     if directions is None:
         columns = [(np.unravel_index(j, x.shape), _unit(x.shape, j)) for j in range(x.size)]
         rows = [(np.unravel_index(j, output.shape), _unit(output.shape, j)) for j in range(output.numel())]
@@ -82,7 +86,8 @@ def _compare(
         for (column, v), change in zip(columns, numeric, strict=True):
             a, n = float((analytic * v).sum()), float((change * u).sum())
             if not abs(a - n) <= atol + rtol * abs(n):
-                return f"output {k} {_place(row)}, input {i} {_place(column)}: the backward gives {a:.8g}, differences give {n:.8g}"
+                places = f"output {k} {_place(row)}, input {i} {_place(column)}"
+                return f"{places}: the backward gives {a:.8g}, differences give {n:.8g}"
     return None
 
 

@@ -1,9 +1,9 @@
 """The graph that ops leave behind: nodes, what they save, versions of memory, views and writes in place.
 
-An op computes with arrays and calls ``record``, which wraps the result in a Tensor and, where an input requires grad, hangs
-a ``Backward`` object (a node) on it. The node holds what its formula needs (``saved``), and for each input where that input's
-gradient goes (``inputs``): the node that made it, the leaf tensor itself, or None. Input tensors are not held: their arrays
-die as soon as nobody's backward needs them. ``autograd.py`` walks the graph.
+An op computes with arrays and calls ``record``, which wraps the result in a Tensor and, where an input requires grad,
+hangs a ``Backward`` object (a node) on it. The node holds what its formula needs (``saved``), and for each input where
+that input's gradient goes (``inputs``): the node that made it, the leaf tensor itself, or None. Input tensors are not
+held: their arrays die as soon as nobody's backward needs them. ``autograd.py`` walks the graph.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ else:
 
 __all__ = ["Backward", "check_inplace", "increment_version", "record", "record_inplace", "record_view"]
 
-_order = itertools.count()
+_made = itertools.count()
 
 
 class Backward:
     """One op in the graph, called with the gradient of its output (arrays) to give the gradients of its inputs.
 
-    A subclass stands under its op's forward and defines ``__call__(self, grad_y)``, which returns an array, or a tuple with
-    an array or None for each input; ops with several outputs take several gradients, None for outputs that none reached.
+    A subclass stands under its op's forward and defines ``__call__(self, grad_y)``, which returns an array, or a tuple
+    with an array or None for each input; ops with several outputs take several gradients, None for outputs that none
+    reached.
 
     Attributes:
         inputs: where each input's gradient goes: a node, a leaf tensor, or None.
@@ -40,12 +41,16 @@ class Backward:
 
     inputs: tuple[Any, ...] = ()
     needs: tuple[bool, ...] = ()
-    order = 0  # minus the number of nodes made before
-    outputs = 1
+    _order = 0  # minus the number of nodes made before
+    _outputs = 1
     hooks: dict[int, Callable] | None = None
     retained: weakref.ref | None = None  # a tensor that asked to keep its gradient
     _saved: tuple | None = ()
     _versions: Sequence[tuple[list[int], int]] = ()
+
+    if TYPE_CHECKING:  # the attributes given to record
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __call__(self, *grads: Any) -> Any:
         raise NotImplementedError
@@ -78,10 +83,9 @@ class OutputBackward(Backward):
     """Stands between one of several outputs and the node that made them all."""
 
     index: int
-    outputs: int  # type: ignore[assignment]
 
     def __call__(self, grad: Any) -> Any:
-        grads = [None] * self.outputs
+        grads = [None] * self._outputs
         grads[self.index] = grad
         return (grads,)
 
@@ -91,11 +95,13 @@ def edge_of(tensor: Tensor | None) -> Any:
     if tensor is None:
         return None
     if tensor._view is not None:
-        _refresh(tensor)
+        refresh(tensor)
     return (tensor._node or tensor) if tensor._requires_grad else None
 
 
-def _connect(backward: type[Backward], inputs: Sequence[Tensor | None], saved: Sequence, attributes: dict) -> Backward | None:
+def _connect(
+    backward: type[Backward], inputs: Sequence[Tensor | None], saved: Sequence, attributes: dict
+) -> Backward | None:
     """A new node, or None where no input requires grad."""
     edges = tuple([edge_of(tensor) for tensor in inputs])
     needs = tuple([edge is not None for edge in edges])
@@ -104,7 +110,7 @@ def _connect(backward: type[Backward], inputs: Sequence[Tensor | None], saved: S
     node = backward()
     node.inputs = edges
     node.needs = needs
-    node.order = -next(_order)
+    node._order = -next(_made)
     if saved:
         node._saved = tuple([item.data if isinstance(item, Tensor) else item for item in saved])
         node._versions = [(item._version, item._version[0]) for item in saved if isinstance(item, Tensor)]
@@ -113,15 +119,17 @@ def _connect(backward: type[Backward], inputs: Sequence[Tensor | None], saved: S
     return node
 
 
-def record(data: Any, backward: type[Backward], inputs: Sequence[Tensor | None], saved: Sequence = (), **attributes: Any) -> Any:
+def record(
+    data: Any, backward: type[Backward], inputs: Sequence[Tensor | None], saved: Sequence = (), **attributes: Any
+) -> Any:
     """Wraps an op's result and, where an input requires grad, makes the node that differentiates it.
 
     Args:
         data: the result, an array, or a tuple of arrays (the node then has several outputs).
         backward: the node's class.
         inputs: the op's tensors, in the order in which ``backward`` returns gradients; None where one was left out.
-        saved: what ``self.saved`` gives back to the backward. Tensors, and the result itself, are checked: changed in place
-            before the walk, they raise a RuntimeError that names the op.
+        saved: what ``self.saved`` gives back to the backward. Tensors, and the result itself, are checked: changed in
+            place before the walk, they raise a RuntimeError that names the op.
         attributes: set on the node; plain values, no arrays.
     Returns:
         A Tensor, or a tuple of Tensors.
@@ -138,7 +146,7 @@ def record(data: Any, backward: type[Backward], inputs: Sequence[Tensor | None],
 
 def _outputs(data: Any, node: Backward, saved: Sequence) -> Any:
     if type(data) is tuple:
-        node.outputs = len(data)
+        node._outputs = len(data)
         return tuple([_output(array, _output_node(node, index), node, saved) for index, array in enumerate(data)])
     return _output(data, node, node, saved)
 
@@ -157,16 +165,18 @@ def _output(array: Any, node: Backward | None, maker: Backward, saved: Sequence)
 def _output_node(maker: Backward, index: int) -> Backward:
     node = OutputBackward()
     node.inputs, node.needs = (maker,), (True,)
-    node.index, node.outputs = index, maker.outputs
-    node.order = -next(_order)
+    node.index, node._outputs = index, maker._outputs
+    node._order = -next(_made)
     return node
 
 
-# Views and writes in place. A view shares memory and version with the tensor it was taken from, its parent. Its node goes
-# stale when the parent is written, and is made anew when next needed; a write to the view gives every parent a new node.
+# Views and writes in place. A view shares memory and version with the tensor it was taken from, its parent. Its node
+# goes stale when the parent is written, and is made anew when next needed; a write to it gives every parent a new node.
 
 
-def record_view(x: Tensor, data: Any, take: Callable[[Any], Any], backward: type[Backward], **attributes: Any) -> Tensor:
+def record_view(
+    x: Tensor, data: Any, take: Callable[[Any], Any], backward: type[Backward], **attributes: Any
+) -> Tensor:
     """Records ``data``, a view of ``x.data``; ``take`` finds the same view in any C-ordered array of x's shape."""
     y = record(data, backward, (x,), **attributes)
     y._version = x._version
@@ -175,11 +185,11 @@ def record_view(x: Tensor, data: Any, take: Callable[[Any], Any], backward: type
     return y
 
 
-def _refresh(y: Tensor) -> None:
+def refresh(y: Any) -> None:
     """Makes the view's node anew if its parent was written since."""
     x, seen, take, backward, attributes = y._view
     if x._view is not None:
-        _refresh(x)
+        refresh(x)
     if x._node is not seen:
         y._node = _connect(backward, (x,), (), attributes)
         y._requires_grad = y._node is not None
@@ -189,7 +199,9 @@ def _refresh(y: Tensor) -> None:
 def check_inplace(x: Tensor, op: str) -> None:
     """Raises a RuntimeError unless ``x`` may be written: ops that write in place call it before any work."""
     if not x.data.flags.writeable:
-        raise RuntimeError(f"{op}: the memory is read-only (an expanded view, or an array that came so); write to a clone")
+        raise RuntimeError(
+            f"{op}: the memory is read-only (an expanded view, or an array that came so); write to a clone"
+        )
     if mode.enabled:
         edge_of(x)
         root = x
@@ -203,7 +215,7 @@ def check_inplace(x: Tensor, op: str) -> None:
 def record_inplace(
     x: Tensor, backward: type[Backward], inputs: Sequence[Tensor | None], saved: Sequence = (), **attributes: Any
 ) -> Tensor:
-    """Records a write that has just happened to ``x.data``; ``inputs`` has x itself where its old values still count."""
+    """Records a write that just happened to ``x.data``; x is among ``inputs`` where its old values still count."""
     x._version[0] += 1
     if mode.enabled:
         node = _connect(backward, inputs, saved, attributes)
@@ -223,7 +235,7 @@ def _rebase(x: Tensor, node: Backward | None) -> None:
     above = WriteBackward()
     above.inputs = (edge_of(parent), node)
     above.needs = (above.inputs[0] is not None, node is not None)
-    above.order = -next(_order)
+    above._order = -next(_made)
     above.take = take
     _rebase(parent, above)
     x._node, x._requires_grad = node, node is not None

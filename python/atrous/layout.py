@@ -50,7 +50,7 @@ def is_channels_last(array: np.ndarray) -> bool:
 
 
 def channels_last(array: np.ndarray) -> np.ndarray:
-    """The array in the layout that kernels want: NHWC memory for 4-D, C order for the rest; itself where it is so already.
+    """The array in the layout that kernels want, NHWC memory for 4-D, C order for the rest; itself where it fits.
 
     Example:
         >>> channels_last(np.zeros((1, 2, 2, 2))).strides

@@ -1,8 +1,8 @@
 """Random numbers: Philox4x32-10 bits keyed by (seed, stream, offset), and the distributions made of them.
 
-The same seed gives the same numbers on every machine, backend and NumPy version (and others than PyTorch's): the bits are
-integers, and the transforms use + − × ÷ √ in float64 alone, which IEEE 754 rounds in one way. NumPy's own log and exp are
-avoided, whose last bit depends on the processor.
+The same seed gives the same numbers on every machine, backend and NumPy version (and others than PyTorch's): the bits
+are integers, and the transforms use + − × ÷ √ in float64 alone, which IEEE 754 rounds in one way. NumPy's own log and
+exp are avoided, whose last bit depends on the processor.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Generator:
         return kernels_for(None).random_bits(*state, count)
 
     def uniform(self, shape: tuple[int, ...], dtype: Any = dtypes.float32) -> np.ndarray:
-        """Multiples of 2⁻²⁴ (float32, one word each) or 2⁻⁵³ (float64, two words each) in [0, 1), all equally likely."""
+        """Multiples of 2⁻²⁴ (float32, a word each) or 2⁻⁵³ (float64, two words each) in [0, 1), all equally likely."""
         if np.dtype(dtype) == dtypes.float64:
             array = (self._words64(math.prod(shape)) >> np.uint64(11)) * 2.0**-53
         else:
@@ -77,8 +77,10 @@ class Generator:
         return array.reshape(shape)
 
     def normal(self, shape: tuple[int, ...], dtype: Any = dtypes.float32) -> np.ndarray:
-        """Standard normal numbers, by the inverse of the distribution function at the middles of 2³² equal steps (float32:
-        at most 6.3 in size) or 2⁵³ (float64)."""
+        """Standard normal numbers: the inverse of the distribution function at the middles of 2³² equal steps.
+
+        In float64 there are 2⁵² steps, two words each. The largest numbers are 6.3 and 8.2.
+        """
         if np.dtype(dtype) == dtypes.float64:
             p = ((self._words64(math.prod(shape)) >> np.uint64(12)) + 0.5) * 2.0**-52
         else:
@@ -107,8 +109,8 @@ def _word64(value: int, name: str) -> int:
     return value % 2**64
 
 
-# Wichura's AS241 (PPND16), Applied Statistics 37 (1988) 477–484: 16 digits with two rational functions of degree 7 in each
-# of three regions. Coefficients from the highest power down.
+# Wichura's AS241 (PPND16), Applied Statistics 37 (1988) 477–484: 16 digits with two rational functions of degree 7 in
+# each of three regions. Coefficients from the highest power down.
 _CENTRE = (
     (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
      13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.387132872796366608),
@@ -161,8 +163,8 @@ def inverse_normal(p: np.ndarray) -> np.ndarray:
 def _log(x: np.ndarray) -> np.ndarray:
     """The natural logarithm of positive float64 to a few units in the last place, by + − × ÷ alone.
 
-    x = m · 2^e with m in [√½, √2), and log m = 2 artanh(s), s = (m − 1) / (m + 1), whose series 2 (s + s³/3 + s⁵/5 + ...) is
-    cut after s²¹: |s| < 0.172, so the rest is below 1e-18.
+    x = m · 2^e with m in [√½, √2), and log m = 2 artanh(s), s = (m − 1) / (m + 1), whose series
+    2 (s + s³/3 + s⁵/5 + …) is cut after s²¹: |s| < 0.172, so the rest is below 1e-18.
     """
     m, e = np.frexp(x)
     small = m < math.sqrt(0.5)

@@ -13,13 +13,14 @@ from .tensor_base import TensorBase
 __all__ = ["Tensor"]
 
 Dim = int | Sequence[int] | None
+Float = float  # the class has a method of that name
 
 
 class Tensor(TensorBase):
     """An array with a place in the autograd graph. Made by ``at.tensor(...)``, ``at.zeros(...)`` and the like.
 
-    On the CPU the array is a ``numpy.ndarray``, which ``numpy()`` gives and ``from_numpy`` takes without a copy. Shapes are
-    PyTorch's (N, C, H, W); the memory of 4-D results is channels-last.
+    On the CPU the array is a ``numpy.ndarray``, which ``numpy()`` gives and ``from_numpy`` takes without a copy. Shapes
+    are PyTorch's (N, C, H, W); the memory of 4-D results is channels-last.
 
     Args:
         data: the array to wrap, not copied.
@@ -239,10 +240,10 @@ class Tensor(TensorBase):
     def equal(self, other: Tensor) -> bool:
         return ops.equal(self, other)
 
-    def isclose(self, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    def isclose(self, other: Tensor, rtol: Float = 1e-5, atol: Float = 1e-8, equal_nan: bool = False) -> Tensor:
         return ops.isclose(self, other, rtol, atol, equal_nan)
 
-    def allclose(self, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    def allclose(self, other: Tensor, rtol: Float = 1e-5, atol: Float = 1e-8, equal_nan: bool = False) -> bool:
         return ops.allclose(self, other, rtol, atol, equal_nan)
 
     # Functions of each element
@@ -363,10 +364,14 @@ class Tensor(TensorBase):
     def mean(self, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
         return ops.mean(self, dim, keepdim, dtype=dtype)
 
-    def var(self, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+    def var(
+        self, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: Float | None = None
+    ) -> Tensor:
         return ops.var(self, dim, unbiased, keepdim, correction=correction)
 
-    def std(self, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+    def std(
+        self, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: Float | None = None
+    ) -> Tensor:
         return ops.std(self, dim, unbiased, keepdim, correction=correction)
 
     def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -378,7 +383,7 @@ class Tensor(TensorBase):
     def logsumexp(self, dim: Dim, keepdim: bool = False) -> Tensor:
         return ops.logsumexp(self, dim, keepdim)
 
-    def norm(self, p: float = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    def norm(self, p: Float = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
         return ops.norm(self, p, dim, keepdim)
 
     def all(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
@@ -554,10 +559,10 @@ class Tensor(TensorBase):
     def zero_(self) -> Tensor:
         return ops.zero_(self)
 
-    def uniform_(self, a: float = 0.0, b: float = 1.0, *, generator: Any = None) -> Tensor:
+    def uniform_(self, a: Float = 0.0, b: Float = 1.0, *, generator: Any = None) -> Tensor:
         return ops.uniform_(self, a, b, generator=generator)
 
-    def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
+    def normal_(self, mean: Float = 0.0, std: Float = 1.0, *, generator: Any = None) -> Tensor:
         return ops.normal_(self, mean, std, generator=generator)
 
 
@@ -566,7 +571,7 @@ def _comparable(other: Any) -> bool:
     return isinstance(other, (TensorBase, bool, int, float, np.generic, np.ndarray, list, tuple))
 
 
-graph.Tensor = Tensor
+graph.Tensor = Tensor  # type: ignore[misc]
 
 from . import ops  # noqa: E402  the ops need the class above
 

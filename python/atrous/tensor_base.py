@@ -117,7 +117,7 @@ class TensorBase:
     def requires_grad(self) -> bool:
         """Whether ops on this tensor are recorded for backward. Settable on leaves of floating dtype."""
         if self._view is not None:
-            graph.edge_of(self)
+            graph.refresh(self)
         return self._requires_grad
 
     @requires_grad.setter
@@ -126,7 +126,9 @@ class TensorBase:
         if value and not is_floating(self.data.dtype):
             raise RuntimeError(f"requires_grad: only floating-point tensors can require grad, not {self.data.dtype}")
         if self._node is not None and not value:
-            raise RuntimeError("requires_grad: the result of an op requires grad as its inputs do; detach() gives one that does not")
+            raise RuntimeError(
+                "requires_grad: the result of an op requires grad as its inputs do; detach() gives one that does not"
+            )
         self._requires_grad = value
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -143,7 +145,7 @@ class TensorBase:
     def grad_fn(self) -> Any:
         """The node that made this tensor, None for a leaf."""
         if self._view is not None:
-            graph.edge_of(self)
+            graph.refresh(self)
         return self._node
 
     @property
@@ -157,7 +159,9 @@ class TensorBase:
             if not isinstance(value, TensorBase):
                 raise TypeError(f"grad: expected a Tensor or None, not {type(value).__name__}")
             if value.shape != self.shape or value.dtype != self.dtype:
-                raise ValueError(f"grad: got {value.dtype} {value.shape}; expected {self.dtype} {self.shape} as the tensor")
+                raise ValueError(
+                    f"grad: got {value.dtype} {value.shape}; expected {self.dtype} {self.shape} as the tensor"
+                )
         self._grad = value
         self._grad_owned = False
 
@@ -246,7 +250,9 @@ class TensorBase:
 
     def __bool__(self) -> bool:
         if self.data.size != 1:
-            raise ValueError(f"bool: the truth of a tensor with {self.data.size} elements is ambiguous; use any() or all()")
+            raise ValueError(
+                f"bool: the truth of a tensor with {self.data.size} elements is ambiguous; use any() or all()"
+            )
         return bool(self.data.item())
 
     def __float__(self) -> float:
@@ -310,7 +316,7 @@ class HookHandle:
 
 def _rebuild(kind: type, data: Any, requires_grad: bool, extras: dict | None) -> Any:
     """A tensor of a class, Parameter for one, around an array: what pickling and copying call."""
-    tensor = kind.__new__(kind)
+    tensor: Any = object.__new__(kind)
     TensorBase.__init__(tensor, data)
     tensor._requires_grad = requires_grad
     if extras:

@@ -1,5 +1,7 @@
 """The ops: each checks its arguments, calls the kernel of the active backend and records how to differentiate it."""
 
+# ruff: noqa: F401
+
 from .activation import leaky_relu, relu, sigmoid, tanh
 from .adam import adam_step, sgd_step
 from .batch_norm import batch_norm
@@ -65,39 +67,37 @@ from .linear import linear, matmul
 from .loss import binary_cross_entropy_with_logits, l1_loss, mse_loss, nll_loss
 from .order import amax, amin, argmax, argmin, argsort, max, min, sort, topk
 from .pad import one_hot, pad
-from .pool2d import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
-from .random import dropout
-from .reduction import all, any, count_nonzero, cumsum, logsumexp, mean, norm, prod, std, sum, var
-from .sampling import bernoulli, normal_, rand, rand_like, randint, randn, randn_like, randperm, uniform_
-from .shape import broadcast_to, expand, flatten, movedim, permute, reshape, squeeze, t, transpose, unflatten, unsqueeze, view
-from .unary import (
+from .piecewise import (
     abs,
     abs_,
     ceil,
     clamp,
     clamp_,
-    cos,
-    exp,
-    exp_,
-    expm1,
     floor,
     isfinite,
     isinf,
     isnan,
-    log,
-    log1p,
-    log2,
-    log_,
     masked_fill,
     masked_fill_,
-    neg,
-    neg_,
-    reciprocal,
     round,
-    rsqrt,
     sign,
-    sin,
-    sqrt,
-    sqrt_,
-    square,
 )
+from .pool2d import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
+from .random import dropout
+from .reduction import all, any, count_nonzero, cumsum, logsumexp, mean, norm, prod, std, sum, var
+from .sampling import bernoulli, normal_, rand, rand_like, randint, randn, randn_like, randperm, uniform_
+from .shape import (
+    broadcast_to,
+    expand,
+    flatten,
+    movedim,
+    permute,
+    reshape,
+    squeeze,
+    t,
+    transpose,
+    unflatten,
+    unsqueeze,
+    view,
+)
+from .unary import cos, exp, exp_, expm1, log, log1p, log2, log_, neg, neg_, reciprocal, rsqrt, sin, sqrt, sqrt_, square

@@ -53,6 +53,7 @@ def adam_step(
         >>> adam_step([p], [at.tensor([5.0])], [m], [v], step=1, lr=0.5)  # the first step is lr times the sign
         >>> p.tolist()
         [0.5]
+
     Source:
         Kingma and Ba, Adam, 2015 (arXiv 1412.6980); Loshchilov and Hutter, Decoupled weight decay regularization, 2019
         (arXiv 1711.05101); Reddi, Kale and Kumar, On the convergence of Adam and beyond, 2018.
@@ -101,6 +102,7 @@ def sgd_step(
         >>> sgd_step([p], [at.tensor([2.0])], lr=0.25)
         >>> p.tolist()
         [0.5]
+
     Source:
         Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep learning, 2013. There
         the learning rate is inside the momentum buffer; here, as in PyTorch, it multiplies the buffer.
@@ -118,7 +120,8 @@ def _aligned(op, params, grads, state):
     for other in (grads, *state):
         require(len(other) == len(params), op, f"got {len(params)} parameters, but {len(other)} tensors to go with them")
     for i, p in enumerate(params):
-        floats_of_one_dtype(op, first=params[0], param=p, grad=grads[i], state=state[0][i] if state else None)
+        others = {f"state {n}": tensors[i] for n, tensors in enumerate(state)}
+        floats_of_one_dtype(op, first=params[0], parameter=p, grad=grads[i], **others)
         for t in (grads[i], *(tensors[i] for tensors in state)):
             if t.shape != p.shape:
                 raise ValueError(f"{op}: parameter {i} has shape {p.shape}, but a tensor with it {t.shape}")

@@ -45,12 +45,14 @@ def batch_norm(
         >>> x = at.tensor([[1.0], [3.0]])
         >>> [round(v, 3) for v in batch_norm(x, None, None, training=True).flatten().tolist()]
         [-1.0, 1.0]
+
     Source:
         Ioffe and Szegedy, Batch normalization, 2015 (arXiv 1502.03167). The paper's running average weighs the old value
         with its momentum; here, as in PyTorch, momentum weighs the new one.
     """
-    floats_of_one_dtype("batch_norm", x=x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
-    _check(x, running_mean, running_var, weight, bias, training, momentum, eps)
+    parameters = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    floats_of_one_dtype("batch_norm", x=x, optional=parameters)
+    _check(x, parameters, training, momentum, eps)
     planes = _planes(x.data)
     data = channels_last(planes)
     kernels = kernels_for(data)
@@ -94,13 +96,14 @@ class BatchNormEvalBackward(Backward):
         return grads[0].reshape(shape), *grads[1:]
 
 
-def _check(x, running_mean, running_var, weight, bias, training, momentum, eps):
+def _check(x, parameters, training, momentum, eps):
     if x.ndim < 2:
         raise ValueError(f"batch_norm: x has shape {x.shape}; expected (N, C), (N, C, L) or (N, C, H, W)")
     C = x.shape[1]
-    for name, t in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
+    for name, t in parameters.items():
         if t is not None and t.shape != (C,):
             raise ValueError(f"batch_norm: {name} has shape {t.shape}; expected ({C},) from x {x.shape}")
+    running_mean, running_var = parameters["running_mean"], parameters["running_var"]
     if (running_mean is None) != (running_var is None):
         raise ValueError("batch_norm: one of running_mean and running_var is None; expected both or neither")
     if not isinstance(momentum, (int, float)):

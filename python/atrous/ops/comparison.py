@@ -9,7 +9,7 @@ import numpy as np
 from ..backend import array_module
 from ..tensor import Tensor
 from .creation import as_tensor
-from .elementwise import compute, operands
+from .operands import compute, operands
 
 __all__ = [
     "allclose", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "eq", "equal", "ge", "gt", "isclose", "le",

@@ -46,12 +46,13 @@ def conv2d(
         [[[[8.0, 12.0], [20.0, 24.0]]]]
         >>> conv2d(x, at.ones(1, 1, 3, 3), padding="same").shape
         (1, 1, 3, 3)
+
     Source:
         Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016 (arXiv 1603.07285); dilation:
         Yu and Koltun, Multi-scale context aggregation by dilated convolutions, 2016 (arXiv 1511.07122).
     Differs from PyTorch: images without channels are refused.
     """
-    floats_of_one_dtype("conv2d", x=x, weight=weight, bias=bias)
+    floats_of_one_dtype("conv2d", x=x, weight=weight, optional={"bias": bias})
     if x.ndim == 3:  # (IC, H, W): a batch of one
         return conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
     stride, dilation = pair(stride, "conv2d", "stride"), pair(dilation, "conv2d", "dilation")
@@ -135,11 +136,12 @@ def conv_transpose2d(
         >>> x = at.tensor([[[[1.0, 2.0]]]])
         >>> conv_transpose2d(x, at.ones(1, 1, 1, 2), stride=2).tolist()
         [[[[1.0, 1.0, 2.0, 2.0]]]]
+
     Source:
         Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016 (arXiv 1603.07285), chapter 4.
     """
     op = "conv_transpose2d"
-    floats_of_one_dtype(op, x=x, weight=weight, bias=bias)
+    floats_of_one_dtype(op, x=x, weight=weight, optional={"bias": bias})
     if x.ndim == 3:  # (IC, H, W): a batch of one
         return conv_transpose2d(
             x.unsqueeze(0), weight, bias, stride, padding, output_padding, groups, dilation

@@ -13,6 +13,7 @@ from ..tensor import Tensor
 
 __all__ = [
     "arange",
+    "as_array",
     "as_shape",
     "as_tensor",
     "check_device",
@@ -34,7 +35,7 @@ __all__ = [
 
 
 def check_device(device: Any, op: str) -> None:
-    """Accepts None and "cpu"; raises a RuntimeError for a GPU, which this build lacks, and a ValueError for the rest."""
+    """Accepts None and "cpu"; raises a RuntimeError for a GPU, which this build lacks, a ValueError for the rest."""
     name = "cpu" if device is None else str(device)
     if name.partition(":")[0] == "cuda":
         raise RuntimeError(f"{op}: device {name!r}, but this build has no CUDA backend; leave device out or use 'cpu'")
@@ -63,36 +64,54 @@ def dtype_or(dtype: Any, op: str, default: np.dtype = dtypes.float32) -> np.dtyp
     return default if dtype is None else dtypes.as_dtype(dtype, op)
 
 
-def _natural_array(data: Any, op: str) -> np.ndarray:
-    """Python data as an array, in PyTorch's natural type: float32 for floats, int64 for ints."""
-    if isinstance(data, (np.ndarray, np.generic)):
+def as_array(data: Any, op: str, dtype: np.dtype | None = None) -> np.ndarray:
+    """The data as an array of ``dtype``, without a copy where none is needed.
+
+    Where ``dtype`` is None, arrays, NumPy numbers and lists of them keep theirs, Python's floats become float32 and
+    ints int64.
+    """
+    if isinstance(data, Tensor):
+        array = data.data
+    elif isinstance(data, (np.ndarray, np.generic)) or hasattr(data, "__array__"):
         array = np.asarray(data)
-        require(array.dtype.newbyteorder("=") in dtypes.SUPPORTED, op, f"arrays of dtype {array.dtype} are not supported")
-        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-    if isinstance(data, (list, tuple)):
-        data = _unwrap(data)
-    elif hasattr(data, "__array__"):
-        return _natural_array(np.asarray(data), op)
+    else:
+        array = _python_array(data, op)
+        if dtype is None and not _holds_arrays(data):
+            dtype = _weak(array.dtype)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array.dtype not in dtypes.SUPPORTED:
+        raise TypeError(f"{op}: data of dtype {array.dtype} is not supported")
+    return array if dtype is None else array.astype(dtype, copy=False)
+
+
+def _python_array(data: Any, op: str) -> np.ndarray:
+    """Numbers and nested lists in NumPy's types, float64 and int64."""
     try:
-        array = np.array(data)
-    except ValueError as error:
-        raise ValueError(f"{op}: the lists have different lengths ({error})") from None
-    except OverflowError as error:
-        raise OverflowError(f"{op}: {error}") from None
-    if array.size == 0 and not isinstance(data, (int, float)):
-        return array.astype(dtypes.float32)
-    if array.dtype.kind == "f":
-        return array.astype(dtypes.float32)
-    if array.dtype.kind not in "iub":
-        raise TypeError(f"{op}: cannot make a tensor of {type(data).__name__} holding {array.dtype}")
-    return array.astype(dtypes.int64) if array.dtype.kind != "b" else array
+        array = np.array(_unwrap(data))
+    except ValueError:
+        raise ValueError(f"{op}: the nested lists have different lengths") from None
+    if array.dtype == np.uint64 or (array.dtype == object and isinstance(array.reshape(-1)[0], int)):
+        raise ValueError(f"{op}: an int does not fit 64 bits")
+    if array.dtype.kind not in "iubf":
+        raise TypeError(
+            f"{op}: expected numbers, an array or a tensor, not {type(data).__name__} holding {array.dtype}"
+        )
+    return array
 
 
 def _unwrap(data: Any) -> Any:
-    """Lists with their tensors replaced by lists."""
+    """Lists with their tensors replaced by arrays."""
     if isinstance(data, (list, tuple)):
         return [_unwrap(item) for item in data]
-    return data.tolist() if isinstance(data, Tensor) else data
+    return data.numpy() if isinstance(data, Tensor) else data
+
+
+def _holds_arrays(data: Any) -> bool:
+    """Whether the innermost first item is an array, a tensor or a NumPy number, whose dtype then counts."""
+    while isinstance(data, (list, tuple)) and len(data):
+        data = data[0]
+    return isinstance(data, (np.ndarray, np.generic, Tensor))
 
 
 def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -110,17 +129,8 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
         >>> tensor([[1, 2], [3, 4]]).dtype
         dtype('int64')
     """
-    array = data.data if isinstance(data, Tensor) else None
-    if array is None:
-        if dtype is not None and not hasattr(data, "__array__"):
-            dtype = dtypes.as_dtype(dtype, "tensor")
-            if dtype == dtypes.float64:  # straight from Python's floats, which are float64
-                natural = _natural_array(data, "tensor")
-                array = np.array(_unwrap(data), dtype) if natural.dtype.kind == "f" else natural
-        if array is None:
-            array = _natural_array(data, "tensor")
-    copy = np.array(array, dtype_or(dtype, "tensor", array.dtype), order="K")
-    return _new(copy, requires_grad, device, "tensor")
+    array = as_array(data, "tensor", None if dtype is None else dtypes.as_dtype(dtype, "tensor"))
+    return _new(array.copy(order="K"), requires_grad, device, "tensor")
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None, *, like: Tensor | None = None) -> Tensor:
@@ -130,23 +140,26 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None, *, like: Tensor 
         data: a tensor, array, number or nested lists.
         dtype: convert to it.
         device: None or "cpu".
-        like: the tensor that the data will be combined with: Python and NumPy numbers and lists take its dtype, unless they
-            are of a higher category (a float beside an integer tensor is float32).
+        like: the tensor that the data will be combined with: Python and NumPy numbers and lists take its dtype, unless
+            they are of a higher category (a float beside an integer tensor is float32).
     Example:
         >>> import atrous as at
         >>> as_tensor(2.0, like=at.zeros(3, dtype=at.float64)).dtype
         dtype('float64')
     """
-    if isinstance(data, Tensor):
-        result = data
-    else:
-        array = _natural_array(data, "as_tensor")
-        if like is not None and not isinstance(data, np.ndarray):
-            kind = dtypes.bool_ if array.dtype.kind == "b" else dtypes.float32 if array.dtype.kind == "f" else dtypes.int64
-            array = array.astype(dtypes.combine(like.dtype, kind), copy=False)
-        result = Tensor(array)
     check_device(device, "as_tensor")
-    return result if dtype is None else result.to(dtypes.as_dtype(dtype, "as_tensor"))
+    wanted = None if dtype is None else dtypes.as_dtype(dtype, "as_tensor")
+    if isinstance(data, Tensor):
+        return data if wanted is None else data.to(wanted)
+    array = as_array(data, "as_tensor", wanted)
+    if like is not None and wanted is None and not isinstance(data, np.ndarray):
+        array = array.astype(dtypes.combine(like.dtype, _weak(array.dtype)), copy=False)
+    return Tensor(array)
+
+
+def _weak(dtype: np.dtype) -> np.dtype:
+    """What Python data counts as beside a tensor: the default type of its category."""
+    return {"b": dtypes.bool_, "f": dtypes.float32}.get(dtype.kind, dtypes.int64)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
@@ -213,11 +226,15 @@ def full(size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requ
         [7, 7]
     """
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    shape = as_shape(size if isinstance(size, (tuple, list)) else (size,), "full")
-    return _new(np.full(shape, value, dtype_or(dtype, "full", dtypes.number_type(value))), requires_grad, device, "full")
+    shape = as_shape(tuple(size) if isinstance(size, (tuple, list)) else (size,), "full")
+    return _new(
+        np.full(shape, value, dtype_or(dtype, "full", dtypes.number_type(value))), requires_grad, device, "full"
+    )
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def arange(
+    start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """The numbers start, start + step, ... below end; int64 where all three are ints, else float32.
 
     Raises:
@@ -227,16 +244,24 @@ def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device
         [1, 2, 3]
     """
     start, end = (0, start) if end is None else (start, end)
-    start, end, step = [value.item() if isinstance(value, (Tensor, np.generic)) else value for value in (start, end, step)]
+    start, end, step = [
+        value.item() if isinstance(value, (Tensor, np.generic)) else value for value in (start, end, step)
+    ]
     require(step != 0, "arange", "step is 0")
     require((end - start) * step >= 0, "arange", f"step {step} leads away from {end}")
     found = dtype_or(dtype, "arange", dtypes.int64 if isinstance(start + end + step, int) else dtypes.float32)
     count = math.ceil((end - start) / step)
-    array = start + np.arange(count, dtype=dtypes.int64 if found.kind in "iu" and isinstance(step, int) else dtypes.float64) * step
+    array = (
+        start
+        + np.arange(count, dtype=dtypes.int64 if found.kind in "iu" and isinstance(step, int) else dtypes.float64)
+        * step
+    )
     return _new(array.astype(found), requires_grad, device, "arange")
 
 
-def linspace(start: float, end: float, steps: int, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def linspace(
+    start: float, end: float, steps: int, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """``steps`` numbers at equal distances from start to end, both included.
 
     Example:
@@ -290,7 +315,9 @@ def empty_like(input: Tensor, dtype: Any = None, device: Any = None, requires_gr
     return _new(array, requires_grad, device, "empty_like")
 
 
-def full_like(input: Tensor, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    input: Tensor, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """One value everywhere, in the input's shape, dtype and memory order.
 
     Example:

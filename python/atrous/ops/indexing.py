@@ -15,7 +15,7 @@ from ..backend import array_module
 from ..checks import require
 from ..tensor import Tensor
 from .creation import as_tensor
-from .elementwise import unbroadcast
+from .operands import unbroadcast
 from .shape import axis
 
 __all__ = ["gather", "getitem", "index_select", "nonzero", "scatter_add", "setitem"]
@@ -159,7 +159,9 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 def _grid(op: str, input: Tensor, dim: int, index: Tensor) -> tuple:
     """The index arrays, one an axis, that name the elements which ``index`` picks along ``dim``."""
     dim = axis(dim, input.ndim, op)
-    fits = index.ndim == input.ndim and all(i == dim or a <= b for i, (a, b) in enumerate(zip(index.shape, input.shape, strict=True)))
+    fits = index.ndim == input.ndim and all(
+        i == dim or a <= b for i, (a, b) in enumerate(zip(index.shape, input.shape, strict=True))
+    )
     require(fits, op, f"index {index.shape} does not fit input {input.shape}")
     if index.data.size and index.data.min() < 0:
         raise IndexError(f"{op}: index {index.data.min()} is below 0")

@@ -1,4 +1,4 @@
-"""Writes that replace a tensor's values: ``copy_``, ``fill_``, ``zero_``, and ``clone``, which saves the old ones from them."""
+"""Writes that replace a tensor's values, ``copy_``, ``fill_``, ``zero_``, and ``clone``, which saves them before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .. import layout
 from ..autograd import Backward, check_inplace, record, record_inplace
 from ..tensor import Tensor
 from .creation import as_tensor
-from .elementwise import unbroadcast
+from .operands import unbroadcast
 
 __all__ = ["clone", "copy_", "fill_", "zero_"]
 

@@ -30,12 +30,16 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"cat: got {type(tensor).__name__}; expected Tensors")
-    kept = [tensor for tensor in tensors if tensor.shape != (0,)] or tensors[:1]  # PyTorch lets empty vectors join anything
+    kept = [tensor for tensor in tensors if tensor.shape != (0,)] or tensors[
+        :1
+    ]  # PyTorch lets empty vectors join anything
     first = kept[0].shape
     require(first != (), "cat", "tensors without axes cannot be joined; stack them")
     dim = axis(dim, len(first), "cat")
     for tensor in kept:
-        agree = tensor.ndim == len(first) and all(i == dim or a == b for i, (a, b) in enumerate(zip(tensor.shape, first, strict=True)))
+        agree = tensor.ndim == len(first) and all(
+            i == dim or a == b for i, (a, b) in enumerate(zip(tensor.shape, first, strict=True))
+        )
         require(agree, "cat", f"shapes {first} and {tensor.shape} differ in another axis than {dim}")
     dtype = dtypes.result_type(*[tensor.data for tensor in tensors])
     y = array_module(kept[0]).concatenate([tensor.data for tensor in kept], axis=dim, dtype=dtype)
@@ -104,7 +108,11 @@ def split(tensor: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tupl
     extent = tensor.shape[dim]
     if isinstance(split_size, (tuple, list)):
         lengths = list(split_size)
-        require(sum(lengths) == extent and min(lengths, default=0) >= 0, "split", f"sizes {lengths} do not add up to {extent}")
+        require(
+            sum(lengths) == extent and min(lengths, default=0) >= 0,
+            "split",
+            f"sizes {lengths} do not add up to {extent}",
+        )
     else:
         size = int(split_size)  # type: ignore[arg-type]
         require(size > 0 or (size == 0 and extent == 0), "split", f"split_size is {size}; expected 1 or more")

@@ -24,11 +24,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Example:
         >>> linear(at.tensor([[1.0, 2.0]]), at.tensor([[3.0, 4.0], [0.0, 1.0]]), at.tensor([0.5, 0.0])).tolist()
         [[11.5, 2.0]]
+
     Source:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.1 (there x W; here, as in PyTorch, x Wᵀ).
     Differs from PyTorch: a bias that would have to be broadcast, and integers, are refused.
     """
-    floats_of_one_dtype("linear", x=x, weight=weight, bias=bias)
+    floats_of_one_dtype("linear", x=x, weight=weight, optional={"bias": bias})
     if weight.ndim == 1 and bias is None:  # (IN,): one output, its axis dropped
         return linear(x, weight.unsqueeze(0)).squeeze(-1)
     if weight.ndim != 2:
@@ -75,6 +76,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     Example:
         >>> (at.tensor([[1.0, 2.0], [3.0, 4.0]]) @ at.tensor([1.0, 10.0])).tolist()
         [21.0, 43.0]
+
     Source:
         Golub and Van Loan, Matrix Computations, 4th edition, 2013, section 1.1.
     """

@@ -63,7 +63,14 @@ def _pick(op: str, input: Tensor, indices: Tensor, dim: int, keepdim: bool) -> V
 def take_along(input: Tensor, indices: Any, dim: int) -> Tensor:
     """``y[.., j, ..] = x[.., indices[.., j, ..], ..]`` along an axis, where no index occurs twice in a row."""
     xp = array_module(input)
-    return record(xp.take_along_axis(input.data, indices, dim), TakeAlongBackward, (input,), saved=(indices,), dim=dim, shape=input.shape)
+    return record(
+        xp.take_along_axis(input.data, indices, dim),
+        TakeAlongBackward,
+        (input,),
+        saved=(indices,),
+        dim=dim,
+        shape=input.shape,
+    )
 
 
 class TakeAlongBackward(Backward):
@@ -145,7 +152,11 @@ def _index(op: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     xp = array_module(x)
     if dim is not None:
         dim = axis(dim, x.ndim, op)
-    require(x.size if dim is None or x.ndim == 0 else x.shape[dim], op, f"there are no elements to choose from, shape {x.shape}")
+    require(
+        x.size if dim is None or x.ndim == 0 else x.shape[dim],
+        op,
+        f"there are no elements to choose from, shape {x.shape}",
+    )
     if x.ndim == 0:
         return Tensor(xp.zeros((), xp.int64))
     return Tensor(getattr(xp, op)(x, axis=dim, keepdims=keepdim))
@@ -198,4 +209,8 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     extent = input.shape[dim] if input.ndim else 1
     require(0 <= k <= extent, "topk", f"k is {k}; expected 0 to {extent}, the extent of dim {dim}")
     values, indices = sort(input, dim, descending=largest)
-    return ValuesAndIndices(values, indices) if input.ndim == 0 else ValuesAndIndices(values.narrow(dim, 0, k), indices.narrow(dim, 0, k))
+    return (
+        ValuesAndIndices(values, indices)
+        if input.ndim == 0
+        else ValuesAndIndices(values.narrow(dim, 0, k), indices.narrow(dim, 0, k))
+    )

@@ -35,6 +35,7 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
         [[0.0, 1.0, 2.0, 0.0, 0.0]]
         >>> pad(at.tensor([[1.0, 2.0, 3.0]]), (2, 1), mode="reflect").tolist()
         [[3.0, 2.0, 1.0, 2.0, 3.0, 2.0]]
+
     Source:
         Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016 (arXiv 1603.07285), chapter 2.
     """
@@ -108,6 +109,7 @@ def one_hot(classes: Tensor, num_classes: int = -1) -> Tensor:
     Example:
         >>> one_hot(at.tensor([2, 0]), 3).tolist()
         [[0, 0, 1], [1, 0, 0]]
+
     Source:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 4.1.3, "1-of-K coding".
     """

@@ -44,9 +44,10 @@ def max_pool2d(
         [[[[4.0, 7.0]]]]
         >>> max_pool2d(x, 2, return_indices=True)[1].tolist()
         [[[[5, 7]]]]
+
     Source:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 9.3.
-    Differs from PyTorch: integer images are refused.
+    Differs from PyTorch: integer images are refused; of several NaN in a window the first counts, there the last.
     """
     op = "max_pool2d"
     floats_of_one_dtype(op, x=x)
@@ -95,6 +96,7 @@ def avg_pool2d(
     Example:
         >>> avg_pool2d(at.tensor([[[[1.0, 2.0, 5.0, 0.0], [3.0, 4.0, 6.0, 7.0]]]]), 2).tolist()
         [[[[2.5, 4.5]]]]
+
     Source:
         LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, 1998 (its subsampling,
         without the trained coefficient).
@@ -136,6 +138,7 @@ def adaptive_avg_pool2d(x: Tensor, output_size: int | Sequence[int | None]) -> T
     Example:
         >>> adaptive_avg_pool2d(at.arange(6.0).reshape(1, 1, 2, 3), (1, None)).tolist()
         [[[[1.5, 2.5, 3.5]]]]
+
     Source:
         Lin, Chen and Yan, Network in network, 2014 (arXiv 1312.4400), for the global form.
     """
@@ -171,6 +174,7 @@ def adaptive_max_pool2d(
     Example:
         >>> adaptive_max_pool2d(at.arange(6.0).reshape(1, 1, 2, 3), (1, None)).tolist()
         [[[[3.0, 4.0, 5.0]]]]
+
     Source:
         He, Zhang, Ren and Sun, Spatial pyramid pooling in deep convolutional networks, 2014 (arXiv 1406.4729).
     """

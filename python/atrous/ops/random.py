@@ -33,6 +33,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
         >>> _ = at.manual_seed(0)
         >>> sorted(set(dropout(at.ones(1000), 0.75).tolist()))
         [0.0, 4.0]
+
     Source:
         Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, 2014. The paper scales the
         weights after training; here, as in PyTorch, the activations in training.
@@ -58,7 +59,7 @@ class DropoutBackward(Backward):
 
     def __call__(self, grad_y):
         (kept,) = self.saved
-        return quiet.run(_scaled, grad_y, kept, self.scale, empty_like(grad_y))
+        return _scaled(grad_y, kept, self.scale, empty_like(grad_y))
 
 
 def _kept(x: Any, p: float) -> Any:

@@ -32,7 +32,7 @@ def axes_of(dim: Dim, ndim: int, op: str) -> tuple[int, ...]:
     """
     if dim is None:
         return tuple(range(ndim))
-    named = [axis(d, ndim, op) for d in dim] if isinstance(dim, (tuple, list)) else [axis(dim, ndim, op)]  # type: ignore[arg-type]
+    named = [axis(d, ndim, op) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
     require(len(set(named)) == len(named), op, f"dim {dim} names an axis twice")
     return tuple(named) if named and ndim else tuple(range(ndim))
 
@@ -90,7 +90,9 @@ def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
     return count
 
 
-def var(input: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+def var(
+    input: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Tensor:
     """The variance ``Σ (x − mean)² / (count − correction)``, in two passes.
 
     Args:
@@ -105,7 +107,7 @@ def var(input: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = F
         1.0
     """
     if isinstance(dim, bool):  # var(False): PyTorch's other way to call it
-        dim, unbiased = None, dim
+        return var(input, None, dim, keepdim, correction=correction)
     if input.dtype.kind != "f":
         raise TypeError(f"var: dtype {input.dtype} has no variance; convert to float first")
     x, axes = input.data, axes_of(dim, input.ndim, "var")
@@ -127,7 +129,9 @@ class VarBackward(Backward):
         return spread(xp.divide(grad_y * 2, self.freedom), x.shape, self.axes) * centred
 
 
-def std(input: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+def std(
+    input: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Tensor:
     """The standard deviation, √ of ``var``.
 
     Example:
@@ -155,7 +159,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
 
 
 class ProdBackward(Backward):
-    """``grad_x = grad_y · Π of the others``, as the products before and after each element: right where elements are 0."""
+    """``grad_x = grad_y · Π of the others``, as the products before and after each element: zeros do no harm."""
 
     axes: tuple[int, ...]
 
@@ -232,6 +236,9 @@ def norm(input: Tensor, p: float = 2, dim: Dim = None, keepdim: bool = False) ->
         >>> norm(at.tensor([3.0, 4.0])).item()
         5.0
     """
+    if input.dtype.kind != "f":
+        raise TypeError(f"norm: dtype {input.dtype} has no norm; convert to float first")
+    require(p > 0, "norm", f"p is {p}; expected a positive number or inf")
     x, axes = input.data, axes_of(dim, input.ndim, "norm")
     xp = array_module(x)
     size = abs(x)

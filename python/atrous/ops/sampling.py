@@ -1,6 +1,7 @@
-"""Random tensors: ``rand``, ``randn``, ``randint``, ``randperm``, ``bernoulli``, and the in-place ``uniform_``, ``normal_``.
+"""Random tensors: ``rand``, ``randn``, ``randint``, ``randperm``, ``bernoulli``; in place, ``uniform_``, ``normal_``.
 
-They draw from the default generator, which ``manual_seed`` seeds, or from ``generator``. Seeds give other numbers than PyTorch's.
+They draw from the default generator, which ``manual_seed`` seeds, or from ``generator``. Seeds give other numbers than
+PyTorch's.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from ..checks import require
 from ..tensor import Tensor
 
 __all__ = [
-    "axis", "broadcast_to", "expand", "flatten", "movedim", "permute", "reshape", "sizes", "squeeze", "t", "transpose", "unflatten",
-    "unsqueeze", "view",
+    "axis", "broadcast_to", "expand", "flatten", "movedim", "permute", "reshape", "sizes", "squeeze", "t", "transpose",
+    "unflatten", "unsqueeze", "view",
 ]  # fmt: skip
 
 
@@ -34,7 +34,9 @@ def axis(dim: int, ndim: int, op: str) -> int:
     except AttributeError:
         raise TypeError(f"{op}: dim is {dim!r}; expected an int") from None
     if not -max(ndim, 1) <= index < max(ndim, 1):
-        raise IndexError(f"{op}: dim {dim} of a tensor with {ndim} axes; expected {-max(ndim, 1)} to {max(ndim, 1) - 1}")
+        raise IndexError(
+            f"{op}: dim {dim} of a tensor with {ndim} axes; expected {-max(ndim, 1)} to {max(ndim, 1) - 1}"
+        )
     return index % max(ndim, 1)
 
 
@@ -48,7 +50,8 @@ def sizes(size: tuple) -> tuple[int, ...]:
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements, in C order of the indices, in another shape; one extent may be −1.
 
-    A view where the strides allow, else a copy: flattening a 4-D result of a kernel, whose memory is channels-last, copies.
+    A view where the strides allow, else a copy: flattening a 4-D result of a kernel, whose memory is channels-last,
+    copies.
 
     Raises:
         ValueError: the shape has another number of elements.
@@ -163,14 +166,14 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     order = tuple([axis(dim, data.ndim, "permute") for dim in sizes(dims)])
     require(sorted(order) == list(range(data.ndim)), "permute", f"dims {order}; expected each of {data.ndim} axes once")
     back = tuple(sorted(range(data.ndim), key=order.__getitem__))
-    return record_view(input, data.transpose(order), lambda array: array.transpose(order), PermuteBackward, order=back)
+    return record_view(input, data.transpose(order), lambda array: array.transpose(order), PermuteBackward, axes=back)
 
 
 class PermuteBackward(Backward):
-    order: tuple[int, ...]
+    axes: tuple[int, ...]
 
     def __call__(self, grad_y):
-        return grad_y.transpose(self.order)
+        return grad_y.transpose(self.axes)
 
 
 def movedim(input: Tensor, source: int, destination: int) -> Tensor:
