@@ -49,6 +49,11 @@ def walk(
     Returns:
         The gradient of every leaf reached: ``{leaf: (array, whether nothing else holds it)}``.
     """
+    with np.errstate(all="ignore"):  # 1 / 0 is inf in a gradient, too, without NumPy's warning
+        return _walk(roots, retain_graph, wanted)
+
+
+def _walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[Any, Any]) -> dict:
     pending: dict[Any, Any] = {}  # gradients of the nodes in the heap, and of leaves
     owned: set[Any] = set()  # keys of ``pending`` whose buffer is the walk's own
     heap: list[tuple[int, Backward]] = []

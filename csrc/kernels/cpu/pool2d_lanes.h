@@ -78,5 +78,15 @@ inline void for_rows(int64_t rows, int64_t elements_per_row, F&& f) {
   });
 }
 
+// Calls f(n, first, last) for every image, 64 channels [first, last) at a time.
+template <typename F>
+inline void for_images(int64_t N, int64_t C, int64_t pixels, F&& f) {
+  const int64_t step = 64, parts = divide_up(C, step);
+  for_rows(N * parts, pixels * min_of(C, step), [&](int64_t part) {
+    const int64_t first = part % parts * step;
+    f(part / parts, first, min_of(C, first + step));
+  });
+}
+
 }  // namespace
 }  // namespace atrous::ATROUS_LEVEL

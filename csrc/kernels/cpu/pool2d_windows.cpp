@@ -6,30 +6,49 @@
 namespace atrous::ATROUS_LEVEL {
 namespace {
 
+// The sum of a window's rows x columns pixels, for W channels from x. K > 0: both are K, known to the compiler.
+template <int K, int W, typename T>
+inline typename Lanes<T, W>::Vector window_sum(const T* x, int64_t rows, int64_t columns, int64_t row_step, int64_t C) {
+  typename Lanes<T, W>::Vector sum{};
+  for (int64_t h = 0; h < (K ? K : rows); ++h) {
+    typename Lanes<T, W>::Vector line{};
+    for (int64_t w = 0; w < (K ? K : columns); ++w) line += Lanes<T, W>::load(x + h * row_step + w * C);
+    sum += line;
+  }
+  return sum;
+}
+
+template <int W, typename T>
+void average_row(const WindowPool2dShape& shape, const PoolWindow rows, const T* x, T* y) {
+  const WindowPool2dShape s = shape;  // in registers: stores may alias the caller's
+  const int64_t row_step = s.IW * s.C, height = rows.end - rows.begin;
+  for (int64_t ow = 0; ow < s.OW; ++ow, y += s.C) {
+    const PoolWindow columns = s.columns[ow];
+    const int64_t width = columns.end - columns.begin;
+    const T divisor = static_cast<T>(rows.divisor * columns.divisor);
+    const T* corner = x + rows.begin * row_step + columns.begin * s.C;
+    const auto average = [&](auto K) {
+      for_channels<W>(s.C, [&](int64_t c) {
+        const auto sum = window_sum<decltype(K)::value, W>(corner + c, height, width, row_step, s.C);
+        Lanes<T, W>::store(y + c, sum / divisor);
+      });
+    };
+    if (height == 2 && width == 2)
+      average(std::integral_constant<int, 2>{});
+    else if (height == 3 && width == 3)
+      average(std::integral_constant<int, 3>{});
+    else
+      average(std::integral_constant<int, 0>{});
+  }
+}
+
 template <typename T>
 void average_forward(const WindowPool2dShape& s, const T* x, T* y) {
   if (s.N * s.C * s.OH * s.OW == 0) return;
   const int64_t in = s.IH * s.IW * s.C;
-  with_width<T>(s.C, [&](auto width) {
-    using L = Lanes<T, decltype(width)::value>;
+  with_width<T>(s.C, [&](auto W) {
     for_rows(s.N * s.OH, in / s.OH, [&](int64_t row) {
-      const PoolWindow rows = s.rows[row % s.OH];
-      const T* image = x + row / s.OH * in;
-      T* out = y + row * s.OW * s.C;
-      for (int64_t ow = 0; ow < s.OW; ++ow, out += s.C) {
-        const PoolWindow columns = s.columns[ow];
-        const auto divisor = typename L::Vector{} + static_cast<T>(rows.divisor * columns.divisor);
-        for_channels<decltype(width)::value>(s.C, [&](int64_t c) {
-          typename L::Vector sum{};
-          for (int64_t ih = rows.begin; ih < rows.end; ++ih) {
-            typename L::Vector line{};
-            for (int64_t iw = columns.begin; iw < columns.end; ++iw)
-              line += L::load(image + (ih * s.IW + iw) * s.C + c);
-            sum += line;
-          }
-          L::store(out + c, sum / divisor);
-        });
-      }
+      average_row<decltype(W)::value>(s, s.rows[row % s.OH], x + row / s.OH * in, y + row * s.OW * s.C);
     });
   });
 }
@@ -87,24 +106,29 @@ inline typename Lanes<T, W>::Vector band_sum(const WindowPool2dShape& s, const B
   return sum;
 }
 
+template <int W, typename T>
+void band_row(const WindowPool2dShape& shape, const Band rows, const Bands& all_columns, const T* grad_y, T* grad_x) {
+  const WindowPool2dShape s = shape;  // in registers: stores may alias the caller's
+  for (int64_t b = 0; b < all_columns.size(); ++b) {
+    const Band columns = all_columns[b];
+    for_channels<W>(s.C, [&](int64_t c) {
+      const auto grad = band_sum<W>(s, rows, columns, grad_y + c);
+      for (int64_t ih = rows.begin; ih < rows.end; ++ih)
+        for (int64_t iw = columns.begin; iw < columns.end; ++iw)
+          Lanes<T, W>::store(grad_x + (ih * s.IW + iw) * s.C + c, grad);
+    });
+  }
+}
+
 template <typename T>
 void average_backward(const WindowPool2dShape& s, const T* grad_y, T* grad_x) {
-  if (s.N * s.C * s.IH * s.IW == 0) return;
+  const int64_t in = s.IH * s.IW * s.C, out = s.OH * s.OW * s.C;
+  if (s.N * in == 0) return;
   const Bands rows(s.rows, s.OH, s.IH), columns(s.columns, s.OW, s.IW);
-  with_width<T>(s.C, [&](auto width) {
-    using L = Lanes<T, decltype(width)::value>;
-    for_rows(s.N * rows.size(), divide_up(s.IH * s.IW * s.C, rows.size()), [&](int64_t row) {
+  with_width<T>(s.C, [&](auto W) {
+    for_rows(s.N * rows.size(), in / rows.size(), [&](int64_t row) {
       const int64_t n = row / rows.size();
-      const Band band = rows[row % rows.size()];
-      for (int64_t b = 0; b < columns.size(); ++b) {
-        const Band column = columns[b];
-        for_channels<decltype(width)::value>(s.C, [&](int64_t c) {
-          const auto grad = band_sum<decltype(width)::value>(s, band, column, grad_y + n * s.OH * s.OW * s.C + c);
-          for (int64_t ih = band.begin; ih < band.end; ++ih)
-            for (int64_t iw = column.begin; iw < column.end; ++iw)
-              L::store(grad_x + ((n * s.IH + ih) * s.IW + iw) * s.C + c, grad);
-        });
-      }
+      band_row<decltype(W)::value>(s, rows[row % rows.size()], columns, grad_y + n * out, grad_x + n * in);
     });
   });
 }
@@ -136,15 +160,15 @@ void max_forward(const WindowPool2dShape& s, const T* x, T* y, int64_t* indices)
   });
 }
 
-// Windows may overlap and an index may lie anywhere in its image, so one piece is one image.
 template <typename T>
 void max_backward(const WindowPool2dShape& s, const T* grad_y, const int64_t* indices, T* grad_x) {
-  const int64_t in = s.IH * s.IW * s.C, outputs = s.OH * s.OW;
-  for_rows(s.N, in + outputs * s.C, [&](int64_t n) {
-    T* image = grad_x + n * in;
-    for (int64_t i = 0; i < in; ++i) image[i] = 0;
+  const int64_t outputs = s.OH * s.OW, pixels = s.IH * s.IW;
+  for_images(s.N, s.C, pixels, [&](int64_t n, int64_t first, int64_t last) {
+    T* image = grad_x + n * pixels * s.C;
+    for (int64_t i = 0; i < pixels; ++i)
+      for (int64_t c = first; c < last; ++c) image[i * s.C + c] = 0;
     for (int64_t o = n * outputs * s.C; o < (n + 1) * outputs * s.C; o += s.C)
-      for (int64_t c = 0; c < s.C; ++c) image[indices[o + c] * s.C + c] += grad_y[o + c];
+      for (int64_t c = first; c < last; ++c) image[indices[o + c] * s.C + c] += grad_y[o + c];
   });
 }
 
