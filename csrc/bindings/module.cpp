@@ -7,6 +7,7 @@ namespace atrous {
 void bind_runtime(py::module_& m);
 void bind_conv2d(py::module_& m);
 void bind_linear(py::module_& m);
+void bind_batch_norm(py::module_& m);
 void bind_pool2d(py::module_& m);
 
 }  // namespace atrous
@@ -16,5 +17,6 @@ PYBIND11_MODULE(_cpu, m) {
   atrous::bind_runtime(m);
   atrous::bind_conv2d(m);
   atrous::bind_linear(m);
+  atrous::bind_batch_norm(m);
   atrous::bind_pool2d(m);
 }
