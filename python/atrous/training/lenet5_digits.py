@@ -10,7 +10,7 @@ import numpy as np
 from ..data import DataLoader, Subset, TensorDataset, stratified_split
 from ..datasets import digits, prepare_digits
 from ..models import LeNet5, lenet5
-from ..ops.creation import from_numpy
+from ..ops import from_numpy
 from ..optim import SGD, Adam, AdamW, Optimizer
 from ..random import Generator, manual_seed
 from .augment import RandomShift
@@ -91,5 +91,5 @@ def build(settings: Settings, limit: int | None = None) -> Job:
         test=DataLoader(test, 128),
         augment=RandomShift(SHIFT, generators["shifts"], fill=-mean / std),
         generators=generators,
-        preprocessing={"size": [SIZE, SIZE], "mode": "L", "light_ink": True, "mean": mean, "std": std},
+        preprocessing={"size": [SIZE, SIZE], "mode": "L", "ink": "light", "mean": mean, "std": std},
     )
