@@ -28,8 +28,10 @@ import numpy as np
 import machine
 import report
 from atrous import _cpu, reference
+from peers import pytorch
 
 Call = Callable[[], Any]  # one piece of work; what it returns is compared with the truth, as far as it goes
+Outcome = tuple[Any, dict[str, Call]]  # what a case's setup returns
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
 
 
@@ -47,13 +49,19 @@ class Case:
     work: float  # of one call, in 1e9 operations or bytes, or in images
     unit: str  # "GFLOP/s", "GB/s" or "images/s"
     tolerance: float
-    setup: Callable[[], tuple[Any, dict[str, Call]]]
+    setup: Callable[[], Outcome]
 
 
-def kernel(name: str, peers: Callable[..., dict[str, Call]], **arguments: Any) -> tuple[Any, dict[str, Call]]:
-    """The truth and the competitors of a kernel function: atrous, the reference, and the peers on the same arguments.
+def kernel(
+    name: str,
+    arguments: dict[str, Any],
+    torch_call: Callable[..., Any],
+    torch_arrays: Sequence[Any],
+    numpy_call: Call | None = None,
+) -> Outcome:
+    """The truth and the competitors of a kernel function: atrous, the reference, PyTorch, perhaps a NumPy program.
 
-    The truth is the reference on the same numbers in float64.
+    The truth is the reference on the same numbers in float64. PyTorch runs torch_call(torch, *tensors).
     """
 
     def call(module: Any, given: dict[str, Any]) -> Any:
@@ -62,7 +70,10 @@ def kernel(name: str, peers: Callable[..., dict[str, Call]], **arguments: Any) -
 
     modules = {"atrous": _cpu, "reference": reference}
     calls: dict[str, Call] = {title: partial(call, m, copy.deepcopy(arguments)) for title, m in modules.items()}
-    return call(reference, _in_float64(arguments)), calls | peers(**copy.deepcopy(arguments))
+    calls |= pytorch(torch_call, torch_arrays)
+    if numpy_call is not None:
+        calls["numpy"] = numpy_call
+    return call(reference, _in_float64(arguments)), calls
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 RATIOS = ["reference", "numpy", "pytorch", "pytorch tuned"]
-TITLES = {"reference": "reference", "numpy": "im2col", "pytorch": "PyTorch", "pytorch tuned": "PyTorch*"}
+TITLES = {"reference": "reference", "numpy": "NumPy", "pytorch": "PyTorch", "pytorch tuned": "PyTorch*"}
 
 
 def summarise(case: Any, default: dict, tuned: dict | None, peaks: dict[str, float | None]) -> dict[str, Any]:
