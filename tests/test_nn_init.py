@@ -95,8 +95,8 @@ def test_layers_start_as_pytorchs_do():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda t: nn.init.uniform_(t, 1.0, 0.0), "a is 1.0 and b is 0.0; expected a <= b"),
-        (lambda t: nn.init.normal_(t, 0.0, -1.0), "std is -1.0; expected a number >= 0"),
+        (lambda t: nn.init.uniform_(t, 1.0, 0.0), "a is 1.0, b is 0.0; expected a <= b"),
+        (lambda t: nn.init.normal_(t, 0.0, -1.0), "std is -1.0; expected 0 or more"),
         (lambda t: nn.init.calculate_gain("gelu"), "unknown nonlinearity 'gelu'"),
         (lambda t: nn.init.xavier_uniform_(t), "a weight of shape (3,) has no fans"),
         (lambda t: nn.init.kaiming_normal_(t, mode="fan"), "mode is 'fan'; expected 'fan_in' or 'fan_out'"),

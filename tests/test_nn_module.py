@@ -151,7 +151,7 @@ def test_round_trip_from_tensors_and_arrays():
     keys = second.load_state_dict(first.state_dict())
     assert keys.missing_keys == keys.unexpected_keys == []
     third = Block()
-    third.load_state_dict({name: np.ascontiguousarray(value.numpy()) for name, value in first.state_dict().items()})
+    third.load_state_dict({name: np.array(value.numpy(), order="C") for name, value in first.state_dict().items()})
     for name, value in first.state_dict().items():
         np.testing.assert_array_equal(second.state_dict()[name].numpy(), value.numpy())
         np.testing.assert_array_equal(third.state_dict()[name].numpy(), value.numpy())

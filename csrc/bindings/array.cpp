@@ -34,12 +34,22 @@ int64_t count(const std::vector<int64_t>& shape) {
 }
 
 // Strides of axes of size 1 do not matter.
-bool is_dense(const py::array& array, const std::vector<int64_t>& strides) {
+bool has_strides(const py::array& array, const std::vector<int64_t>& strides) {
   for (size_t i = 0; i < strides.size(); ++i)
     if (array.shape(static_cast<py::ssize_t>(i)) > 1 &&
         array.strides(static_cast<py::ssize_t>(i)) != strides[i] * array.itemsize())
       return false;
   return true;
+}
+
+std::vector<int64_t> shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
+
+Axes axes_by_stride(const py::array& array) {
+  Axes axes = axes_of(static_cast<size_t>(array.ndim()), Order::c);
+  std::stable_sort(axes.begin(), axes.end(), [&](size_t a, size_t b) {
+    return array.strides(static_cast<py::ssize_t>(a)) > array.strides(static_cast<py::ssize_t>(b));
+  });
+  return axes;
 }
 
 // Copies any strides (bytes, aligned or not) into dense memory, axes from slowest to fastest.
@@ -61,13 +71,13 @@ void copy_strided(const char* from, const py::array& array, const Axes& axes, si
 }  // namespace
 
 Axes memory_order(const py::array& array) {
-  const auto ndim = static_cast<size_t>(array.ndim());
-  Axes axes = axes_of(ndim, Order::c);
-  std::stable_sort(axes.begin(), axes.end(), [&](size_t a, size_t b) {
-    return array.strides(static_cast<py::ssize_t>(a)) > array.strides(static_cast<py::ssize_t>(b));
-  });
-  const std::vector<int64_t> shape(array.shape(), array.shape() + array.ndim());
-  return is_dense(array, dense_strides(shape, axes)) ? axes : axes_of(ndim, Order::c);
+  const Axes axes = axes_by_stride(array);
+  return has_strides(array, dense_strides(shape_of(array), axes)) ? axes : axes_of(axes.size(), Order::c);
+}
+
+bool is_dense(const py::array& array) {
+  return (array.flags() & (py::array::c_style | py::array::f_style)) != 0 ||
+         has_strides(array, dense_strides(shape_of(array), axes_by_stride(array)));
 }
 
 template <typename T>
@@ -89,11 +99,10 @@ void Array<T>::check(const py::handle& object, const char* name, int ndim) {
                          std::string(py::str(py::type::handle_of(object).attr("__name__"))) +
                          "; expected a numpy.ndarray");
   owner_ = py::reinterpret_borrow<py::array>(object);
-  const auto expected = py::dtype::of<T>();
-  if (!owner_.dtype().equal(expected))
+  if (!has_dtype<T>(owner_))
     throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(owner_.dtype())) + "; expected " +
-                         std::string(py::str(expected)));
-  shape_.assign(owner_.shape(), owner_.shape() + owner_.ndim());
+                         std::string(py::str(py::dtype::of<T>())));
+  shape_ = shape_of(owner_);
   require(ndim < 0 || owner_.ndim() == ndim, std::string(name) + " has shape " + shape_text(shape_) + "; expected " +
                                                  std::to_string(ndim) + " dimensions");
 }
@@ -102,7 +111,7 @@ template <typename T>
 void Array<T>::bring_into(const Axes& axes) {
   const auto* bytes = static_cast<const char*>(owner_.data());
   const bool aligned = reinterpret_cast<uintptr_t>(bytes) % alignof(T) == 0;
-  if (aligned && is_dense(owner_, dense_strides(shape_, axes))) {
+  if (aligned && has_strides(owner_, dense_strides(shape_, axes))) {
     data_ = static_cast<const T*>(owner_.data());
     return;
   }

@@ -29,6 +29,13 @@ using Axes = std::vector<size_t>;
 
 // Of a dense array in any axis order; those of Order::c where it has gaps or repeats.
 Axes memory_order(const py::array& array);
+bool is_dense(const py::array& array);  // in some axis order
+
+template <typename T>
+bool has_dtype(const py::array& array) {
+  const auto expected = py::dtype::of<T>(), dtype = array.dtype();
+  return dtype.is(expected) || dtype.equal(expected);  // equal() alone is slow
+}
 
 // A read-only argument. Where its memory is not in the order asked for it is copied once, into pool memory.
 template <typename T>
@@ -94,10 +101,10 @@ void require_shape(const std::vector<int64_t>& shape, const std::vector<int64_t>
 template <typename F>
 py::object for_dtype(const py::handle& object, const char* name, F&& f) {
   if (py::isinstance<py::array>(object)) {
-    const auto dtype = py::reinterpret_borrow<py::array>(object).dtype();
-    if (dtype.equal(py::dtype::of<float>())) return f(float{});
-    if (dtype.equal(py::dtype::of<double>())) return f(double{});
-    throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(dtype)) +
+    const auto array = py::reinterpret_borrow<py::array>(object);
+    if (has_dtype<float>(array)) return f(float{});
+    if (has_dtype<double>(array)) return f(double{});
+    throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(array.dtype())) +
                          "; expected float32 or float64");
   }
   throw py::type_error(std::string(name) + " is a " +

@@ -8,6 +8,8 @@ void bind_runtime(py::module_& m);
 void bind_conv2d(py::module_& m);
 void bind_linear(py::module_& m);
 void bind_activation(py::module_& m);
+void bind_pool2d(py::module_& m);
+void bind_adam(py::module_& m);
 
 }  // namespace atrous
 
@@ -17,4 +19,6 @@ PYBIND11_MODULE(_cpu, m) {
   atrous::bind_conv2d(m);
   atrous::bind_linear(m);
   atrous::bind_activation(m);
+  atrous::bind_pool2d(m);
+  atrous::bind_adam(m);
 }

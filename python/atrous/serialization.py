@@ -16,7 +16,7 @@ import safetensors
 import safetensors.numpy
 
 from .dtypes import SUPPORTED
-from .ops.creation import from_numpy
+from .ops import from_numpy
 from .tensor import Tensor
 
 Path_ = str | os.PathLike[str]

@@ -9,30 +9,21 @@ namespace {
 
 constexpr int64_t kPiece = 1 << 15;  // elements
 
-// An array of n elements read and written a vector at a time; the last, short vector goes through a buffer.
-template <typename T>
-inline V<T> load_short(const T* p, int64_t n) {
-  T lanes[Vec<T>::width] = {};
-  for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
-  return load(lanes);
+// y[i] = f(inputs[i]...)
+template <typename T, typename F, typename... Inputs>
+void map_piece(int64_t n, F f, T* y, const Inputs*... inputs) {
+  constexpr int width = Vec<T>::width;
+  int64_t i = 0;
+  for (; i + width <= n; i += width) store(y + i, f(load(inputs + i)...));
+  if (i < n) store_first(y + i, n - i, f(load_first(inputs + i, n - i)...));
 }
 
-template <typename T>
-inline void store_short(T* p, int64_t n, V<T> v) {
-  T lanes[Vec<T>::width];
-  store(lanes, v);
-  for (int64_t i = 0; i < n; ++i) p[i] = lanes[i];
-}
-
-// y[i] = f(inputs[i]...), in pieces when there is work for several threads.
 template <typename T, typename F, typename... Inputs>
 void map(int64_t n, F f, T* y, const Inputs*... inputs) {
-  constexpr int width = Vec<T>::width;
-  parallel_for(n > 2 * kPiece ? divide_up(n, kPiece) : 1, [&](int64_t piece, int) {
-    int64_t i = piece * kPiece;
-    const int64_t end = n > 2 * kPiece ? min_of(n, i + kPiece) : n;
-    for (; i + width <= end; i += width) store(y + i, f(load(inputs + i)...));
-    if (i < end) store_short(y + i, end - i, f(load_short(inputs + i, end - i)...));
+  if (n <= 2 * kPiece) return map_piece(n, f, y, inputs...);
+  parallel_for(divide_up(n, kPiece), [&](int64_t piece, int) {
+    const int64_t i = piece * kPiece;
+    map_piece(min_of(n - i, kPiece), f, y + i, (inputs + i)...);
   });
 }
 

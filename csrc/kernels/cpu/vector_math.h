@@ -23,6 +23,7 @@ struct Format<float> {
   static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
   static constexpr float exp_low = -104.0f, exp_high = 89.0f;  // beyond: 0, infinity
   static constexpr float tanh_one = 10.0f;                     // from here on tanh rounds to 1
+  static constexpr float smallest_normal = __FLT_MIN__;
 };
 
 template <>
@@ -34,6 +35,7 @@ struct Format<double> {
   static constexpr double ln2_high = 6.93145751953125e-1, ln2_low = 1.42860682030941723212e-6;
   static constexpr double exp_low = -746.0, exp_high = 710.0;
   static constexpr double tanh_one = 20.0;
+  static constexpr double smallest_normal = __DBL_MIN__;
 };
 
 template <typename T>
@@ -63,6 +65,14 @@ inline V<T> clamp(V<T> x, T low, T high) {
   const V<T> lows = broadcast<T>(low), highs = broadcast<T>(high);
   x = lows > x ? lows : x;
   return highs < x ? highs : x;
+}
+
+template <typename T>
+inline V<T> square_root(V<T> x) {
+  T lanes[Vec<T>::width];
+  store(lanes, x);
+  for (T& lane : lanes) lane = sizeof(T) == 4 ? __builtin_sqrtf(lane) : __builtin_sqrt(lane);
+  return load(lanes);
 }
 
 // 2^n for n within the exponents of normal numbers.

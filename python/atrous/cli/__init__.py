@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
+from atrous import __version__
 from atrous.cli import bench, info, predict, train, verify
 from atrous.cli.arguments import Parser, UsageError, one_line
 
@@ -26,20 +26,12 @@ EXAMPLES = """examples:
 def build_parser() -> Parser:
     """The parser of the whole command line."""
     parser = Parser(prog="atrous", description="Trains convolutional networks, and shows its work.", epilog=EXAMPLES)
-    parser.add_argument("--version", action="version", version=f"atrous {installed_version()}")
+    parser.add_argument("--version", action="version", version=f"atrous {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for module in (train, predict, verify, bench, info):
         module.add_parser(subparsers)
     parser.commands = subparsers.choices
     return parser
-
-
-def installed_version() -> str:
-    """The version in the installed package's metadata; ``unknown`` in a bare source tree."""
-    try:
-        return version("atrous")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -33,24 +34,24 @@ class Parser(argparse.ArgumentParser):
         self.commands = {}
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(self.prog, f"{message} (see `{self.prog} --help`)")
+        """Raises UsageError; argparse would print the usage, the message and exit."""
+        choice = re.search(r"invalid choice: '?(.*?)'? \(choose from (.*)\)", message)
+        near = suggestion(choice[1], re.findall(r"[\w.-]+", choice[2])) if choice else ""
+        raise UsageError(self.prog, f"{message}{near} (see `{self.prog} --help`)")
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """Parses the whole command line.
 
         Raises:
-            UsageError: a word nobody knows; the message names the nearest one that exists.
+            UsageError: a word that nobody knows; the message names the nearest one that exists.
         """
-        command = next((word for word in words if not word.startswith("-")), None)
-        if command is not None and command not in self.commands:
-            self.error(f"no command {command!r}{suggestion(command, self.commands)}")
         args, unknown = self.parse_known_args(words)
-        if command is None and not unknown:
-            self.error(f"name a command: {', '.join(self.commands)}")
         if unknown:
-            parser = self.commands[command] if command else self
-            known = [option for action in parser._actions for option in action.option_strings]
-            parser.error(f"unknown argument {unknown[0]!r}{suggestion(unknown[0].split('=')[0], known)}")
+            parser = self.commands.get(args.command, self)
+            known = re.findall(r"--[a-z-]+", parser.format_usage())
+            parser.error(f"unknown argument {unknown[0]!r}{suggestion(unknown[0].partition('=')[0], known)}")
+        if args.command is None:
+            self.error(f"which command? There are {', '.join(self.commands)}")
         return args
 
 
@@ -61,20 +62,8 @@ def suggestion(word: str, known: Iterable[str]) -> str:
         >>> suggestion("adm", ["adam", "sgd"])
         "; did you mean 'adam'?"
     """
-    near = get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
+    near = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def one_of(*names: str) -> Callable[[str], str]:
-    """An argument type: one of these words, with a suggestion for a typo."""
-
-    def parse(word: str) -> str:
-        if word not in names:
-            near = suggestion(word, names) or f"; expected one of {', '.join(names)}"
-            raise argparse.ArgumentTypeError(f"unknown value {word!r}{near}")
-        return word
-
-    return parse
 
 
 def whole_number(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atrous.cli.arguments import EXTRA, one_line, one_of, positive_number, program, whole_number
+from atrous.cli.arguments import EXTRA, one_line, positive_number, program, whole_number
 
 if TYPE_CHECKING:
     from atrous.training.session import Session
@@ -36,20 +36,19 @@ def add_parser(subparsers: Any) -> None:
         description="Trains LeNet-5 on the 1,797 images of handwritten digits that come with the package.",
         epilog=EXAMPLES,
     )
+
+    def option(name: str, metavar: str, text: str, **kind: Any) -> None:
+        parser.add_argument(name, metavar=metavar, help=text, **kind)
+
     number = whole_number(least=1)
-
-    def option(name: str, kind: Any, metavar: str, text: str) -> None:
-        parser.add_argument(name, type=kind, metavar=metavar, help=text)
-
-    option("--epochs", number, "N", "passes over the training images (default: 60)")
-    option("--batch-size", number, "N", "images a step (default: 32)")
-    option("--lr", positive_number, "RATE", "learning rate (default: 0.001 for adam and adamw, 0.02 for sgd)")
-    option(
-        "--optimizer", one_of("adam", "adamw", "sgd"), "NAME", "adam, adamw, or sgd with momentum 0.9 (default: adam)"
-    )
-    option("--seed", whole_number(least=0), "N", "chooses initial weights, order and shifts (default: 0)")
-    option("--out", Path, "DIR", "where the run folder is made (default: runs)")
-    option("--resume", Path, "RUN", "go on with the run in this folder, with its own settings")
+    option("--epochs", "N", "passes over the training images (default: 60)", type=number)
+    option("--batch-size", "N", "images a step (default: 32)", type=number)
+    option("--lr", "RATE", "learning rate (default: 0.001 for adam and adamw, 0.02 for sgd)", type=positive_number)
+    names = ("adam", "adamw", "sgd")
+    option("--optimizer", "NAME", "adam, adamw, or sgd with momentum 0.9 (default: adam)", choices=names)
+    option("--seed", "N", "chooses initial weights, order and shifts (default: 0)", type=whole_number(least=0))
+    option("--out", "DIR", "where the run folder is made (default: runs)", type=Path)
+    option("--resume", "RUN", "go on with the run in this folder, with its own settings", type=Path)
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -116,18 +115,24 @@ def print_row(name: str, text: str) -> None:
 
 def train(session: Session) -> None:
     """Trains the epochs that are left and shows them."""
+    import numpy as np
+
     from atrous.training.progress import choose_display, clock, percent
 
     began = time.perf_counter()
     start = session.progress.epoch
     settings = session.job.settings
-    with choose_display(settings.epochs, len(session.job.train), start) as display:
+    quiet = np.errstate(over="ignore", invalid="ignore")  # the loss is checked; NumPy need not warn as well
+    with quiet, choose_display(settings.epochs, len(session.job.train), start) as display:
         for epoch, best in session.run(display.batch):
             display.epoch(epoch, best)
     seconds = time.perf_counter() - began
     best = session.progress.best
-    print(f"trained {settings.epochs - start} epochs in {clock(seconds)}; the weights of epoch {best['epoch']} are best: "
-          f"validation loss {best['validation_loss']:.4f}, accuracy {percent(best['validation_accuracy'])}")  # fmt: skip
+    print(
+        f"trained {settings.epochs - start} epochs in {clock(seconds)}; best are the weights of epoch {best['epoch']}:"
+    )
+    loss, accuracy = best["validation_loss"], percent(best["validation_accuracy"])
+    print_row("validation", f"loss {loss:.4f}, accuracy {accuracy}")
 
 
 def finish(session: Session) -> None:
@@ -140,11 +145,12 @@ def finish(session: Session) -> None:
     print_row("run folder", f"{folder}")
     try:
         draw_report(session, seen)
-        print_row("pictures", " ".join(PICTURES))
     except ImportError as error:
-        print_row("skipped", f"pictures and samples ({one_line(error)}); they need: {EXTRA}")
-    print_row("predict", shell("predict", folder, folder / "samples" / "7.png"))
-    print_row("train on", shell("train", "--resume", folder, "--epochs", epochs + max(1, epochs // 2)))
+        print_row("skipped", f"pictures, samples and reading them ({one_line(error)}); they need: {EXTRA}")
+    else:
+        print_row("pictures", " ".join(PICTURES))
+        print_row("predict", shell("predict", folder, folder / "samples" / "7.png"))
+    print_row("resume", shell("train", "--resume", folder, "--epochs", epochs + max(1, epochs // 2)))
     right = round(seen.accuracy * len(seen.labels))
     print(f"test accuracy {percent(seen.accuracy)} ({right} of {len(seen.labels)})", flush=True)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..ops.creation import randperm, tensor
-from ..ops.shape import stack
+from ..ops import randperm, stack, tensor
 from ..tensor import Tensor
 from .dataset import Subset, TensorDataset
 

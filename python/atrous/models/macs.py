@@ -7,7 +7,7 @@ from typing import Any
 
 from ..autograd import no_grad
 from ..nn import Conv2d, ConvTranspose2d, Linear, Module
-from ..ops.creation import zeros
+from ..ops import zeros
 from ..tensor import Tensor
 
 

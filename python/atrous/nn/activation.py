@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..checks import require
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
@@ -64,7 +63,8 @@ class Tanh(Module):
 class _AlongDim(Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
-        require(isinstance(dim, int), type(self).__name__, f"dim is {dim!r}; expected an integer")
+        if not isinstance(dim, int):
+            raise TypeError(f"{type(self).__name__}: dim is {dim!r}; expected an int")
         self.dim = dim
 
     def extra_repr(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..checks import require
-from ..ops.creation import ones, tensor, zeros
+from ..ops import ones, tensor, zeros
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module

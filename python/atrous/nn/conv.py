@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..checks import require
-from ..ops.creation import empty
+from ..ops import empty
 from ..tensor import Tensor
 from . import functional as F
 from . import init

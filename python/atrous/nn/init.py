@@ -9,7 +9,7 @@ import math
 
 from ..autograd import no_grad
 from ..dtypes import float64
-from ..ops.creation import as_tensor, rand, randn
+from ..ops import as_tensor
 from ..random import Generator, default_generator, inverse_normal
 from ..tensor import Tensor
 
@@ -24,18 +24,14 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
         >>> bool((w.abs() <= 1).all())
         True
     """
-    if not a <= b:
-        raise ValueError(f"uniform_: a is {a} and b is {b}; expected a <= b")
     with no_grad():
-        return tensor.copy_(rand(*tensor.shape, dtype=tensor.dtype, generator=generator) * (b - a) + a)
+        return tensor.uniform_(a, b, generator=generator)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fills a tensor with normal numbers of the given mean and standard deviation."""
-    if not std >= 0:
-        raise ValueError(f"normal_: std is {std}; expected a number >= 0")
     with no_grad():
-        return tensor.copy_(randn(*tensor.shape, dtype=tensor.dtype, generator=generator) * std + mean)
+        return tensor.normal_(mean, std, generator=generator)
 
 
 def trunc_normal_(

@@ -318,7 +318,7 @@ class Module:
 
     def __repr__(self) -> str:
         extra = self.extra_repr()
-        lines = [f"({name}): {indent(repr(child), '  ').lstrip()}" for name, child in self._modules.items()]
+        lines = [f"({name}): {child!r}" for name, child in self._modules.items()]
         if not lines and "\n" not in extra:
             return f"{type(self).__name__}({extra})"
         body = "\n".join([*([extra] if extra else []), *lines])

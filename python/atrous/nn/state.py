@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..autograd import no_grad
-from ..ops.creation import tensor
+from ..dtypes import as_dtype, is_floating
+from ..ops import tensor
 from ..tensor import Tensor
 
 if TYPE_CHECKING:
     from .module import Module
+
+    M = TypeVar("M", bound=Module)
 
 
 class IncompatibleKeys(NamedTuple):
@@ -52,10 +55,14 @@ def _staged(value: Any, target: Tensor) -> Tensor:
     return tensor(value.detach() if hasattr(value, "detach") else value, dtype=target.dtype)
 
 
-def convert(module: Module, dtype: Any) -> None:
+def convert(module: M, dtype: Any) -> M:
     """Gives every floating-point parameter and buffer another dtype, in place: optimizers hold on to the tensors."""
+    found = as_dtype(dtype, "to")
+    if not is_floating(found):
+        raise TypeError(f"to: dtype is {found}; expected a floating-point dtype")
     for value in (*module.parameters(), *module.buffers()):
         if value.is_floating_point():
             grad, value.grad = value.grad, None
-            value.data = value.detach().to(dtype).data
-            value.grad = None if grad is None else grad.to(dtype)
+            value.data = value.detach().to(found).data
+            value.grad = None if grad is None else grad.to(found)
+    return module

@@ -25,11 +25,12 @@ def relu(x: Tensor, inplace: bool = False) -> Tensor:
     Example:
         >>> relu(at.tensor([-1.0, 2.0])).tolist()
         [0.0, 2.0]
+
     Source:
         Nair and Hinton, Rectified linear units improve restricted Boltzmann machines, 2010.
     """
     if not isinstance(x, Tensor) or x.dtype.kind not in "fiu":
-        raise TypeError(f"relu: x is {_described(x)}; expected a tensor of numbers")
+        raise TypeError(f"relu: x {_described(x)}; expected a Tensor of numbers")
     kernels = kernels_for(x.data)
     if inplace:
         check_inplace(x, "relu")
@@ -63,11 +64,14 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -
     Example:
         >>> leaky_relu(at.tensor([-1.0, 2.0]), 0.5).tolist()
         [-0.5, 2.0]
+
     Source:
         Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models, 2013.
     Differs from PyTorch: `inplace` refuses a negative slope at once, where PyTorch does so in backward.
     """
     floats_of_one_dtype("leaky_relu", x=x)
+    if not isinstance(negative_slope, (int, float)):
+        raise TypeError(f"leaky_relu: negative_slope is {negative_slope!r}; expected a number")
     kernels = kernels_for(x.data)
     if not inplace:
         y = kernels.leaky_relu_forward(x.data, negative_slope)
@@ -99,6 +103,7 @@ def sigmoid(x: Tensor) -> Tensor:
     Example:
         >>> sigmoid(at.tensor([0.0, 1000.0])).tolist()
         [0.5, 1.0]
+
     Source:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 4.2.
     """
@@ -127,6 +132,7 @@ def tanh(x: Tensor) -> Tensor:
     Example:
         >>> tanh(at.tensor([0.0, 1000.0])).tolist()
         [0.0, 1.0]
+
     Source:
         LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, section 4.4, which scales it; here it is unscaled.
     """
@@ -151,4 +157,4 @@ def _as_float(op: str, x: Tensor) -> Tensor:
 
 
 def _described(x: Any) -> str:
-    return str(x.dtype) if isinstance(x, Tensor) else f"a {type(x).__name__}"
+    return f"has dtype {x.dtype}" if isinstance(x, Tensor) else f"is a {type(x).__name__}"

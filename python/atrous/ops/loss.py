@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from ..autograd import Backward, record
-from ..backend import array_module
+from ..backend import array_module, quiet
 from ..checks import floats_of_one_dtype, require
 from ..tensor import Tensor
 from .cross_entropy import REDUCTIONS, check_classes, class_indices, reduce_losses, spread
@@ -31,32 +31,48 @@ def nll_loss(
     Example:
         >>> nll_loss(at.tensor([[-1.0, -2.0], [-3.0, -4.0]]), at.tensor([0, 1])).item()
         2.5
+
     Source:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 4.3.4.
     Differs from PyTorch: a class out of range is a ValueError (there an IndexError).
     """
-    floats_of_one_dtype("nll_loss", x=x, weight=weight)
+    floats_of_one_dtype("nll_loss", x=x, optional={"weight": weight})
     check_classes("nll_loss", x, target, weight, reduction)
     classes = class_indices("nll_loss", x, target, ignore_index)
-    data, axis, xp = x.data, (1 if x.ndim > 1 else 0), array_module(x.data)
-    kept = classes != ignore_index
-    index = xp.where(kept, classes, 0)
-    weights = xp.where(kept, xp.ones((), data.dtype) if weight is None else weight.data[index], 0)
-    picked = xp.take_along_axis(data, xp.expand_dims(index, axis), axis).squeeze(axis)
-    losses = xp.where(kept, -weights * picked, 0)
+    axis = 1 if x.ndim > 1 else 0
+    class_weights = None if weight is None else weight.data
+    losses, weights = quiet.run(_class_losses, x.data, axis, classes, class_weights, ignore_index)
     total = {"none": None, "sum": 1.0}[reduction] if reduction != "mean" else float(weights.sum())
     value = reduce_losses(losses, target.shape, total)
-    saved = (index, weights)
-    return record(value, NllLossBackward, inputs=(x,), saved=saved, shape=x.shape, axis=axis, total=total)
+    saved = (target if classes is target.data else classes, weights)
+    attributes = {"shape": x.shape, "axis": axis, "ignore_index": ignore_index, "total": total}
+    return record(value, NllLossBackward, inputs=(x,), saved=saved, **attributes)
+
+
+def _class_losses(x: Any, axis: int, classes: Any, weight: Any, ignore_index: int) -> tuple[Any, Any]:
+    """Losses and their weights, both 0 where the class is ignored."""
+    xp = array_module(x)
+    kept, index = _split(classes, ignore_index)
+    zero, one = xp.zeros((), x.dtype), xp.ones((), x.dtype)
+    weights = xp.where(kept, one if weight is None else weight[index], zero)
+    picked = xp.take_along_axis(x, xp.expand_dims(index, axis), axis).squeeze(axis)
+    return xp.where(kept, -weights * picked, zero), weights
+
+
+def _split(classes: Any, ignore_index: int) -> tuple[Any, Any]:
+    """Which places count, and the classes with 0 in place of the ignored one."""
+    kept = classes != ignore_index
+    return kept, array_module(classes).where(kept, classes, 0)
 
 
 class NllLossBackward(Backward):
     """Gradient of nll_loss: −weight[t] at the target class, 0 elsewhere."""
 
     def __call__(self, grad_y):
-        index, weights = self.saved
+        classes, weights = self.saved
         xp, axis = array_module(grad_y), self.axis
-        grad = -weights * spread(grad_y, weights, self.total)
+        kept, index = _split(classes, self.ignore_index)
+        grad = xp.where(kept, -weights * spread(grad_y, weights, self.total), xp.zeros((), weights.dtype))
         grad_x = xp.zeros(self.shape, grad_y.dtype)
         xp.put_along_axis(grad_x, xp.expand_dims(index, axis), xp.expand_dims(grad, axis), axis)
         return grad_x
@@ -75,6 +91,7 @@ def mse_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     Example:
         >>> mse_loss(at.tensor([1.0, 2.0]), at.tensor([1.0, 4.0])).item()
         2.0
+
     Source:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 1.1.
     """
@@ -95,6 +112,7 @@ def l1_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     Example:
         >>> l1_loss(at.tensor([1.0, 2.0]), at.tensor([1.0, 5.0])).item()
         1.5
+
     Source:
         Boyd and Vandenberghe, Convex Optimization, 2004, section 6.1.
     """
@@ -125,24 +143,31 @@ def binary_cross_entropy_with_logits(
     Example:
         >>> round(binary_cross_entropy_with_logits(at.tensor([0.0]), at.tensor([1.0])).item(), 4)  # ln 2
         0.6931
+
     Source:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.2.2.2.
     """
     op = "binary_cross_entropy_with_logits"
-    floats_of_one_dtype(op, x=x, target=target, weight=weight, pos_weight=pos_weight)
+    floats_of_one_dtype(op, x=x, target=target, optional={"weight": weight, "pos_weight": pos_weight})
     _check_reduction(op, reduction)
     require(target.shape == x.shape, op, f"target has shape {target.shape}; expected {x.shape} from x")
     for name, factor in (("weight", weight), ("pos_weight", pos_weight)):
         if factor is not None and not _broadcasts_to(factor.shape, x.shape):
             raise ValueError(f"{op}: {name} has shape {factor.shape}; expected one that broadcasts to x {x.shape}")
-    positive = target.data if pos_weight is None else pos_weight.data * target.data
-    losses = positive * _softplus(-x.data) + (1 - target.data) * _softplus(x.data)
-    if weight is not None:
-        losses = losses * weight.data
+        if factor is not None and factor.requires_grad:
+            raise RuntimeError(f"{op}: {name} requires grad; the loss has no gradient for it, detach() it")
+    factors = [None if factor is None else factor.data for factor in (weight, pos_weight)]
+    losses = quiet.run(_binary_losses, x.data, target.data, *factors)
     total = {"none": None, "sum": 1.0, "mean": float(losses.size)}[reduction]
     value = reduce_losses(losses, x.shape, total)
     saved = (x, target, weight, pos_weight)
     return record(value, BinaryCrossEntropyBackward, inputs=(x, target), saved=saved, total=total)
+
+
+def _binary_losses(x: Any, t: Any, weight: Any, pos_weight: Any) -> Any:
+    positive = t if pos_weight is None else pos_weight * t
+    losses = positive * _softplus(-x) + (1 - t) * _softplus(x)
+    return losses if weight is None else losses * weight
 
 
 class BinaryCrossEntropyBackward(Backward):
@@ -150,16 +175,24 @@ class BinaryCrossEntropyBackward(Backward):
 
     def __call__(self, grad_y):
         x, t, weight, pos_weight = self.saved
-        needs_x, needs_target = self.needs
         grad = spread(grad_y, x, self.total)
-        if weight is not None:
-            grad = grad * weight
-        positive, grad_x, grad_target = (1 if pos_weight is None else pos_weight), None, None
-        if needs_x:
-            grad_x = grad * ((1 - t) * _sigmoid(x) - positive * t * _sigmoid(-x))
-        if needs_target:
-            grad_target = grad * (positive * _softplus(-x) - _softplus(x))
-        return grad_x, grad_target
+        needs_x, needs_target = self.needs
+        return (
+            _binary_grad_x(grad, x, t, weight, pos_weight) if needs_x else None,
+            _binary_grad_target(grad, x, weight, pos_weight) if needs_target else None,
+        )
+
+
+def _binary_grad_x(grad: Any, x: Any, t: Any, weight: Any, pos_weight: Any) -> Any:
+    positive = t if pos_weight is None else pos_weight * t
+    grad_x = grad * ((1 - t) * _sigmoid(x) - positive * _sigmoid(-x))
+    return grad_x if weight is None else grad_x * weight
+
+
+def _binary_grad_target(grad: Any, x: Any, weight: Any, pos_weight: Any) -> Any:
+    positive = _softplus(-x) if pos_weight is None else pos_weight * _softplus(-x)
+    grad_target = grad * (positive - _softplus(x))
+    return grad_target if weight is None else grad_target * weight
 
 
 def _sigmoid(x: Any) -> Any:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..autograd import Backward, check_inplace, record, record_inplace
-from ..backend import array_module
+from ..backend import array_module, quiet
 from ..checks import floats_of_one_dtype
 from ..layout import empty_like
 from ..random import default_generator
@@ -16,8 +16,9 @@ from ..tensor import Tensor
 def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeroes each element with probability p, and multiplies the others by ``1 / (1 − p)``, so that the mean stays.
 
-    The element at index i of the tensor (4-D maps counted as (N, H, W, C)) takes the i-th word of 32 bits of the default
-    generator, and is dropped where it is below ``p · 2³²``: the same elements on every backend, whatever the memory order.
+    The element at index i of the tensor (4-D maps counted as (N, H, W, C)) takes the i-th word of 32 bits of the
+    default generator, and is dropped where it is below ``p · 2³²``: the same elements on every backend, whatever the
+    memory order.
 
     Args:
         x: any shape.
@@ -33,6 +34,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
         >>> _ = at.manual_seed(0)
         >>> sorted(set(dropout(at.ones(1000), 0.75).tolist()))
         [0.0, 4.0]
+
     Source:
         Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, 2014. The paper scales the
         weights after training; here, as in PyTorch, the activations in training.
@@ -47,7 +49,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
     if inplace:
         check_inplace(x, "dropout")
     kept, scale = _kept(x.data, p), 0.0 if p == 1 else 1 / (1 - p)
-    y = _scaled(x.data, kept, scale, out=x.data if inplace else empty_like(x.data))
+    y = quiet.run(_scaled, x.data, kept, scale, x.data if inplace else empty_like(x.data))
     if inplace:
         return record_inplace(x, DropoutBackward, inputs=(x,), saved=(kept,), scale=scale)
     return record(y, DropoutBackward, inputs=(x,), saved=(kept,), scale=scale)
@@ -58,7 +60,7 @@ class DropoutBackward(Backward):
 
     def __call__(self, grad_y):
         (kept,) = self.saved
-        return _scaled(grad_y, kept, self.scale, out=empty_like(grad_y))
+        return _scaled(grad_y, kept, self.scale, empty_like(grad_y))
 
 
 def _kept(x: Any, p: float) -> Any:

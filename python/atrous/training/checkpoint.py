@@ -1,7 +1,7 @@
 """Checkpoints: everything that a run needs to go on, bit for bit, in one safetensors file.
 
-Tensors are stored under dotted names; the rest is JSON in the file's metadata. One file, replaced as a whole: the weights
-and the numbers beside them always belong together.
+Tensors are stored under dotted names; the rest is JSON in the file's metadata. One file, replaced as a whole: weights
+and numbers always belong together.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import no_grad
+from ..grad_mode import no_grad
 from ..models import lenet5
 from ..nn import Module
 from ..nn.functional import softmax
-from ..ops.creation import from_numpy
+from ..ops import from_numpy
 from ..serialization import load_file
 from .run_folder import read_facts
 

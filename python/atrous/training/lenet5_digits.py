@@ -10,7 +10,7 @@ import numpy as np
 from ..data import DataLoader, Subset, TensorDataset, stratified_split
 from ..datasets import digits, prepare_digits
 from ..models import LeNet5, lenet5
-from ..ops.creation import from_numpy
+from ..ops import from_numpy
 from ..optim import SGD, Adam, AdamW, Optimizer
 from ..random import Generator, manual_seed
 from .augment import RandomShift

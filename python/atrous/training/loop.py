@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..autograd import no_grad
+from ..grad_mode import no_grad
 from ..nn import Module
-from ..ops.shape import cat
+from ..ops.joining import cat
 from ..optim import Optimizer
 from ..tensor import Tensor
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..autograd import no_grad
+from ..grad_mode import no_grad
 from ..nn.functional import softmax
-from ..ops.shape import cat
+from ..ops.joining import cat
 from .lenet5_digits import CLASSES
 from .loop import Evaluation
 from .session import Session

@@ -1,0 +1,355 @@
+#include "kernels/pool2d.h"
+
+#include <algorithm>
+
+#include "bindings/array.h"
+#include "core/cpu_features.h"
+
+namespace atrous {
+namespace {
+
+using namespace py::literals;
+using Shape = std::vector<int64_t>;
+
+// Every size that enters index arithmetic stays below 2^31, so that no product of two overflows.
+void check_size(const std::string& function, const char* name, int64_t value, int64_t least) {
+  require(value >= least && value < (int64_t{1} << 31), function + ": " + name + " is " + std::to_string(value) +
+                                                            "; expected at least " + std::to_string(least) +
+                                                            " and below 2**31");
+}
+
+void check_image(const std::string& function, int64_t H, int64_t W) {
+  check_size(function, "the input's height", H, 1);
+  check_size(function, "the input's width", W, 1);
+}
+
+struct Frame {
+  Pair input, kernel, stride, padding, dilation;
+
+  void check(const std::string& function) const {
+    check_image(function, input[0], input[1]);
+    for (size_t i = 0; i < 2; ++i) {
+      check_size(function, "kernel_size", kernel[i], 1);
+      check_size(function, "stride", stride[i], 1);
+      check_size(function, "padding", padding[i], 0);
+      check_size(function, "dilation", dilation[i], 1);
+    }
+  }
+
+  // In ceil_mode the last window may overhang the right padding, but must not start in it.
+  int64_t output_size(size_t axis, bool ceil_mode) const {
+    const int64_t I = input[axis], s = stride[axis], p = padding[axis];
+    const int64_t room = I + 2 * p - dilation[axis] * (kernel[axis] - 1) - 1;
+    const int64_t last = room >= 0 ? (room + (ceil_mode ? s - 1 : 0)) / s : (ceil_mode && room > -s ? 0 : -1);
+    return ceil_mode && last * s >= I + p ? last : last + 1;
+  }
+
+  Pair output_size(const std::string& function, bool ceil_mode) const {
+    const Pair size{output_size(0, ceil_mode), output_size(1, ceil_mode)};
+    require(size[0] > 0 && size[1] > 0, function + ": the window (dilation included) is larger than the padded input");
+    return size;
+  }
+};
+
+// Max pooling
+
+MaxPool2dShape max_shape(const std::string& function, const Shape& like, const Frame& f, Pair output) {
+  check_size(function, "the number of taps", checked_multiply(f.kernel[0], f.kernel[1]), 1);
+  return {like[0],     like[1],     f.input[0],  f.input[1],   output[0],    output[1],     f.kernel[0],
+          f.kernel[1], f.stride[0], f.stride[1], f.padding[0], f.padding[1], f.dilation[0], f.dilation[1]};
+}
+
+// The shape behind taps or grad_y of a forward in either ceil_mode.
+MaxPool2dShape shape_from_output(const std::string& function, const Shape& y, const Frame& f) {
+  f.check(function);
+  for (size_t i = 0; i < 2; ++i) {
+    const int64_t O = y[i + 2];
+    require(O > 0 && (O == f.output_size(i, false) || O == f.output_size(i, true)),
+            function + ": output shape " + shape_text(y) +
+                " does not follow from input_size, kernel_size, stride, "
+                "padding and dilation");
+    checked_multiply(checked_multiply(O, f.kernel[i]), 16);  // the kernel's table of taps
+  }
+  return max_shape(function, y, f, {y[2], y[3]});
+}
+
+// Calls f(uint8_t{}) or f(int32_t{}): the type that taps of this window have.
+template <typename F>
+py::object for_taps(Pair kernel, F&& f) {
+  return kernel[0] <= 256 && kernel[1] <= 256 && kernel[0] * kernel[1] <= 256 ? f(uint8_t{}) : f(int32_t{});
+}
+
+template <typename T, typename Tap>
+MaxPool2dKernels<T, Tap> max_kernels() {
+  return at_level([](auto level) { return max_pool2d_kernels<decltype(level)::value, T, Tap>(); });
+}
+
+py::object max_forward(const py::object& x_, Pair kernel_size, Pair stride, Pair padding, Pair dilation,
+                       bool ceil_mode) {
+  const char* function = "max_pool2d_forward";
+  return for_dtype(x_, "max_pool2d_forward: x", [&](auto zero) -> py::object {
+    using T = decltype(zero);
+    const Array<T> x(x_, "max_pool2d_forward: x", 4, Order::channels_last);
+    const Frame frame{{x.size(2), x.size(3)}, kernel_size, stride, padding, dilation};
+    frame.check(function);
+    const MaxPool2dShape s = max_shape(function, x.shape(), frame, frame.output_size(function, ceil_mode));
+    return for_taps(kernel_size, [&](auto tap) -> py::object {
+      using Tap = decltype(tap);
+      py::array y = empty<T>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
+      py::array taps = empty<Tap>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
+      T* out = mutable_data<T>(y);
+      Tap* taps_out = mutable_data<Tap>(taps);
+      {
+        ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(x.elements() + y.size())));
+        max_kernels<T, Tap>().forward(s, x.data(), out, taps_out);
+      }
+      return py::make_tuple(y, taps);
+    });
+  });
+}
+
+py::object max_backward(const py::object& grad_y_, const py::object& taps_, Pair input_size, Pair kernel_size,
+                        Pair stride, Pair padding, Pair dilation) {
+  return for_dtype(grad_y_, "max_pool2d_backward: grad_y", [&](auto zero) -> py::object {
+    using T = decltype(zero);
+    const Array<T> grad_y(grad_y_, "max_pool2d_backward: grad_y", 4, Order::channels_last);
+    const Frame frame{input_size, kernel_size, stride, padding, dilation};
+    const MaxPool2dShape s = shape_from_output("max_pool2d_backward", grad_y.shape(), frame);
+    return for_taps(kernel_size, [&](auto tap) -> py::object {
+      using Tap = decltype(tap);
+      const Array<Tap> taps(taps_, "max_pool2d_backward: taps", 4, Order::channels_last);
+      require_shape(taps.shape(), grad_y.shape(), "max_pool2d_backward: taps");
+      py::array grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
+      T* out = mutable_data<T>(grad_x);
+      ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
+      max_kernels<T, Tap>().backward(s, grad_y.data(), taps.data(), out);
+      return grad_x;
+    });
+  });
+}
+
+py::object max_indices(const py::object& taps_, Pair input_size, Pair kernel_size, Pair stride, Pair padding,
+                       Pair dilation) {
+  return for_taps(kernel_size, [&](auto tap) -> py::object {
+    using Tap = decltype(tap);
+    const Array<Tap> taps(taps_, "max_pool2d_indices: taps", 4, Order::channels_last);
+    const Frame frame{input_size, kernel_size, stride, padding, dilation};
+    const MaxPool2dShape s = shape_from_output("max_pool2d_indices", taps.shape(), frame);
+    bool inside = true;
+    for (int64_t i = 0; i < taps.elements(); ++i) inside &= taps.data()[i] >= 0 && taps.data()[i] < s.KH * s.KW;
+    require(inside, "max_pool2d_indices: taps has a value outside the window");
+    py::array indices = empty<int64_t>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
+    int64_t* out = mutable_data<int64_t>(indices);
+    ReleaseGil gil(bytes_moved(8.0 * static_cast<double>(taps.elements())));
+    max_kernels<float, Tap>().indices(s, taps.data(), out);
+    return indices;
+  });
+}
+
+// Average and adaptive pooling
+
+using Windows = std::vector<PoolWindow>;
+
+template <typename T>
+WindowPool2dKernels<T> window_kernels() {
+  return at_level([](auto level) { return window_pool2d_kernels<decltype(level)::value, T>(); });
+}
+
+// An axis of avg_pool2d. A window's divisor counts its pixels, those in the padding too with count_include_pad; what
+// overhangs the padding never counts.
+Windows average_windows(const Frame& f, size_t axis, int64_t O, bool count_include_pad) {
+  const int64_t I = f.input[axis], K = f.kernel[axis], p = f.padding[axis];
+  Windows windows(static_cast<size_t>(O));
+  for (int64_t o = 0; o < O; ++o) {
+    const int64_t start = o * f.stride[axis] - p;
+    const int64_t begin = std::clamp<int64_t>(start, 0, I), end = std::clamp<int64_t>(start + K, 0, I);
+    const int64_t count = count_include_pad ? std::min(start + K, I + p) - start : end - begin;
+    windows[static_cast<size_t>(o)] = {begin, end, std::max<int64_t>(count, 1)};
+  }
+  return windows;
+}
+
+// Window o of O over a size I is [floor(o*I / O), ceil((o + 1)*I / O)).
+Windows adaptive_windows(int64_t I, int64_t O) {
+  Windows windows(static_cast<size_t>(O));
+  for (int64_t o = 0; o < O; ++o) {
+    const int64_t begin = o * I / O, end = ((o + 1) * I + O - 1) / O;
+    windows[static_cast<size_t>(o)] = {begin, end, end - begin};
+  }
+  return windows;
+}
+
+// The rows and columns of all output pixels, and the sizes that the kernels want.
+struct Pooling {
+  Windows rows, columns;
+
+  WindowPool2dShape shape(const Shape& like, Pair input) const {
+    return {like[0],
+            like[1],
+            input[0],
+            input[1],
+            static_cast<int64_t>(rows.size()),
+            static_cast<int64_t>(columns.size()),
+            rows.data(),
+            columns.data()};
+  }
+};
+
+Pooling average_pooling(const std::string& function, const Frame& frame, bool ceil_mode, bool count_include_pad,
+                        std::optional<int64_t> divisor_override) {
+  frame.check(function);
+  require(divisor_override != 0, function + ": divisor_override is 0; expected a non-zero number");
+  const Pair output = frame.output_size(function, ceil_mode);
+  Pooling pooling{average_windows(frame, 0, output[0], count_include_pad),
+                  average_windows(frame, 1, output[1], count_include_pad)};
+  if (divisor_override) {
+    for (PoolWindow& window : pooling.rows) window.divisor = *divisor_override;
+    for (PoolWindow& window : pooling.columns) window.divisor = 1;
+  }
+  return pooling;
+}
+
+Pooling adaptive_pooling(const std::string& function, Pair input, Pair output) {
+  check_image(function, input[0], input[1]);
+  check_size(function, "output_size", output[0], 0);
+  check_size(function, "output_size", output[1], 0);
+  return {adaptive_windows(input[0], output[0]), adaptive_windows(input[1], output[1])};
+}
+
+template <typename T>
+py::object run_average_forward(const Array<T>& x, const Pooling& pooling) {
+  const WindowPool2dShape s = pooling.shape(x.shape(), {x.size(2), x.size(3)});
+  py::array y = empty<T>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
+  T* out = mutable_data<T>(y);
+  ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(x.elements() + y.size())));
+  window_kernels<T>().average_forward(s, x.data(), out);
+  return y;
+}
+
+template <typename T>
+py::object run_average_backward(const char* name, const Array<T>& grad_y, Pair input_size, const Pooling& pooling) {
+  const WindowPool2dShape s = pooling.shape(grad_y.shape(), input_size);
+  require_shape(grad_y.shape(), {s.N, s.C, s.OH, s.OW}, name);
+  py::array grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
+  T* out = mutable_data<T>(grad_x);
+  ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
+  window_kernels<T>().average_backward(s, grad_y.data(), out);
+  return grad_x;
+}
+
+py::object avg_forward(const py::object& x_, Pair kernel_size, Pair stride, Pair padding, bool ceil_mode,
+                       bool count_include_pad, std::optional<int64_t> divisor_override) {
+  return for_dtype(x_, "avg_pool2d_forward: x", [&](auto zero) {
+    using T = decltype(zero);
+    const Array<T> x(x_, "avg_pool2d_forward: x", 4, Order::channels_last);
+    const Frame frame{{x.size(2), x.size(3)}, kernel_size, stride, padding, {1, 1}};
+    return run_average_forward(
+        x, average_pooling("avg_pool2d_forward", frame, ceil_mode, count_include_pad, divisor_override));
+  });
+}
+
+py::object avg_backward(const py::object& grad_y_, Pair input_size, Pair kernel_size, Pair stride, Pair padding,
+                        bool ceil_mode, bool count_include_pad, std::optional<int64_t> divisor_override) {
+  return for_dtype(grad_y_, "avg_pool2d_backward: grad_y", [&](auto zero) {
+    using T = decltype(zero);
+    const char* name = "avg_pool2d_backward: grad_y";
+    const Array<T> grad_y(grad_y_, name, 4, Order::channels_last);
+    const Frame frame{input_size, kernel_size, stride, padding, {1, 1}};
+    return run_average_backward(
+        name, grad_y, input_size,
+        average_pooling("avg_pool2d_backward", frame, ceil_mode, count_include_pad, divisor_override));
+  });
+}
+
+py::object adaptive_avg_forward(const py::object& x_, Pair output_size) {
+  return for_dtype(x_, "adaptive_avg_pool2d_forward: x", [&](auto zero) {
+    using T = decltype(zero);
+    const Array<T> x(x_, "adaptive_avg_pool2d_forward: x", 4, Order::channels_last);
+    return run_average_forward(x, adaptive_pooling("adaptive_avg_pool2d_forward", {x.size(2), x.size(3)}, output_size));
+  });
+}
+
+py::object adaptive_avg_backward(const py::object& grad_y_, Pair input_size) {
+  return for_dtype(grad_y_, "adaptive_avg_pool2d_backward: grad_y", [&](auto zero) {
+    using T = decltype(zero);
+    const char* name = "adaptive_avg_pool2d_backward: grad_y";
+    const Array<T> grad_y(grad_y_, name, 4, Order::channels_last);
+    return run_average_backward(
+        name, grad_y, input_size,
+        adaptive_pooling("adaptive_avg_pool2d_backward", input_size, {grad_y.size(2), grad_y.size(3)}));
+  });
+}
+
+// Positions are 32-bit lanes in the kernel.
+void check_plane(const std::string& function, Pair input) {
+  check_size(function, "the number of pixels", checked_multiply(input[0], input[1]), 1);
+}
+
+py::object adaptive_max_forward(const py::object& x_, Pair output_size) {
+  const char* function = "adaptive_max_pool2d_forward";
+  return for_dtype(x_, "adaptive_max_pool2d_forward: x", [&](auto zero) -> py::object {
+    using T = decltype(zero);
+    const Array<T> x(x_, "adaptive_max_pool2d_forward: x", 4, Order::channels_last);
+    const Pair input{x.size(2), x.size(3)};
+    const Pooling pooling = adaptive_pooling(function, input, output_size);
+    check_plane(function, input);
+    const WindowPool2dShape s = pooling.shape(x.shape(), input);
+    py::array y = empty<T>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
+    py::array indices = empty<int64_t>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
+    T* out = mutable_data<T>(y);
+    int64_t* indices_out = mutable_data<int64_t>(indices);
+    {
+      ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(x.elements() + y.size())));
+      window_kernels<T>().max_forward(s, x.data(), out, indices_out);
+    }
+    return py::make_tuple(y, indices);
+  });
+}
+
+py::object adaptive_max_backward(const py::object& grad_y_, const py::object& indices_, Pair input_size) {
+  const char* function = "adaptive_max_pool2d_backward";
+  return for_dtype(grad_y_, "adaptive_max_pool2d_backward: grad_y", [&](auto zero) -> py::object {
+    using T = decltype(zero);
+    const Array<T> grad_y(grad_y_, "adaptive_max_pool2d_backward: grad_y", 4, Order::channels_last);
+    const Array<int64_t> indices(indices_, "adaptive_max_pool2d_backward: indices", 4, Order::channels_last);
+    require_shape(indices.shape(), grad_y.shape(), "adaptive_max_pool2d_backward: indices");
+    const Pooling pooling = adaptive_pooling(function, input_size, {grad_y.size(2), grad_y.size(3)});
+    check_plane(function, input_size);
+    const WindowPool2dShape s = pooling.shape(grad_y.shape(), input_size);
+    bool inside = true;
+    for (int64_t i = 0; i < indices.elements(); ++i)
+      inside &= indices.data()[i] >= 0 && indices.data()[i] < s.IH * s.IW;
+    require(inside, "adaptive_max_pool2d_backward: indices has a value outside the input");
+    py::array grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
+    T* out = mutable_data<T>(grad_x);
+    ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
+    window_kernels<T>().max_backward(s, grad_y.data(), indices.data(), out);
+    return grad_x;
+  });
+}
+
+}  // namespace
+
+void bind_pool2d(py::module_& m) {
+  m.def("max_pool2d_forward", &max_forward, "x"_a, "kernel_size"_a, "stride"_a, "padding"_a, "dilation"_a,
+        "ceil_mode"_a, "(y, taps): the largest value of each window and its tap kh*KW + kw.");
+  m.def("max_pool2d_backward", &max_backward, "grad_y"_a, "taps"_a, "input_size"_a, "kernel_size"_a, "stride"_a,
+        "padding"_a, "dilation"_a, "Adds each grad_y to the pixel that its window took.");
+  m.def("max_pool2d_indices", &max_indices, "taps"_a, "input_size"_a, "kernel_size"_a, "stride"_a, "padding"_a,
+        "dilation"_a, "Turns taps into flat indices ih*IW + iw of the input plane.");
+  m.def("avg_pool2d_forward", &avg_forward, "x"_a, "kernel_size"_a, "stride"_a, "padding"_a, "ceil_mode"_a,
+        "count_include_pad"_a, "divisor_override"_a, "The sum of each window over its divisor.");
+  m.def("avg_pool2d_backward", &avg_backward, "grad_y"_a, "input_size"_a, "kernel_size"_a, "stride"_a, "padding"_a,
+        "ceil_mode"_a, "count_include_pad"_a, "divisor_override"_a,
+        "Adds grad_y over its divisor to every pixel of its window.");
+  m.def("adaptive_avg_pool2d_forward", &adaptive_avg_forward, "x"_a, "output_size"_a,
+        "Averages OH x OW windows that cover the input.");
+  m.def("adaptive_avg_pool2d_backward", &adaptive_avg_backward, "grad_y"_a, "input_size"_a,
+        "Adds an equal share of grad_y to every pixel of its window.");
+  m.def("adaptive_max_pool2d_forward", &adaptive_max_forward, "x"_a, "output_size"_a,
+        "(y, indices): the largest value of each window and its flat index ih*IW + iw.");
+  m.def("adaptive_max_pool2d_backward", &adaptive_max_backward, "grad_y"_a, "indices"_a, "input_size"_a,
+        "Adds each grad_y to the pixel that its window took.");
+}
+
+}  // namespace atrous

@@ -1,0 +1,92 @@
+// What pooling kernels share: vectors that fit the channels of a pixel, however few they are, and loops over them.
+#pragma once
+#include <cstdint>
+#include <type_traits>
+
+#include "core/parallel.h"
+#include "core/simd.h"
+
+namespace atrous::ATROUS_LEVEL {
+namespace {
+
+// W elements of T, with the integers that their comparisons give.
+template <typename T, int W>
+struct Lanes {
+  using Element = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  typedef T Vector __attribute__((vector_size(W * sizeof(T))));
+  typedef Element Integers __attribute__((vector_size(W * sizeof(T))));
+  typedef T Unaligned __attribute__((vector_size(W * sizeof(T)), aligned(alignof(T)), may_alias));
+
+  static Vector load(const T* p) { return *reinterpret_cast<const Unaligned*>(p); }
+  static void store(T* p, Vector v) { *reinterpret_cast<Unaligned*>(p) = v; }
+
+  template <typename Small>
+  static Integers load_integers(const Small* p) {
+    typedef Small From __attribute__((vector_size(W * sizeof(Small)), aligned(alignof(Small)), may_alias));
+    return __builtin_convertvector(*reinterpret_cast<const From*>(p), Integers);
+  }
+  template <typename Small>
+  static void store_integers(Small* p, Integers v) {
+    typedef Small To __attribute__((vector_size(W * sizeof(Small))));
+    typedef Small ToUnaligned __attribute__((vector_size(W * sizeof(Small)), aligned(alignof(Small)), may_alias));
+    *reinterpret_cast<ToUnaligned*>(p) = __builtin_convertvector(v, To);
+  }
+};
+
+// The largest value so far and its position, lane by lane.
+template <typename T, int W>
+struct Largest {
+  using L = Lanes<T, W>;
+  typename L::Vector value;
+  typename L::Integers position;
+
+  void see(typename L::Vector v, int64_t at) {
+    const auto take = ~(v <= value) & (value == value);  // larger, or the first NaN
+    value = take ? v : value;
+    position = take ? typename L::Integers{} + static_cast<typename L::Element>(at) : position;
+  }
+};
+
+// Calls f(integral_constant<int, W>) with the widest W of the level that is at most C.
+template <typename T, int W = Vec<T>::width, typename F>
+inline void with_width(int64_t C, F&& f) {
+  if constexpr (W == 1) {
+    f(std::integral_constant<int, 1>{});
+  } else {
+    if (C >= W)
+      f(std::integral_constant<int, W>{});
+    else
+      with_width<T, W / 2>(C, f);
+  }
+}
+
+// Calls f(c) for vectors of W channels, W <= C. The last one may overlap the one before and do some channels twice:
+// f reads no output.
+template <int W, typename F>
+inline void for_channels(int64_t C, F&& f) {
+  for (int64_t c = 0; c < C; c += W) f(min_of(c, C - W));
+}
+
+// Calls f(row) for every row, several of them a piece where they are short.
+template <typename F>
+inline void for_rows(int64_t rows, int64_t elements_per_row, F&& f) {
+  constexpr int64_t kElementsPerPiece = 1 << 16;
+  const int64_t rows_per_piece = max_of(1, kElementsPerPiece / max_of(1, elements_per_row));
+  parallel_for(divide_up(rows, rows_per_piece), [&](int64_t piece, int) {
+    const int64_t first = piece * rows_per_piece;
+    for (int64_t row = first; row < min_of(rows, first + rows_per_piece); ++row) f(row);
+  });
+}
+
+// Calls f(n, first, last) for every image, 64 channels [first, last) at a time.
+template <typename F>
+inline void for_images(int64_t N, int64_t C, int64_t pixels, F&& f) {
+  const int64_t step = 64, parts = divide_up(C, step);
+  for_rows(N * parts, pixels * min_of(C, step), [&](int64_t part) {
+    const int64_t first = part % parts * step;
+    f(part / parts, first, min_of(C, first + step));
+  });
+}
+
+}  // namespace
+}  // namespace atrous::ATROUS_LEVEL

@@ -1,0 +1,194 @@
+// Average and adaptive pooling: windows come as a range of rows and a range of columns for each output pixel.
+#include "core/memory.h"
+#include "kernels/cpu/pool2d_lanes.h"
+#include "kernels/pool2d.h"
+
+namespace atrous::ATROUS_LEVEL {
+namespace {
+
+// The sum of a window's rows x columns pixels, for W channels from x. K > 0: both are K, known to the compiler.
+template <int K, int W, typename T>
+inline typename Lanes<T, W>::Vector window_sum(const T* x, int64_t rows, int64_t columns, int64_t row_step, int64_t C) {
+  typename Lanes<T, W>::Vector sum{};
+  for (int64_t h = 0; h < (K ? K : rows); ++h) {
+    typename Lanes<T, W>::Vector line{};
+    for (int64_t w = 0; w < (K ? K : columns); ++w) line += Lanes<T, W>::load(x + h * row_step + w * C);
+    sum += line;
+  }
+  return sum;
+}
+
+template <int W, typename T>
+void average_row(const WindowPool2dShape& shape, const PoolWindow rows, const T* x, T* y) {
+  const WindowPool2dShape s = shape;  // in registers: stores may alias the caller's
+  const int64_t row_step = s.IW * s.C, height = rows.end - rows.begin;
+  for (int64_t ow = 0; ow < s.OW; ++ow, y += s.C) {
+    const PoolWindow columns = s.columns[ow];
+    const int64_t width = columns.end - columns.begin;
+    const T divisor = static_cast<T>(rows.divisor * columns.divisor);
+    const T* corner = x + rows.begin * row_step + columns.begin * s.C;
+    const auto average = [&](auto K) {
+      for_channels<W>(s.C, [&](int64_t c) {
+        const auto sum = window_sum<decltype(K)::value, W>(corner + c, height, width, row_step, s.C);
+        Lanes<T, W>::store(y + c, sum / divisor);
+      });
+    };
+    if (height == 2 && width == 2)
+      average(std::integral_constant<int, 2>{});
+    else if (height == 3 && width == 3)
+      average(std::integral_constant<int, 3>{});
+    else
+      average(std::integral_constant<int, 0>{});
+  }
+}
+
+template <typename T>
+void average_forward(const WindowPool2dShape& s, const T* x, T* y) {
+  if (s.N * s.C * s.OH * s.OW == 0) return;
+  const int64_t in = s.IH * s.IW * s.C;
+  with_width<T>(s.C, [&](auto W) {
+    for_rows(s.N * s.OH, in / s.OH, [&](int64_t row) {
+      average_row<decltype(W)::value>(s, s.rows[row % s.OH], x + row / s.OH * in, y + row * s.OW * s.C);
+    });
+  });
+}
+
+// Pixels [begin, end) of one axis that are held by the same windows, [first, last).
+struct Band {
+  int64_t begin, end;
+  int64_t first, last;
+  int64_t divisor;  // that all of these windows share, or 0
+};
+
+class Bands {
+ public:
+  Bands(const PoolWindow* windows, int64_t O, int64_t I) : bands_(I), size_(0) {
+    int64_t first = 0, last = 0;
+    for (int64_t i = 0; i < I; ++i) {
+      const bool leaves = first < O && windows[first].end <= i, enters = last < O && windows[last].begin <= i;
+      while (first < O && windows[first].end <= i) ++first;
+      while (last < O && windows[last].begin <= i) ++last;
+      if (i == 0 || leaves || enters)
+        bands_.data()[size_++] = {i, i, first, last, shared_divisor(windows, first, last)};
+      bands_.data()[size_ - 1].end = i + 1;
+    }
+  }
+
+  int64_t size() const { return size_; }
+  const Band& operator[](int64_t i) const { return bands_.data()[i]; }
+
+ private:
+  static int64_t shared_divisor(const PoolWindow* windows, int64_t first, int64_t last) {
+    for (int64_t o = first; o < last; ++o)
+      if (windows[o].divisor != windows[first].divisor) return 0;
+    return first < last ? windows[first].divisor : 1;
+  }
+
+  Workspace<Band> bands_;
+  int64_t size_;
+};
+
+// The gradient that the pixels of two bands share, for W channels from grad_y.
+template <int W, typename T>
+inline typename Lanes<T, W>::Vector band_sum(const WindowPool2dShape& s, const Band& rows, const Band& columns,
+                                             const T* grad_y) {
+  using L = Lanes<T, W>;
+  typename L::Vector sum{};
+  const T divisor = static_cast<T>(rows.divisor * columns.divisor);
+  if (divisor != 0) {
+    for (int64_t oh = rows.first; oh < rows.last; ++oh)
+      for (int64_t ow = columns.first; ow < columns.last; ++ow) sum += L::load(grad_y + (oh * s.OW + ow) * s.C);
+    return sum / (typename L::Vector{} + divisor);
+  }
+  for (int64_t oh = rows.first; oh < rows.last; ++oh)
+    for (int64_t ow = columns.first; ow < columns.last; ++ow)
+      sum += L::load(grad_y + (oh * s.OW + ow) * s.C) / static_cast<T>(s.rows[oh].divisor * s.columns[ow].divisor);
+  return sum;
+}
+
+template <int W, typename T>
+void band_row(const WindowPool2dShape& shape, const Band rows, const Bands& all_columns, const T* grad_y, T* grad_x) {
+  const WindowPool2dShape s = shape;  // in registers: stores may alias the caller's
+  for (int64_t b = 0; b < all_columns.size(); ++b) {
+    const Band columns = all_columns[b];
+    for_channels<W>(s.C, [&](int64_t c) {
+      const auto grad = band_sum<W>(s, rows, columns, grad_y + c);
+      for (int64_t ih = rows.begin; ih < rows.end; ++ih)
+        for (int64_t iw = columns.begin; iw < columns.end; ++iw)
+          Lanes<T, W>::store(grad_x + (ih * s.IW + iw) * s.C + c, grad);
+    });
+  }
+}
+
+template <typename T>
+void average_backward(const WindowPool2dShape& s, const T* grad_y, T* grad_x) {
+  const int64_t in = s.IH * s.IW * s.C, out = s.OH * s.OW * s.C;
+  if (s.N * in == 0) return;
+  const Bands rows(s.rows, s.OH, s.IH), columns(s.columns, s.OW, s.IW);
+  with_width<T>(s.C, [&](auto W) {
+    for_rows(s.N * rows.size(), in / rows.size(), [&](int64_t row) {
+      const int64_t n = row / rows.size();
+      band_row<decltype(W)::value>(s, rows[row % rows.size()], columns, grad_y + n * out, grad_x + n * in);
+    });
+  });
+}
+
+template <typename T>
+void max_forward(const WindowPool2dShape& s, const T* x, T* y, int64_t* indices) {
+  if (s.N * s.C * s.OH * s.OW == 0) return;
+  const int64_t in = s.IH * s.IW * s.C;
+  with_width<T>(s.C, [&](auto width) {
+    constexpr int W = decltype(width)::value;
+    using L = Lanes<T, W>;
+    for_rows(s.N * s.OH, in / s.OH, [&](int64_t row) {
+      const PoolWindow rows = s.rows[row % s.OH];
+      const T* image = x + row / s.OH * in;
+      for (int64_t ow = 0; ow < s.OW; ++ow) {
+        const PoolWindow columns = s.columns[ow];
+        const int64_t out = (row * s.OW + ow) * s.C, start = rows.begin * s.IW + columns.begin;
+        for_channels<W>(s.C, [&](int64_t c) {
+          Largest<T, W> largest{L::load(image + start * s.C + c),
+                                typename L::Integers{} + static_cast<typename L::Element>(start)};
+          for (int64_t ih = rows.begin; ih < rows.end; ++ih)
+            for (int64_t iw = columns.begin; iw < columns.end; ++iw)
+              largest.see(L::load(image + (ih * s.IW + iw) * s.C + c), ih * s.IW + iw);
+          L::store(y + out + c, largest.value);
+          for (int lane = 0; lane < W; ++lane) indices[out + c + lane] = largest.position[lane];
+        });
+      }
+    });
+  });
+}
+
+template <typename T>
+void max_backward(const WindowPool2dShape& s, const T* grad_y, const int64_t* indices, T* grad_x) {
+  const int64_t outputs = s.OH * s.OW, pixels = s.IH * s.IW;
+  for_images(s.N, s.C, pixels, [&](int64_t n, int64_t first, int64_t last) {
+    T* image = grad_x + n * pixels * s.C;
+    for (int64_t i = 0; i < pixels; ++i)
+      for (int64_t c = first; c < last; ++c) image[i * s.C + c] = 0;
+    for (int64_t o = n * outputs * s.C; o < (n + 1) * outputs * s.C; o += s.C)
+      for (int64_t c = first; c < last; ++c) image[indices[o + c] * s.C + c] += grad_y[o + c];
+  });
+}
+
+template <typename T>
+WindowPool2dKernels<T> table() {
+  return {average_forward<T>, average_backward<T>, max_forward<T>, max_backward<T>};
+}
+
+}  // namespace
+}  // namespace atrous::ATROUS_LEVEL
+
+namespace atrous {
+
+template <>
+WindowPool2dKernels<float> window_pool2d_kernels<Level::ATROUS_LEVEL, float>() {
+  return ATROUS_LEVEL::table<float>();
+}
+template <>
+WindowPool2dKernels<double> window_pool2d_kernels<Level::ATROUS_LEVEL, double>() {
+  return ATROUS_LEVEL::table<double>();
+}
+
+}  // namespace atrous
