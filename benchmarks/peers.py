@@ -1,6 +1,5 @@
 """The competitors: PyTorch in both layouts, and convolution as a careful NumPy program writes it, im2col and BLAS."""
 
-import os
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from types import ModuleType
@@ -15,12 +14,11 @@ Pair = tuple[int, int]
 
 @cache
 def torch() -> ModuleType | None:
-    """PyTorch with as many threads as the worker was given, or None where it is not installed."""
+    """PyTorch, or None where it is not installed."""
     try:
         import torch
     except ImportError:
         return None
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     return torch
 
 
