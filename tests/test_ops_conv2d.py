@@ -122,6 +122,7 @@ BAD = [  # arguments of conv2d, keywords, error, message
     ([z((1, 3, 5, 5)), z((8, 3, 3, 3)), z((1, 8))], {}, ValueError, "bias has shape (1, 8)"),
     ([z((1, 3, 2, 5)), z((8, 3, 3, 3))], {}, ValueError, "exceeds x (1, 3, 2, 5) with padding (0, 0)"),
     ([z((0, 3, 2, 5)), z((8, 3, 3, 3))], {}, ValueError, "exceeds x"),
+    ([z((1, 3, 5, 2)), z((8, 3, 3, 3))], {}, ValueError, "exceeds x (1, 3, 5, 2) with padding (0, 0)"),
     ([z((1, 3, 5, 5)), z((8, 3, 3, 3))], {"dilation": 3}, ValueError, "with dilation (3, 3) exceeds x"),
     ([z((1, 3, 5, 5)), z((8, 3, 3, 3))], {"stride": 0}, ValueError, "stride is (0, 0)"),
     ([z((1, 3, 5, 5)), z((8, 3, 3, 3))], {"stride": (1, -1)}, ValueError, "stride is (1, -1)"),
