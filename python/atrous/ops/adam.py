@@ -124,13 +124,12 @@ def _aligned(op, params, grads, state):
         others = {f"state {n}": tensors[i] for n, tensors in enumerate(state)}
         floats_of_one_dtype(op, first=params[0], parameter=p, grad=grads[i], **others)
         for t in (grads[i], *(tensors[i] for tensors in state)):
-            require(t.shape == p.shape, op, f"parameter {i} has shape {p.shape}, but a tensor with it {t.shape}")
+            if t.shape != p.shape:
+                raise ValueError(f"{op}: parameter {i} has shape {p.shape}, but a tensor with it {t.shape}")
         for tensors in state:
-            require(
-                like(tensors[i].data, p.data) is tensors[i].data,
-                op,
-                f"parameter {i} has strides {p.data.strides}, its state {tensors[i].data.strides}; expected the same",
-            )
+            held = tensors[i].data
+            if like(held, p.data) is not held:
+                raise ValueError(f"{op}: parameter {i} has strides {p.data.strides}, its state {held.strides}; expected equal")
     arrays = [p.data for p in params]
     aligned = [like(g.data, p) for g, p in zip(grads, arrays, strict=True)]
     return arrays, aligned, [[t.data for t in tensors] for tensors in state]
