@@ -25,8 +25,8 @@ def draw(*shape, seed=0, low=None):
 def assert_parity(f, *arrays, dtype="float64", terms=64, gradients=True):
     """f(F, *tensors) gives on both libraries the same values and the same gradients.
 
-    Float arrays become tensors of `dtype` that require grad, the others keep their dtype. Both libraries may round each of
-    `terms` operations by half an epsilon of the largest value, hence the bound ``terms · eps · max |values|``.
+    Float arrays become tensors of `dtype` that require grad, the others keep their dtype. Both libraries may round each
+    of `terms` operations by half an epsilon of the largest value, hence the bound ``terms · eps · max |values|``.
     """
     torch = pytest.importorskip("torch")
     arrays = [a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays]
@@ -67,9 +67,10 @@ def assert_close(a, b, terms, what):
 def assert_torch_refuses(f, *arrays):
     """PyTorch raises on f(F, *tensors); where it is not installed, nothing to compare with."""
     torch = pytest.importorskip("torch")
-    with pytest.raises(THEIR_REFUSALS), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        f(torch.nn.functional, *[torch.tensor(a) if isinstance(a, np.ndarray) else a for a in arrays])
+    tensors = [torch.tensor(a) if isinstance(a, np.ndarray) else a for a in arrays]
+    warnings.simplefilter("ignore")  # pytest restores the filters after the test
+    with pytest.raises(THEIR_REFUSALS):
+        f(torch.nn.functional, *tensors)
 
 
 def _tuple(value):

@@ -10,7 +10,9 @@ from atrous.gradcheck import gradcheck
 from atrous.nn import functional as F
 
 NAN, INF = float("nan"), float("inf")
-TABLE = [c for c in verify.activation.CASES["relu_forward"] if c["values"] != "special" and np.prod(c["shape"]) < 20_000]
+TABLE = [
+    c for c in verify.activation.CASES["relu_forward"] if c["values"] != "special" and np.prod(c["shape"]) < 20_000
+]
 FUNCTIONS = {
     "relu": lambda F, x, slope=None: F.relu(x),
     "leaky_relu": lambda F, x, slope=0.3: F.leaky_relu(x, slope),
@@ -124,7 +126,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("f, x, error, message", BAD)
+@pytest.mark.parametrize(("f", "x", "error", "message"), BAD)
 def test_bad_input(f, x, error, message):
     with pytest.raises(error, match=re.escape(message)):
         f(F, at.tensor(x) if isinstance(x, np.ndarray) else x)

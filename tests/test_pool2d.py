@@ -24,6 +24,12 @@ def window_of(case):
     return {name: value for name, value in case.items() if name not in ("x", "values")}
 
 
+def without_huge(x):
+    """Beside a huge value a sum depends on its order; the case tables allow for that, PyTorch is not asked."""
+    x[np.isfinite(x) & (np.abs(x) > 1e300)] = 9
+    return x
+
+
 @pytest.mark.parametrize("function", CASES)
 def test_every_level_agrees_with_the_reference(function, check):
     check("pool2d", function)
@@ -43,6 +49,12 @@ def test_max_backward_adds_where_windows_overlap(backend):
     _, taps = backend.max_pool2d_forward(x, (1, 2), (1, 1), (0, 0), (1, 1), False)
     grad_x = backend.max_pool2d_backward(plane([[1, 2]]), taps, (1, 3), (1, 2), (1, 1), (0, 0), (1, 1))
     assert grad_x[0, 0].tolist() == [[0, 3, 0]]
+
+
+def test_a_tap_outside_its_window_or_the_image_is_ignored(backend):
+    taps = np.array([[[[255, 1, 1]]]], np.uint8)  # the last window's second pixel is padding
+    grad_x = backend.max_pool2d_backward(plane([[1, 20, 300]]), taps, (1, 4), (1, 2), (1, 2), (0, 1), (1, 1))
+    assert grad_x[0, 0].tolist() == [[0, 0, 20, 0]]
 
 
 def test_max_of_nan_and_infinity(backend):
@@ -142,7 +154,7 @@ def test_the_reference_max_agrees_with_pytorch(case):
 def test_the_reference_average_agrees_with_pytorch(case):
     torch = pytest.importorskip("torch")
     a = arguments("avg_pool2d_forward", case, Draw(np.float64, case))
-    tensor = torch.tensor(a["x"], requires_grad=True)
+    tensor = torch.tensor(without_huge(a["x"]), requires_grad=True)
     expected = torch.nn.functional.avg_pool2d(tensor, *list(a.values())[1:])
     y = reference.avg_pool2d_forward(**a)
     np.testing.assert_allclose(y, expected.detach(), rtol=1e-13, atol=1e-13)
@@ -159,7 +171,7 @@ def test_the_reference_adaptive_agrees_with_pytorch(case):
     torch = pytest.importorskip("torch")
     a = arguments("adaptive_avg_pool2d_forward", case, Draw(np.float64, case))
     size, rng = a["x"].shape[2:], np.random.default_rng(0)
-    tensor = torch.tensor(a["x"], requires_grad=True)
+    tensor = torch.tensor(without_huge(a["x"]), requires_grad=True)
     expected = torch.nn.functional.adaptive_avg_pool2d(tensor, a["output_size"])
     y = reference.adaptive_avg_pool2d_forward(**a)
     np.testing.assert_allclose(y, expected.detach(), rtol=1e-13, atol=1e-13)
@@ -239,8 +251,8 @@ def test_adaptive_pools_and_their_backwards_are_adjoint(backend, sizes, seed):
         ("max_pool2d_forward", {"padding": (2**40, 2**40)}),
         ("max_pool2d_backward", {"input_size": (2, 2)}),  # does not give the size of grad_y
         ("max_pool2d_backward", {"taps": np.zeros((2, 17, 5, 5), np.uint8)}),  # of another size than grad_y
-        ("max_pool2d_backward", {"taps": np.full((2, 17, 5, 4), 9, np.uint8)}),  # there are taps 0 to 8
         ("max_pool2d_indices", {"stride": (0, 2)}),
+        ("max_pool2d_indices", {"taps": np.full((2, 17, 5, 4), 9, np.uint8)}),  # there are taps 0 to 8
         ("avg_pool2d_forward", {"divisor_override": 0}),
         ("avg_pool2d_forward", {"stride": (1, 0)}),
         ("avg_pool2d_backward", {"input_size": (2, 2)}),

@@ -12,6 +12,7 @@ import atrous as at
 from atrous import nn, optim
 from atrous.data import DataLoader, TensorDataset
 from atrous.nn.functional import cross_entropy
+from atrous.serialization import load_file, save_file
 from atrous.training import run_folder
 from atrous.training.augment import RandomShift
 from atrous.training.lenet5_digits import Settings, build
@@ -92,11 +93,11 @@ def test_evaluate_refuses_an_empty_set():
 
 def test_a_non_finite_loss_names_epoch_and_batch_and_takes_no_step():
     model = nn.Linear(2, 2)
-    good, bad = (at.ones(1, 2), at.tensor([0])), (at.tensor([[float("inf"), 0.0]]), at.tensor([0]))
+    good, bad = (at.ones(1, 2), at.tensor([0])), (at.tensor([[float("nan"), 0.0]]), at.tensor([0]))
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     train_epoch(model, optimizer, cross_entropy, [good])
     before = model.weight.tolist()
-    with pytest.raises(NonFiniteLoss, match=r"the loss became (nan|inf) in epoch 7, batch 1;"):
+    with pytest.raises(NonFiniteLoss, match=r"the loss became nan in epoch 7, batch 1;"):
         train_epoch(model, optimizer, cross_entropy, [bad, good], epoch=7)
     assert model.weight.tolist() == before
 
@@ -207,7 +208,7 @@ def run(session, epochs=None):
 def result(session):
     """What must not depend on stops: files, weights, optimizer state, losses."""
     digest = hashlib.sha256(session.folder.model.read_bytes()).hexdigest()
-    tensors = {name: value.tolist() for name, value in at.load_file(session.folder.checkpoint).items()}
+    tensors = {name: value.tolist() for name, value in load_file(session.folder.checkpoint).items()}
     with open(session.folder.metrics, newline="") as file:
         rows = [
             (r["epoch"], r["train_loss"], r["validation_loss"], r["validation_accuracy"]) for r in csv.DictReader(file)
@@ -272,7 +273,7 @@ def truncate(folder):
 
 
 def replace_by_weights(folder):
-    at.save_file({"x": at.ones(1)}, folder.checkpoint)
+    save_file({"x": at.ones(1)}, folder.checkpoint)
 
 
 def remove_checkpoint(folder):

@@ -14,8 +14,8 @@ EXAMPLES = """examples:
   atrous predict runs/2026-01-31-lenet5-digits runs/2026-01-31-lenet5-digits/samples/7.png
   atrous predict runs/2026-01-31-lenet5-digits *.png *.jpg
 
-Prints the three likeliest classes of each picture. A picture may have any size and colours; it is made what the
-network was trained on: grey, light ink on a dark ground (dark on light is inverted), square, 32×32 pixels."""
+Prints the three likeliest classes of each picture, which may have any size and colours: it is made what the network
+was trained on, light ink that fills a dark square of 32×32 pixels. A picture holds one digit."""
 
 
 def add_parser(subparsers: Any) -> None:

@@ -115,12 +115,15 @@ def print_row(name: str, text: str) -> None:
 
 def train(session: Session) -> None:
     """Trains the epochs that are left and shows them."""
+    import numpy as np
+
     from atrous.training.progress import choose_display, clock, percent
 
     began = time.perf_counter()
     start = session.progress.epoch
     settings = session.job.settings
-    with choose_display(settings.epochs, len(session.job.train), start) as display:
+    quiet = np.errstate(over="ignore", invalid="ignore")  # the loss is checked; NumPy need not warn as well
+    with quiet, choose_display(settings.epochs, len(session.job.train), start) as display:
         for epoch, best in session.run(display.batch):
             display.epoch(epoch, best)
     seconds = time.perf_counter() - began
@@ -142,11 +145,12 @@ def finish(session: Session) -> None:
     print_row("run folder", f"{folder}")
     try:
         draw_report(session, seen)
-        print_row("pictures", " ".join(PICTURES))
     except ImportError as error:
-        print_row("skipped", f"pictures and samples ({one_line(error)}); they need: {EXTRA}")
-    print_row("predict", shell("predict", folder, folder / "samples" / "7.png"))
-    print_row("train on", shell("train", "--resume", folder, "--epochs", epochs + max(1, epochs // 2)))
+        print_row("skipped", f"pictures, samples and reading them ({one_line(error)}); they need: {EXTRA}")
+    else:
+        print_row("pictures", " ".join(PICTURES))
+        print_row("predict", shell("predict", folder, folder / "samples" / "7.png"))
+    print_row("resume", shell("train", "--resume", folder, "--epochs", epochs + max(1, epochs // 2)))
     right = round(seen.accuracy * len(seen.labels))
     print(f"test accuracy {percent(seen.accuracy)} ({right} of {len(seen.labels)})", flush=True)
 

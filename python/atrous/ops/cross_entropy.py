@@ -24,8 +24,8 @@ def cross_entropy(
 ) -> Tensor:
     """Cross-entropy between the softmax of logits and the target: softmax, logarithm and likelihood in one pass.
 
-    ``loss = −Σ_c weight[c] · q[c] · log softmax(x)[c]``. For a target class t, q is 1 at t and 0 elsewhere, so that the loss
-    is ``−weight[t] · log softmax(x)[t]``; for target probabilities q is the target. Label smoothing ε makes it
+    ``loss = −Σ_c weight[c] · q[c] · log softmax(x)[c]``. For a target class t, q is 1 at t and 0 elsewhere, so that the
+    loss is ``−weight[t] · log softmax(x)[t]``; for target probabilities q is the target. Label smoothing ε makes it
     ``(1 − ε) · q + ε / C``.
 
     Args:
@@ -33,8 +33,8 @@ def cross_entropy(
         target: int64 (or uint8) classes of shape (N,), (N, d1, ...) or (), or probabilities of x's shape.
         weight: weight of each class, shape (C,), or None for 1.
         ignore_index: class whose places count for nothing.
-        reduction: "none", "sum", or "mean": the sum divided by the sum of weight[target] over the places that count; for
-            target probabilities, by the number of places.
+        reduction: "none", "sum", or "mean": the sum divided by the sum of weight[target] over the places that count;
+            for target probabilities, by the number of places.
         label_smoothing: ε, from 0 to 1.
     Returns:
         Scalar tensor, or one loss a place for "none". The mean over no places is NaN.
@@ -46,8 +46,8 @@ def cross_entropy(
         2.3026
 
     Source:
-        Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.2.2.3; label smoothing: Szegedy et al., Rethinking the
-        Inception architecture, 2016 (arXiv 1512.00567), section 7.
+        Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.2.2.3; label smoothing: Szegedy et al.,
+        Rethinking the Inception architecture, 2016 (arXiv 1512.00567), section 7.
     Differs from PyTorch: a class out of range is a ValueError (there an IndexError), and probabilities have x's dtype.
     """
     op = "cross_entropy"
@@ -264,7 +264,8 @@ def _lanes(x, dim):
     """(before, C, after) around the axis, as (before, C, 1, after); a 4-D map stays what it is along its channels."""
     if x.ndim == 4 and dim == 1:
         return channels_last(x)
-    return reshape(contiguous(x), (math.prod(x.shape[:dim]), math.prod(x.shape[dim : dim + 1]), 1, math.prod(x.shape[dim + 1 :])))
+    C = x.shape[dim] if x.ndim else 1
+    return reshape(contiguous(x), (math.prod(x.shape[:dim]), C, 1, math.prod(x.shape[dim + 1 :])))
 
 
 def _axis(op, x, dim):

@@ -45,7 +45,7 @@ def nll_loss(
     total = {"none": None, "sum": 1.0}[reduction] if reduction != "mean" else float(weights.sum())
     value = reduce_losses(losses, target.shape, total)
     saved = (target if classes is target.data else classes, weights)
-    attributes = dict(shape=x.shape, axis=axis, ignore_index=ignore_index, total=total)
+    attributes = {"shape": x.shape, "axis": axis, "ignore_index": ignore_index, "total": total}
     return record(value, NllLossBackward, inputs=(x,), saved=saved, **attributes)
 
 

@@ -16,8 +16,9 @@ from ..tensor import Tensor
 def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeroes each element with probability p, and multiplies the others by ``1 / (1 − p)``, so that the mean stays.
 
-    The element at index i of the tensor (4-D maps counted as (N, H, W, C)) takes the i-th word of 32 bits of the default
-    generator, and is dropped where it is below ``p · 2³²``: the same elements on every backend, whatever the memory order.
+    The element at index i of the tensor (4-D maps counted as (N, H, W, C)) takes the i-th word of 32 bits of the
+    default generator, and is dropped where it is below ``p · 2³²``: the same elements on every backend, whatever the
+    memory order.
 
     Args:
         x: any shape.

@@ -91,5 +91,5 @@ def build(settings: Settings, limit: int | None = None) -> Job:
         test=DataLoader(test, 128),
         augment=RandomShift(SHIFT, generators["shifts"], fill=-mean / std),
         generators=generators,
-        preprocessing={"size": [SIZE, SIZE], "mode": "L", "light_ink": True, "mean": mean, "std": std},
+        preprocessing={"size": [SIZE, SIZE], "mode": "L", "ink": "light", "mean": mean, "std": std},
     )

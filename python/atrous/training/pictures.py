@@ -118,42 +118,50 @@ def draw_mistakes(
     heading = f"{len(wrong)} of {len(labels)} misread" + (
         f", the surest {len(shown)}" if len(shown) < len(wrong) else ""
     )
-    blocks = [(heading, shown, RED)] if len(shown) else []
-    blocks.append(("right, but least sure" if blocks else "nothing misread; the least sure ones", right, GREEN))
+    unsure = "right, but least sure" if len(wrong) else "nothing misread; the least sure ones"
+    blocks = [block for block in ((heading, shown, RED), (unsure, right, GREEN)) if len(block[1])]
     rows = [-(-len(chosen) // columns) for _, chosen, _ in blocks]
-    figure = new_figure(1.75 * columns, 2.45 * sum(rows) + 0.45 * len(blocks))
-    parts = np.atleast_1d(figure.subfigures(len(blocks), 1, height_ratios=[2.45 * r + 0.45 for r in rows]))
-    for part, row_count, (title, chosen, color) in zip(parts, rows, blocks, strict=True):
-        part.suptitle(title, x=0.012, ha="left", color=color, weight="bold", size=14)
-        grid = part.subplots(2 * row_count, columns, squeeze=False, height_ratios=[3, 1] * row_count)
-        for axes in grid.flat:
-            axes.set_axis_off()
+    width, height, heading_height = 1.75, 2.4, 0.5  # inches: a cell of the grid, and the line above a block
+    total = height * sum(rows) + heading_height * len(blocks) + 0.1
+    figure = new_figure(width * columns + 0.2, total, layout="none")
+    y = 0.05  # inches from the top
+    for (title, chosen, color), row_count in zip(blocks, rows, strict=True):
+        figure.text(0.2 / figure.get_figwidth(), 1 - (y + 0.3) / total, title, color=color, weight="bold", size=14)
+        y += heading_height
         for k, i in enumerate(chosen):
-            r, c = divmod(k, columns)
-            picture, bars = grid[2 * r, c], grid[2 * r + 1, c]
+            x, top = 0.25 + width * (k % columns), y + height * (k // columns)
+            picture, bars = place(figure, x, top + 0.25, 1.45, 1.45), place(figure, x, top + 1.78, 1.45, 0.48)
             picture.imshow(images[i], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             name, truth = classes[answers[i]], classes[labels[i]]
-            picture.set_title(f"{truth} read as {name}" if name != truth else f"{truth}", size=12, color=INK, pad=5)
+            picture.set_title(f"{truth} read as {name}" if name != truth else truth, size=12, color=INK, pad=5)
             draw_chances(bars, chances[i], int(labels[i]), classes)
+        y += height * row_count
     save(figure, path)
+
+
+def place(figure: Figure, x: float, y: float, width: float, height: float) -> Any:
+    """Axes without frame or ticks whose upper left corner is x, y inches from the figure's."""
+    W, H = figure.get_size_inches()
+    axes = figure.add_axes((x / W, 1 - (y + height) / H, width / W, height / H))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    return axes
 
 
 def draw_chances(axes: Any, chances: np.ndarray, truth: int, classes: Sequence[str]) -> None:
     """Three bars: the likeliest classes and their probabilities; the true class green, a wrong answer red."""
     top = np.argsort(-chances, kind="stable")[:3]
     colors = [GREEN if c == truth else RED if c == top[0] else GREY for c in top]
-    axes.set_axis_on()
     axes.barh(range(len(top)), chances[top], color=colors, height=0.72)
     axes.set_yticks(range(len(top)), [classes[c] for c in top], size=10)
     for k, c in enumerate(top):
-        axes.text(min(chances[c], 0.62) + 0.03, k, percent(chances[c]), va="center", size=9, color=INK)
+        axes.text(min(chances[c], 0.62) + 0.03, k, percent(chances[c]), va="center_baseline", size=9, color=INK)
         if chances[c] > 0.62:
             axes.texts[-1].set(x=0.96 * chances[c], ha="right", color="white")
     axes.set_xlim(0, 1)
     axes.invert_yaxis()
-    axes.set_xticks([])
     axes.tick_params(length=0, pad=3)
-    axes.spines[:].set_visible(False)
 
 
 def draw_filters(path: Path, filters: np.ndarray, images: np.ndarray, maps: np.ndarray) -> None:
@@ -188,11 +196,12 @@ def draw_filters(path: Path, filters: np.ndarray, images: np.ndarray, maps: np.n
     save(figure, path)
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches, that lays itself out and draws without a screen."""
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:
+    """An empty figure, in inches, that draws without a screen."""
+    figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
+    if layout == "constrained":
+        figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
     return figure
 
 

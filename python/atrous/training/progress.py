@@ -117,7 +117,9 @@ class LiveDisplay(Display):
         return f"epoch {min(self.current, self.epochs)}/{self.epochs}"
 
     def line(self, text: str, style: str = "") -> None:
-        self.bar.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        from rich.text import Text
+
+        self.bar.console.print(Text(text, style), soft_wrap=True)
 
     def batch(self, number: int, loss: float) -> None:
         self.bar.update(self.task, advance=1, loss=loss, description=self.title())
