@@ -10,6 +10,7 @@ import pytest
 
 import atrous as at
 from atrous import nn, optim
+from atrous.backend import backend_name
 from atrous.data import DataLoader, TensorDataset
 from atrous.nn.functional import cross_entropy
 from atrous.serialization import load_file, save_file
@@ -225,6 +226,19 @@ def test_a_resumed_run_gives_the_bits_of_one_that_never_stopped(tmp_path, optimi
     resumed = run(Session.resume(stopped.folder.path, limit=LIMIT))
     assert len(result(whole)[2]) == 4
     assert result(resumed) == result(whole)
+
+
+def test_the_bits_do_not_depend_on_the_threads(tmp_path):
+    if backend_name() != "cpu":
+        pytest.skip("the reference has no threads")
+    before, results = at.get_num_threads(), []
+    try:
+        for n in (1, 2, 3):
+            at.set_num_threads(n)
+            results.append(result(run(Session.start(Settings(epochs=2), tmp_path, LIMIT))))
+    finally:
+        at.set_num_threads(before)
+    assert results[0] == results[1] == results[2]
 
 
 def test_a_run_before_its_first_epoch_and_a_longer_one_go_on_alike(tmp_path):
