@@ -12,7 +12,8 @@ NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and f.__mo
 BUILT_IN = {
     "conv2d": "input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1",
     "conv_transpose2d": "input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1",
-    "avg_pool2d": "input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None",
+    "avg_pool2d": "input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, "
+    "divisor_override=None",
     "linear": "input, weight, bias=None",
     "one_hot": "tensor, num_classes=-1",
 }

@@ -8,6 +8,7 @@ import pytest
 
 import atrous as at
 from atrous import nn
+from atrous.layout import like
 
 IMAGES = (2, 4, 9, 7)
 
@@ -87,7 +88,7 @@ def test_same_as_pytorch(name, args, kwargs, shape, training):
     np.testing.assert_allclose(x.grad.numpy(), x_torch.grad.numpy(), **close)
     for (key, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), **close, err_msg=key)
-        assert p.grad.data.strides == p.data.strides
+        assert like(p.grad.data, p.data) is p.grad.data  # no copy: the same memory order
     for (key, value), other in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
         np.testing.assert_allclose(value.numpy(), other.numpy(), **close, err_msg=key)
 
@@ -193,7 +194,8 @@ def test_dropout():
         (lambda: nn.MaxPool2d(0), ValueError, "MaxPool2d: kernel_size is 0; expected 1 or more"),
         (lambda: nn.MaxPool2d(2, padding=2), ValueError, "MaxPool2d: padding 2 is more than half of kernel_size 2"),
         (lambda: nn.AvgPool2d(2, divisor_override=0), ValueError, "AvgPool2d: divisor_override is 0"),
-        (lambda: nn.AdaptiveAvgPool2d(0), ValueError, "AdaptiveAvgPool2d: output_size[0] is 0; expected 1 or more"),
+        (lambda: nn.AdaptiveAvgPool2d(0), ValueError, "AdaptiveAvgPool2d: output_size is 0; expected 1 or more"),
+        (lambda: nn.AdaptiveAvgPool2d(None), TypeError, "AdaptiveAvgPool2d: output_size is None; expected an int"),
         (lambda: nn.AdaptiveMaxPool2d((1, 2, 3)), ValueError, "AdaptiveMaxPool2d: output_size is (1, 2, 3)"),
         (lambda: nn.Dropout(1.5), ValueError, "Dropout: p is 1.5; expected a probability from 0 to 1"),
         (lambda: nn.Dropout(-0.1), ValueError, "Dropout: p is -0.1"),

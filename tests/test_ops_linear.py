@@ -36,12 +36,14 @@ def arguments(case):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", LAYERS, ids=str)
 def test_agrees_with_pytorch(case, dtype):
-    assert_parity(lambda F, *a: F.linear(*a), *arguments(case), dtype=dtype, terms=4 * max(case.values()))
+    assert_parity(lambda F, *a: F.linear(*a), *arguments(case), dtype=dtype, terms=4 * max(case["M"], case["IN"], 8))
 
 
 @pytest.mark.parametrize("case", LAYERS, ids=str)
 def test_gradient(case):
-    assert gradcheck(lambda *a: F.linear(*a), [at.tensor(a, requires_grad=True) for a in arguments(case)])
+    assert gradcheck(
+        lambda *a: F.linear(*a), [at.tensor(a, requires_grad=True) for a in arguments(case)], fast_mode=True
+    )
 
 
 @pytest.mark.parametrize("batch", [(), (4,), (2, 3), (2, 3, 4), (0, 2), (2, 0)])
@@ -58,15 +60,15 @@ def test_no_inputs_gives_the_bias():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("a, b", PRODUCTS)
+@pytest.mark.parametrize(("a", "b"), PRODUCTS)
 def test_matmul_agrees_with_pytorch(a, b, dtype):
     assert_parity(lambda F, a, b: a @ b, draw(*a), draw(*b, seed=1), dtype=dtype)
 
 
-@pytest.mark.parametrize("a, b", PRODUCTS)
+@pytest.mark.parametrize(("a", "b"), PRODUCTS)
 def test_matmul_gradient(a, b):
     inputs = [at.tensor(draw(*a), requires_grad=True), at.tensor(draw(*b, seed=1), requires_grad=True)]
-    assert gradcheck(matmul, inputs)
+    assert gradcheck(matmul, inputs, fast_mode=True)
 
 
 def test_matmul_of_integers():
@@ -77,8 +79,9 @@ def test_matmul_of_integers():
 
 def test_transposed_views_cost_no_copy():
     a, b = at.tensor(draw(4, 3), requires_grad=True), at.tensor(draw(5, 3), requires_grad=True)
+    grad_c = at.tensor(draw(4, 5))
     before = layout.conversions()
-    (a @ b.T).sum().backward()
+    (a @ b.T).backward(grad_c)
     assert layout.conversions() - before <= 1  # b's gradient comes transposed
 
 
@@ -100,7 +103,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("name, args, error, message", BAD)
+@pytest.mark.parametrize(("name", "args", "error", "message"), BAD)
 def test_bad_input(name, args, error, message):
     f = F.linear if name == "linear" else matmul
     with pytest.raises(error, match=re.escape(message)) as raised:

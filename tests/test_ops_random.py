@@ -100,7 +100,7 @@ def test_small_shapes(shape):
 
 
 @pytest.mark.parametrize(
-    "x, p, error, message",
+    ("x", "p", "error", "message"),
     [
         (np.ones(2), 1.5, ValueError, "dropout: p is 1.5; expected 0 to 1"),
         (np.ones(2), -0.1, ValueError, "dropout: p is -0.1"),

@@ -51,6 +51,12 @@ def test_max_backward_adds_where_windows_overlap(backend):
     assert grad_x[0, 0].tolist() == [[0, 3, 0]]
 
 
+def test_a_tap_outside_its_window_or_the_image_is_ignored(backend):
+    taps = np.array([[[[255, 1, 1]]]], np.uint8)  # the last window's second pixel is padding
+    grad_x = backend.max_pool2d_backward(plane([[1, 20, 300]]), taps, (1, 4), (1, 2), (1, 2), (0, 1), (1, 1))
+    assert grad_x[0, 0].tolist() == [[0, 0, 20, 0]]
+
+
 def test_max_of_nan_and_infinity(backend):
     x = plane([[1, np.nan, 9, -np.inf]])
     y, taps = backend.max_pool2d_forward(x, (1, 2), (1, 1), (0, 1), (1, 1), False)
@@ -245,8 +251,8 @@ def test_adaptive_pools_and_their_backwards_are_adjoint(backend, sizes, seed):
         ("max_pool2d_forward", {"padding": (2**40, 2**40)}),
         ("max_pool2d_backward", {"input_size": (2, 2)}),  # does not give the size of grad_y
         ("max_pool2d_backward", {"taps": np.zeros((2, 17, 5, 5), np.uint8)}),  # of another size than grad_y
-        ("max_pool2d_backward", {"taps": np.full((2, 17, 5, 4), 9, np.uint8)}),  # there are taps 0 to 8
         ("max_pool2d_indices", {"stride": (0, 2)}),
+        ("max_pool2d_indices", {"taps": np.full((2, 17, 5, 4), 9, np.uint8)}),  # there are taps 0 to 8
         ("avg_pool2d_forward", {"divisor_override": 0}),
         ("avg_pool2d_forward", {"stride": (1, 0)}),
         ("avg_pool2d_backward", {"input_size": (2, 2)}),

@@ -55,6 +55,13 @@ def walk(
     start = Backward()
     start.inputs = tuple([edge_of(tensor) for tensor, _ in roots])
     _send(start, None, tuple([grad for _, grad in roots]), (), pending, owned, heap)
+    with np.errstate(all="ignore"):  # 1 / 0 is inf in a gradient too, without NumPy's warning
+        _visit(heap, pending, owned, retain_graph, wanted)
+    return {leaf: (array, leaf in owned) for leaf, array in pending.items()}
+
+
+def _visit(heap: list[tuple[int, Backward]], pending: dict, owned: set, retain_graph: bool, wanted: dict) -> None:
+    """Calls the nodes in the heap, and those that they send gradients to, from the latest to the earliest."""
     while heap:
         node = heapq.heappop(heap)[1]
         grad = pending.pop(node)
@@ -72,7 +79,6 @@ def walk(
         if saved and not retain_graph:
             node._saved = None
         _send(node, grad, grads if type(grads) is tuple else (grads,), saved or (), pending, owned, heap)
-    return {leaf: (array, leaf in owned) for leaf, array in pending.items()}
 
 
 def _send(node: Backward, grad: Any, parts: tuple, saved: tuple, pending: dict, owned: set, heap: list) -> None:

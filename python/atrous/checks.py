@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+from .dtypes import float32, float64
 from .tensor_base import TensorBase
 
 __all__ = ["floats_of_one_dtype", "pair", "require"]
@@ -42,23 +43,27 @@ def pair(value: Any, op: str, name: str) -> tuple[int, int]:
     return (items[0], items[-1])
 
 
-def floats_of_one_dtype(op: str, **tensors: Any) -> None:
-    """Raises a TypeError unless all of these, None aside, are floating-point tensors of one dtype.
+def floats_of_one_dtype(op: str, optional: dict[str, Any] | None = None, **tensors: Any) -> None:
+    """Raises a TypeError unless all of these are tensors of one dtype that kernels take, float32 or float64.
 
+    Args:
+        op: the name for the message.
+        optional: further tensors that may be None.
+        tensors: the tensors; the others are compared with the first.
     Example:
         >>> import atrous as at
-        >>> floats_of_one_dtype("linear", x=at.ones(2, 3), weight=at.ones(4, 3), bias=None)
+        >>> floats_of_one_dtype("linear", x=at.ones(2, 3), weight=at.ones(4, 3), optional={"bias": None})
     """
     first = None
-    for name, tensor in tensors.items():
-        if tensor is None:
-            continue
+    for name, tensor in tensors.items() if optional is None else (*tensors.items(), *optional.items()):
         if not isinstance(tensor, TensorBase):
+            if tensor is None and optional is not None and name in optional:
+                continue
             raise TypeError(f"{op}: {name} is a {type(tensor).__name__}; expected a Tensor")
         dtype = tensor.data.dtype
-        if dtype.kind != "f":
-            raise TypeError(f"{op}: {name} has dtype {dtype}; expected a floating-point tensor")
         if first is None:
+            if dtype not in (float32, float64):
+                raise TypeError(f"{op}: {name} has dtype {dtype}; expected float32 or float64")
             first = name, dtype
         elif dtype != first[1]:
             raise TypeError(f"{op}: {name} has dtype {dtype}; expected {first[1]} as {first[0]}")

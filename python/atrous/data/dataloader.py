@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..ops.creation import tensor
-from ..ops.joining import stack
-from ..ops.sampling import randperm
+from ..ops import randperm, stack, tensor
 from ..tensor import Tensor
 from .dataset import Subset, TensorDataset
 

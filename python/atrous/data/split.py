@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.sampling import randperm
+from ..ops import randperm
 from ..random import Generator
 
 

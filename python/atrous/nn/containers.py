@@ -98,7 +98,7 @@ class Sequential(_Row):
 
     def forward(self, x: Any) -> Any:
         """Runs all modules in order."""
-        for module in self._modules.values():
+        for module in self:
             x = module(x)
         return x
 

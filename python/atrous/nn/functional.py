@@ -1,8 +1,8 @@
 """Layers as functions, with PyTorch's names, argument order and defaults. ``from atrous.nn import functional as F``.
 
 Thin: each function hands over to the op of its name in ``atrous.ops``, whose docstring has shapes, formula, errors and
-source. Of the losses, the arguments that PyTorch has deprecated (``size_average``, ``reduce``) are missing, and those that
-follow them are by keyword only.
+source. Of the losses, the arguments that PyTorch has deprecated (``size_average``, ``reduce``) are missing, and those
+that follow them are by keyword only.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import math
 
 from ..autograd import no_grad
 from ..dtypes import float64
-from ..ops.creation import as_tensor
+from ..ops import as_tensor
 from ..random import Generator, default_generator, inverse_normal
 from ..tensor import Tensor
 

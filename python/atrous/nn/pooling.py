@@ -9,7 +9,7 @@ from .module import Module
 from .sizes import check_sizes, pair_of_at_least
 
 Pair = int | tuple[int, int]
-OptionalPair = int | None | tuple[int | None, int | None]
+OptionalPair = int | tuple[int | None, int | None]
 
 
 def _check_window(op: str, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair = 1) -> None:
@@ -125,9 +125,12 @@ class _Adaptive(Module):
     def __init__(self, output_size: OptionalPair) -> None:
         super().__init__()
         self.output_size = output_size
-        sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
-        require(len(sizes) == 2, type(self).__name__, f"output_size is {output_size!r}; expected one size or two")
-        check_sizes(type(self).__name__, **{f"output_size[{i}]": s for i, s in enumerate(sizes) if s is not None})
+        op = type(self).__name__
+        if isinstance(output_size, (tuple, list)):
+            require(len(output_size) == 2, op, f"output_size is {output_size!r}; expected an int or a pair")
+            check_sizes(op, **{f"output_size[{i}]": size for i, size in enumerate(output_size) if size is not None})
+        else:
+            check_sizes(op, output_size=output_size)
 
     def extra_repr(self) -> str:
         """The output's size."""
@@ -140,7 +143,7 @@ class AdaptiveAvgPool2d(_Adaptive):
     Output row i averages input rows ⌊i·IH/OH⌋ up to ⌈(i+1)·IH/OH⌉.
 
     Args:
-        output_size: OH and OW, one integer for both; None keeps the input's size.
+        output_size: OH and OW, one integer for both; in a pair, None keeps the input's size.
     Example:
         >>> nn.AdaptiveAvgPool2d(1)(at.zeros(2, 64, 7, 7)).shape
         (2, 64, 1, 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..autograd import no_grad
 from ..dtypes import as_dtype, is_floating
-from ..ops.creation import tensor
+from ..ops import tensor
 from ..tensor import Tensor
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ def relu(x: Tensor, inplace: bool = False) -> Tensor:
     Example:
         >>> relu(at.tensor([-1.0, 2.0])).tolist()
         [0.0, 2.0]
+
     Source:
         Nair and Hinton, Rectified linear units improve restricted Boltzmann machines, 2010.
     """
@@ -63,6 +64,7 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -
     Example:
         >>> leaky_relu(at.tensor([-1.0, 2.0]), 0.5).tolist()
         [-0.5, 2.0]
+
     Source:
         Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models, 2013.
     Differs from PyTorch: `inplace` refuses a negative slope at once, where PyTorch does so in backward.
@@ -101,6 +103,7 @@ def sigmoid(x: Tensor) -> Tensor:
     Example:
         >>> sigmoid(at.tensor([0.0, 1000.0])).tolist()
         [0.5, 1.0]
+
     Source:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 4.2.
     """
@@ -129,6 +132,7 @@ def tanh(x: Tensor) -> Tensor:
     Example:
         >>> tanh(at.tensor([0.0, 1000.0])).tolist()
         [0.0, 1.0]
+
     Source:
         LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998, section 4.4, which scales it; here it is unscaled.
     """

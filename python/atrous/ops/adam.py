@@ -31,8 +31,9 @@ def adam_step(
 ) -> None:
     """One step of Adam over a list of parameters, in one kernel call.
 
-    ``m = β1·m + (1 − β1)·g``, ``v = β2·v + (1 − β2)·g²``, ``p −= lr · m/(1 − β1^step) / (sqrt(v/(1 − β2^step)) + eps)``.
-    Weight decay adds ``weight_decay · p`` to g, or where decoupled (AdamW) takes ``lr · weight_decay · p`` from p directly.
+    ``m = β1·m + (1 − β1)·g``, ``v = β2·v + (1 − β2)·g²``,
+    ``p −= lr · m/(1 − β1^step) / (sqrt(v/(1 − β2^step)) + eps)``. Weight decay adds ``weight_decay · p`` to g, or where
+    decoupled (AdamW) takes ``lr · weight_decay · p`` from p directly.
 
     Args:
         params: written. Dense, all of one dtype.
@@ -51,8 +52,9 @@ def adam_step(
     Example:
         >>> p, m, v = at.ones(1), at.zeros(1), at.zeros(1)
         >>> adam_step([p], [at.tensor([5.0])], [m], [v], step=1, lr=0.5)  # the first step is lr times the sign
-        >>> p.tolist()
-        [0.5]
+        >>> round(p.item(), 6)
+        0.5
+
     Source:
         Kingma and Ba, Adam, 2015 (arXiv 1412.6980); Loshchilov and Hutter, Decoupled weight decay regularization, 2019
         (arXiv 1711.05101); Reddi, Kale and Kumar, On the convergence of Adam and beyond, 2018.
@@ -101,9 +103,10 @@ def sgd_step(
         >>> sgd_step([p], [at.tensor([2.0])], lr=0.25)
         >>> p.tolist()
         [0.5]
+
     Source:
-        Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep learning, 2013. There
-        the learning rate is inside the momentum buffer; here, as in PyTorch, it multiplies the buffer.
+        Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep learning, 2013.
+        There the learning rate is inside the momentum buffer; here, as in PyTorch, it multiplies the buffer.
     """
     if not params:
         return
@@ -114,19 +117,19 @@ def sgd_step(
 
 
 def _aligned(op, params, grads, state):
-    """Arrays of params, grads and each list of state. Gradients take their parameter's strides; state must have them."""
+    """Arrays of params, grads and each list of state. Gradients take the strides of params; state must have them."""
     for other in (grads, *state):
-        require(len(other) == len(params), op, f"got {len(params)} parameters, but {len(other)} tensors to go with them")
+        require(len(other) == len(params), op, f"got {len(params)} parameters and {len(other)} tensors to go with them")
     for i, p in enumerate(params):
-        floats_of_one_dtype(op, first=params[0], param=p, grad=grads[i], state=state[0][i] if state else None)
+        others = {f"state {n}": tensors[i] for n, tensors in enumerate(state)}
+        floats_of_one_dtype(op, first=params[0], parameter=p, grad=grads[i], **others)
         for t in (grads[i], *(tensors[i] for tensors in state)):
-            require(t.shape == p.shape, op, f"parameter {i} has shape {p.shape}, but a tensor with it {t.shape}")
+            if t.shape != p.shape:
+                raise ValueError(f"{op}: parameter {i} has shape {p.shape}, but a tensor with it {t.shape}")
         for tensors in state:
-            require(
-                like(tensors[i].data, p.data) is tensors[i].data,
-                op,
-                f"parameter {i} has strides {p.data.strides}, its state {tensors[i].data.strides}; expected the same",
-            )
+            held = tensors[i].data
+            if like(held, p.data) is not held:
+                raise ValueError(f"{op}: parameter {i} has strides {p.data.strides}, its state {held.strides}; expected equal")
     arrays = [p.data for p in params]
     aligned = [like(g.data, p) for g, p in zip(grads, arrays, strict=True)]
     return arrays, aligned, [[t.data for t in tensors] for tensors in state]

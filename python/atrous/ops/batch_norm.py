@@ -23,10 +23,10 @@ def batch_norm(
 ) -> Tensor:
     """Brings each channel to mean 0 and variance 1 over the batch, then scales and shifts it.
 
-    ``y = weight[c] · (x − mean[c]) / sqrt(var[c] + eps) + bias[c]``. In training, mean and var (the biased one, divided by
-    the count) are the batch's, and the running statistics move towards it:
-    ``running = (1 − momentum) · running + momentum · batch``, there with the unbiased variance. Otherwise mean and var are
-    the running statistics.
+    ``y = weight[c] · (x − mean[c]) / sqrt(var[c] + eps) + bias[c]``. In training, mean and var (the biased one, divided
+    by the count) are the batch's, and the running statistics move towards it:
+    ``running = (1 − momentum) · running + momentum · batch``, there with the unbiased variance. Otherwise mean and var
+    are the running statistics.
 
     Args:
         x: shape (N, C), (N, C, L) or (N, C, H, W); any number of axes after C works.
@@ -45,12 +45,14 @@ def batch_norm(
         >>> x = at.tensor([[1.0], [3.0]])
         >>> [round(v, 3) for v in batch_norm(x, None, None, training=True).flatten().tolist()]
         [-1.0, 1.0]
+
     Source:
-        Ioffe and Szegedy, Batch normalization, 2015 (arXiv 1502.03167). The paper's running average weighs the old value
-        with its momentum; here, as in PyTorch, momentum weighs the new one.
+        Ioffe and Szegedy, Batch normalization, 2015 (arXiv 1502.03167). The paper's running average weighs the old
+        value with its momentum; here, as in PyTorch, momentum weighs the new one.
     """
-    floats_of_one_dtype("batch_norm", x=x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
-    _check(x, running_mean, running_var, weight, bias, training, momentum, eps)
+    parameters = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    floats_of_one_dtype("batch_norm", x=x, optional=parameters)
+    _check(x, parameters, training, momentum, eps)
     planes = _planes(x.data)
     data = channels_last(planes)
     kernels = kernels_for(data)
@@ -66,7 +68,7 @@ def batch_norm(
             increment_version(running_var)
     else:  # an empty batch has no statistics: any will do
         backward = BatchNormEvalBackward
-        mean, var = (_constants(data) if running_mean is None else (running_mean.data, running_var.data))
+        mean, var = _constants(data) if running_mean is None else (running_mean.data, running_var.data)
         y = kernels.batch_norm_forward_eval(data, scale, shift, mean, var, eps)
     if data.ndim != x.ndim:
         y = y.reshape(x.shape)
@@ -94,13 +96,14 @@ class BatchNormEvalBackward(Backward):
         return grads[0].reshape(shape), *grads[1:]
 
 
-def _check(x, running_mean, running_var, weight, bias, training, momentum, eps):
+def _check(x, parameters, training, momentum, eps):
     if x.ndim < 2:
         raise ValueError(f"batch_norm: x has shape {x.shape}; expected (N, C), (N, C, L) or (N, C, H, W)")
     C = x.shape[1]
-    for name, t in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
+    for name, t in parameters.items():
         if t is not None and t.shape != (C,):
             raise ValueError(f"batch_norm: {name} has shape {t.shape}; expected ({C},) from x {x.shape}")
+    running_mean, running_var = parameters["running_mean"], parameters["running_var"]
     if (running_mean is None) != (running_var is None):
         raise ValueError("batch_norm: one of running_mean and running_var is None; expected both or neither")
     if not isinstance(momentum, (int, float)):
@@ -113,7 +116,7 @@ def _check(x, running_mean, running_var, weight, bias, training, momentum, eps):
     elif running_mean is None:
         raise ValueError("batch_norm: running_mean is None; evaluation needs the running statistics")
     if running_mean is not None and (running_mean.requires_grad or running_var.requires_grad):
-        raise RuntimeError("batch_norm: the running statistics require grad; they are not differentiable, detach() them")
+        raise RuntimeError("batch_norm: the running statistics require grad; they have no gradient, detach() them")
 
 
 def _move(running, batch, momentum, correction):

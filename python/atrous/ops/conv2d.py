@@ -23,9 +23,9 @@ def conv2d(
 ) -> Tensor:
     """Slides a filter bank over a batch of images (a cross-correlation: the filters are not flipped).
 
-    ``y[n, oc, oh, ow] = bias[oc] + Σ_{ic, kh, kw} weight[oc, ic, kh, kw] · x[n, ic, oh·sh − ph + kh·dh, ow·sw − pw + kw·dw]``,
-    where x is zero outside its edges and ``OH = (H + 2·ph − dh·(KH − 1) − 1) // sh + 1``. With groups the sum runs over
-    the input channels of the output channel's group only.
+    ``y[n, oc, oh, ow] = bias[oc] + Σ_{ic, kh, kw} weight[oc, ic, kh, kw] · x[n, ic, ih, iw]`` where
+    ``ih = oh·sh − ph + kh·dh``, iw likewise, and x is zero outside its edges; ``OH = (H + 2·ph − dh·(KH − 1) − 1) // sh
+    + 1``. With groups the sum runs over the input channels of the output channel's group only.
 
     Args:
         x: images of shape (N, IC, H, W), or one image (IC, H, W).
@@ -46,12 +46,13 @@ def conv2d(
         [[[[8.0, 12.0], [20.0, 24.0]]]]
         >>> conv2d(x, at.ones(1, 1, 3, 3), padding="same").shape
         (1, 1, 3, 3)
+
     Source:
         Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016 (arXiv 1603.07285); dilation:
         Yu and Koltun, Multi-scale context aggregation by dilated convolutions, 2016 (arXiv 1511.07122).
     Differs from PyTorch: images without channels are refused.
     """
-    floats_of_one_dtype("conv2d", x=x, weight=weight, bias=bias)
+    floats_of_one_dtype("conv2d", x=x, weight=weight, optional={"bias": bias})
     if x.ndim == 3:  # (IC, H, W): a batch of one
         return conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
     stride, dilation = pair(stride, "conv2d", "stride"), pair(dilation, "conv2d", "dilation")
@@ -61,7 +62,7 @@ def conv2d(
     if x.shape[1] != IC:
         raise ValueError(f"conv2d: x has {x.shape[1]} channels; expected {IC} from weight {weight.shape}{_of(groups)}")
     if OC % groups:
-        raise ValueError(f"conv2d: weight {weight.shape} has {OC} output channels; expected a multiple of groups {groups}")
+        raise ValueError(f"conv2d: weight {weight.shape} has {OC} filters; expected a multiple of groups {groups}")
     if bias is not None and bias.shape != (OC,):
         raise ValueError(f"conv2d: bias has shape {bias.shape}; expected ({OC},) from weight {weight.shape}")
     if isinstance(padding, str):
@@ -83,7 +84,8 @@ def conv2d(
     )
     saved = _saved(x, data, weight, filters)
     how = (stride, padding, dilation, groups)
-    return record(y, Conv2dBackward, inputs=(x, weight, bias), saved=saved, input_size=size, kernel_size=(KH, KW), how=how)
+    attributes = {"input_size": size, "kernel_size": (KH, KW), "how": how}
+    return record(y, Conv2dBackward, inputs=(x, weight, bias), saved=saved, **attributes)
 
 
 class Conv2dBackward(Backward):
@@ -110,10 +112,10 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: int | Sequence[int] = 1,
 ) -> Tensor:
-    """Transposed convolution: spreads each input pixel over the outputs that a ``conv2d`` with this filter reads it from.
+    """Transposed convolution: each input pixel adds the filter, times its value, to the output.
 
-    It is the gradient of ``conv2d`` with respect to its input, so that
-    ``y[n, oc, ih·sh − ph + kh·dh, iw·sw − pw + kw·dw] += weight[ic, oc, kh, kw] · x[n, ic, ih, iw]``, plus ``bias[oc]``, and
+    It is the gradient of a ``conv2d`` with respect to its input: y begins as the bias, then for all ic, ih, iw, kh, kw
+    ``y[n, oc, ih·sh − ph + kh·dh, iw·sw − pw + kw·dw] += weight[ic, oc, kh, kw] · x[n, ic, ih, iw]``;
     ``OH = (H − 1)·sh − 2·ph + dh·(KH − 1) + output_padding + 1``.
 
     Args:
@@ -122,8 +124,8 @@ def conv_transpose2d(
         bias: shape (OC,), or None.
         stride: steps between the places where input pixels land; an int or (height, width), as in the next two.
         padding: pixels cut from each side of the output.
-        output_padding: extra size at the bottom and right, less than stride or dilation: tells apart the input sizes that
-            a strided ``conv2d`` maps to one output size.
+        output_padding: extra size at the bottom and right, less than stride or dilation: tells apart the input sizes
+            that a strided ``conv2d`` maps to one output size.
         groups: number of independent groups.
         dilation: distance between filter taps; 1 is a dense filter.
     Returns:
@@ -135,11 +137,12 @@ def conv_transpose2d(
         >>> x = at.tensor([[[[1.0, 2.0]]]])
         >>> conv_transpose2d(x, at.ones(1, 1, 1, 2), stride=2).tolist()
         [[[[1.0, 1.0, 2.0, 2.0]]]]
+
     Source:
         Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016 (arXiv 1603.07285), chapter 4.
     """
     op = "conv_transpose2d"
-    floats_of_one_dtype(op, x=x, weight=weight, bias=bias)
+    floats_of_one_dtype(op, x=x, weight=weight, optional={"bias": bias})
     if x.ndim == 3:  # (IC, H, W): a batch of one
         return conv_transpose2d(
             x.unsqueeze(0), weight, bias, stride, padding, output_padding, groups, dilation
@@ -149,18 +152,15 @@ def conv_transpose2d(
     _check_filters(op, x, weight, stride, dilation, groups)
     IC, OC, kernel_size = weight.shape[0], weight.shape[1] * groups, weight.shape[2:]
     require(x.shape[1] == IC, op, f"x has {x.shape[1]} channels; expected {IC} from weight {weight.shape}")
-    require(IC % groups == 0, op, f"weight {weight.shape} has {IC} input channels; expected a multiple of groups {groups}")
-    require(
-        bias is None or bias.shape == (OC,),
-        op,
-        f"bias has shape {None if bias is None else bias.shape}; expected ({OC},) from weight {weight.shape}{_of(groups)}",
-    )
+    require(IC % groups == 0, op, f"weight {weight.shape} has {IC} filters; expected a multiple of groups {groups}")
+    if bias is not None and bias.shape != (OC,):
+        raise ValueError(f"{op}: bias has shape {bias.shape}; expected ({OC},) from weight {weight.shape}{_of(groups)}")
     require(min(padding) >= 0, op, f"padding is {padding}; expected 0 or more")
     for extra, s, d in zip(output_padding, stride, dilation, strict=True):
         require(
             0 <= extra < max(s, d),
             op,
-            f"output_padding is {output_padding}; expected 0 or more, and less than stride {stride} or dilation {dilation}",
+            f"output_padding is {output_padding}; expected 0 or more, less than stride {stride} or dilation {dilation}",
         )
     # Whole strides of output_padding are rows of zeros below x: what is left is smaller than the stride, so that the
     # output is the input size of a conv2d.
@@ -169,7 +169,9 @@ def conv_transpose2d(
         x = pad(x, (0, zeros[1], 0, zeros[0]))
     size = tuple(
         (L - 1) * s - 2 * p + d * (K - 1) + extra % s + 1
-        for L, s, p, d, K, extra in zip(x.shape[2:], stride, padding, dilation, kernel_size, output_padding, strict=True)
+        for L, s, p, d, K, extra in zip(
+            x.shape[2:], stride, padding, dilation, kernel_size, output_padding, strict=True
+        )
     )
     require(min(size) >= 1, op, f"the output of x {x.shape} with padding {padding} would have size {size}")
 
@@ -182,7 +184,7 @@ def conv_transpose2d(
 
 
 class ConvTranspose2dBackward(Backward):
-    """Gradients of conv_transpose2d: conv2d's forward, and its weight gradient with x and grad_y in each other's place."""
+    """Gradients of conv_transpose2d: conv2d's forward, and its weight gradient with x and grad_y swapped."""
 
     def __call__(self, grad_y):
         x, weight = self.saved
@@ -211,7 +213,7 @@ def _check_filters(op, x, weight, stride, dilation, groups):
 
 
 def _named_padding(x, name, kernel_size, stride, dilation):
-    """x and the padding on both sides; "same" with an odd total adds the one more row or column at the bottom or right."""
+    """x and the padding of both sides; where "same" needs an odd total, x has one more row below, or column right."""
     require(name in ("same", "valid"), "conv2d", f"padding is {name!r}; expected 'same', 'valid' or numbers")
     if name == "valid":
         return x, 0
@@ -229,7 +231,7 @@ def _of(groups):
 def _saved(x, data, weight, filters):
     """What the gradients need: x for that of weight and weight for that of x.
 
-    Where the layout was converted it is the converted copy, else the tensor, so that later changes in place are noticed.
+    The converted copy where the layout was converted; else the tensor, so that changes in place are noticed.
     """
     return (
         (x if data is x.data else data) if weight.requires_grad else None,

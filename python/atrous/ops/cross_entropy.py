@@ -24,8 +24,8 @@ def cross_entropy(
 ) -> Tensor:
     """Cross-entropy between the softmax of logits and the target: softmax, logarithm and likelihood in one pass.
 
-    ``loss = −Σ_c weight[c] · q[c] · log softmax(x)[c]``. For a target class t, q is 1 at t and 0 elsewhere, so that the loss
-    is ``−weight[t] · log softmax(x)[t]``; for target probabilities q is the target. Label smoothing ε makes it
+    ``loss = −Σ_c weight[c] · q[c] · log softmax(x)[c]``. For a target class t, q is 1 at t and 0 elsewhere, so that the
+    loss is ``−weight[t] · log softmax(x)[t]``; for target probabilities q is the target. Label smoothing ε makes it
     ``(1 − ε) · q + ε / C``.
 
     Args:
@@ -33,8 +33,8 @@ def cross_entropy(
         target: int64 (or uint8) classes of shape (N,), (N, d1, ...) or (), or probabilities of x's shape.
         weight: weight of each class, shape (C,), or None for 1.
         ignore_index: class whose places count for nothing.
-        reduction: "none", "sum", or "mean": the sum divided by the sum of weight[target] over the places that count; for
-            target probabilities, by the number of places.
+        reduction: "none", "sum", or "mean": the sum divided by the sum of weight[target] over the places that count;
+            for target probabilities, by the number of places.
         label_smoothing: ε, from 0 to 1.
     Returns:
         Scalar tensor, or one loss a place for "none". The mean over no places is NaN.
@@ -44,13 +44,14 @@ def cross_entropy(
     Example:
         >>> round(cross_entropy(at.zeros(4, 10), at.tensor([3, 1, 4, 1])).item(), 4)  # ln 10: all classes alike
         2.3026
+
     Source:
-        Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.2.2.3; label smoothing: Szegedy et al., Rethinking the
-        Inception architecture, 2016 (arXiv 1512.00567), section 7.
+        Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.2.2.3; label smoothing: Szegedy et al.,
+        Rethinking the Inception architecture, 2016 (arXiv 1512.00567), section 7.
     Differs from PyTorch: a class out of range is a ValueError (there an IndexError), and probabilities have x's dtype.
     """
     op = "cross_entropy"
-    floats_of_one_dtype(op, x=x, weight=weight)
+    floats_of_one_dtype(op, x=x, optional={"weight": weight})
     check_classes(op, x, target, weight, reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{op}: label_smoothing is {label_smoothing}; expected 0 to 1")
@@ -141,13 +142,16 @@ def softmax(x: Tensor, dim: int) -> Tensor:
     Raises:
         ValueError: no such axis. TypeError: x is not a float tensor, or dim no int.
     Example:
-        >>> softmax(at.tensor([0.0, 0.0, -at.inf]), 0).tolist()
+        >>> softmax(at.tensor([0.0, 0.0, -float("inf")]), 0).tolist()
         [0.5, 0.5, 0.0]
+
     Source:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.2.2.3.
     """
     floats_of_one_dtype("softmax", x=x)
     dim = _axis("softmax", x, dim)
+    if not x.data.size:
+        return x.clone()
     y = kernels_for(x.data).softmax_forward(_lanes(x.data, dim)).reshape(x.shape)
     return record(y, SoftmaxBackward, inputs=(x,), saved=(y,), dim=dim)
 
@@ -174,11 +178,14 @@ def log_softmax(x: Tensor, dim: int) -> Tensor:
     Example:
         >>> log_softmax(at.tensor([1000.0, 0.0]), 0).tolist()
         [0.0, -1000.0]
+
     Source:
         Blanchard, Higham and Higham, Accurately computing the log-sum-exp and softmax functions, 2021.
     """
     floats_of_one_dtype("log_softmax", x=x)
     dim = _axis("log_softmax", x, dim)
+    if not x.data.size:
+        return x.clone()
     y = kernels_for(x.data).log_softmax_forward(_lanes(x.data, dim)).reshape(x.shape)
     return record(y, LogSoftmaxBackward, inputs=(x,), saved=(y,), dim=dim)
 
@@ -239,8 +246,8 @@ def spread(grad_y: Any, losses: Any, total: float | None) -> Any:
 
 
 def ratio(a: float, b: float) -> float:
-    """a / b as arrays divide: by zero it is infinite, and 0 / 0 is NaN."""
-    return a / b if b else a * math.inf
+    """a / b, NaN where b is 0: a mean over nothing."""
+    return a / b if b else math.nan
 
 
 def _planes(x):
@@ -257,7 +264,8 @@ def _lanes(x, dim):
     """(before, C, after) around the axis, as (before, C, 1, after); a 4-D map stays what it is along its channels."""
     if x.ndim == 4 and dim == 1:
         return channels_last(x)
-    return reshape(contiguous(x), (math.prod(x.shape[:dim]), math.prod(x.shape[dim : dim + 1]), 1, math.prod(x.shape[dim + 1 :])))
+    C = x.shape[dim] if x.ndim else 1
+    return reshape(contiguous(x), (math.prod(x.shape[:dim]), C, 1, math.prod(x.shape[dim + 1 :])))
 
 
 def _axis(op, x, dim):

@@ -24,11 +24,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Example:
         >>> linear(at.tensor([[1.0, 2.0]]), at.tensor([[3.0, 4.0], [0.0, 1.0]]), at.tensor([0.5, 0.0])).tolist()
         [[11.5, 2.0]]
+
     Source:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.1 (there x W; here, as in PyTorch, x Wᵀ).
     Differs from PyTorch: a bias that would have to be broadcast, and integers, are refused.
     """
-    floats_of_one_dtype("linear", x=x, weight=weight, bias=bias)
+    floats_of_one_dtype("linear", x=x, weight=weight, optional={"bias": bias})
     if weight.ndim == 1 and bias is None:  # (IN,): one output, its axis dropped
         return linear(x, weight.unsqueeze(0)).squeeze(-1)
     if weight.ndim != 2:
@@ -62,8 +63,8 @@ class LinearBackward(Backward):
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """Matrix product of the last two axes, ``c[..., m, n] = Σ_k a[..., m, k] · b[..., k, n]``, as ``a @ b``.
 
-    Leading axes are batches and broadcast. A vector on the left is a row, on the right a column, and that axis is missing
-    from the result; two vectors give their inner product.
+    Leading axes are batches and broadcast. A vector on the left is a row, on the right a column, and that axis is
+    missing from the result; two vectors give their inner product.
 
     Args:
         a: shape (..., M, K) or (K,).
@@ -75,6 +76,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     Example:
         >>> (at.tensor([[1.0, 2.0], [3.0, 4.0]]) @ at.tensor([1.0, 10.0])).tolist()
         [21.0, 43.0]
+
     Source:
         Golub and Van Loan, Matrix Computations, 4th edition, 2013, section 1.1.
     """
@@ -89,13 +91,13 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     M, K, N = *a.shape[-2:], b.shape[-1]
     if a.ndim > 2 and b.ndim == 2:  # one matrix for the whole batch: more rows
         return matmul(a.reshape(prod(a.shape[:-1]), K), b).reshape(*a.shape[:-1], N)
-    if a.ndim > 2 or b.ndim > 2:
-        if a.ndim != 3 or b.ndim != 3 or a.shape[0] != b.shape[0]:  # broadcast the batches and make them one axis
-            batch = _broadcast(a.shape[:-2], b.shape[:-2])
-            a, b = (t.expand(*batch, *t.shape[-2:]).reshape(prod(batch), *t.shape[-2:]) for t in (a, b))
-            return matmul(a, b).reshape(*batch, M, N)
+    if a.shape[:-2] != b.shape[:-2] or a.ndim > 3:  # broadcast the batches and make them one axis
+        batch = _broadcast(a.shape[:-2], b.shape[:-2])
+        a, b = (t.expand(*batch, *t.shape[-2:]).reshape(prod(batch), *t.shape[-2:]) for t in (a, b))
+        return matmul(a, b).reshape(*batch, M, N)
     c = a.data @ b.data if a.dtype.kind in "iu" else kernels_for(a.data).matmul(a.data, b.data)
-    return record(c, MatmulBackward, inputs=(a, b), saved=(a if b.requires_grad else None, b if a.requires_grad else None))
+    saved = (a if b.requires_grad else None, b if a.requires_grad else None)
+    return record(c, MatmulBackward, inputs=(a, b), saved=saved)
 
 
 class MatmulBackward(Backward):

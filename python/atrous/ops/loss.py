@@ -31,39 +31,48 @@ def nll_loss(
     Example:
         >>> nll_loss(at.tensor([[-1.0, -2.0], [-3.0, -4.0]]), at.tensor([0, 1])).item()
         2.5
+
     Source:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 4.3.4.
     Differs from PyTorch: a class out of range is a ValueError (there an IndexError).
     """
-    floats_of_one_dtype("nll_loss", x=x, weight=weight)
+    floats_of_one_dtype("nll_loss", x=x, optional={"weight": weight})
     check_classes("nll_loss", x, target, weight, reduction)
     classes = class_indices("nll_loss", x, target, ignore_index)
     axis = 1 if x.ndim > 1 else 0
     class_weights = None if weight is None else weight.data
-    losses, weights, index = quiet.run(_class_losses, x.data, axis, classes, class_weights, ignore_index)
+    losses, weights = quiet.run(_class_losses, x.data, axis, classes, class_weights, ignore_index)
     total = {"none": None, "sum": 1.0}[reduction] if reduction != "mean" else float(weights.sum())
     value = reduce_losses(losses, target.shape, total)
-    saved = (index, weights)
-    return record(value, NllLossBackward, inputs=(x,), saved=saved, shape=x.shape, axis=axis, total=total)
+    saved = (target if classes is target.data else classes, weights)
+    attributes = {"shape": x.shape, "axis": axis, "ignore_index": ignore_index, "total": total}
+    return record(value, NllLossBackward, inputs=(x,), saved=saved, **attributes)
 
 
-def _class_losses(x: Any, axis: int, classes: Any, weight: Any, ignore_index: int) -> tuple[Any, Any, Any]:
-    """Losses, their weights (0 where ignored), and the classes with 0 in place of the ignored one."""
+def _class_losses(x: Any, axis: int, classes: Any, weight: Any, ignore_index: int) -> tuple[Any, Any]:
+    """Losses and their weights, both 0 where the class is ignored."""
     xp = array_module(x)
-    kept = classes != ignore_index
-    index = xp.where(kept, classes, 0)
-    weights = xp.where(kept, xp.ones((), x.dtype) if weight is None else weight[index], xp.zeros((), x.dtype))
+    kept, index = _split(classes, ignore_index)
+    zero, one = xp.zeros((), x.dtype), xp.ones((), x.dtype)
+    weights = xp.where(kept, one if weight is None else weight[index], zero)
     picked = xp.take_along_axis(x, xp.expand_dims(index, axis), axis).squeeze(axis)
-    return xp.where(kept, -weights * picked, xp.zeros((), x.dtype)), weights, index
+    return xp.where(kept, -weights * picked, zero), weights
+
+
+def _split(classes: Any, ignore_index: int) -> tuple[Any, Any]:
+    """Which places count, and the classes with 0 in place of the ignored one."""
+    kept = classes != ignore_index
+    return kept, array_module(classes).where(kept, classes, 0)
 
 
 class NllLossBackward(Backward):
     """Gradient of nll_loss: −weight[t] at the target class, 0 elsewhere."""
 
     def __call__(self, grad_y):
-        index, weights = self.saved
+        classes, weights = self.saved
         xp, axis = array_module(grad_y), self.axis
-        grad = quiet.run(xp.multiply, -weights, spread(grad_y, weights, self.total))
+        kept, index = _split(classes, self.ignore_index)
+        grad = xp.where(kept, -weights * spread(grad_y, weights, self.total), xp.zeros((), weights.dtype))
         grad_x = xp.zeros(self.shape, grad_y.dtype)
         xp.put_along_axis(grad_x, xp.expand_dims(index, axis), xp.expand_dims(grad, axis), axis)
         return grad_x
@@ -82,6 +91,7 @@ def mse_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     Example:
         >>> mse_loss(at.tensor([1.0, 2.0]), at.tensor([1.0, 4.0])).item()
         2.0
+
     Source:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 1.1.
     """
@@ -102,6 +112,7 @@ def l1_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     Example:
         >>> l1_loss(at.tensor([1.0, 2.0]), at.tensor([1.0, 5.0])).item()
         1.5
+
     Source:
         Boyd and Vandenberghe, Convex Optimization, 2004, section 6.1.
     """
@@ -132,11 +143,12 @@ def binary_cross_entropy_with_logits(
     Example:
         >>> round(binary_cross_entropy_with_logits(at.tensor([0.0]), at.tensor([1.0])).item(), 4)  # ln 2
         0.6931
+
     Source:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.2.2.2.
     """
     op = "binary_cross_entropy_with_logits"
-    floats_of_one_dtype(op, x=x, target=target, weight=weight, pos_weight=pos_weight)
+    floats_of_one_dtype(op, x=x, target=target, optional={"weight": weight, "pos_weight": pos_weight})
     _check_reduction(op, reduction)
     require(target.shape == x.shape, op, f"target has shape {target.shape}; expected {x.shape} from x")
     for name, factor in (("weight", weight), ("pos_weight", pos_weight)):
@@ -166,8 +178,8 @@ class BinaryCrossEntropyBackward(Backward):
         grad = spread(grad_y, x, self.total)
         needs_x, needs_target = self.needs
         return (
-            quiet.run(_binary_grad_x, grad, x, t, weight, pos_weight) if needs_x else None,
-            quiet.run(_binary_grad_target, grad, x, weight, pos_weight) if needs_target else None,
+            _binary_grad_x(grad, x, t, weight, pos_weight) if needs_x else None,
+            _binary_grad_target(grad, x, weight, pos_weight) if needs_target else None,
         )
 
 

@@ -22,8 +22,8 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
         x: any shape; for the modes other than "constant", one or two axes more than are padded.
         pad: (left, right), (left, right, top, bottom), ...: how many before and after, for the last axis, the one
             before it, and so on. Negative numbers cut off instead.
-        mode: "constant" puts `value`, "reflect" mirrors at the outermost element without repeating it, "replicate" repeats
-            it, "circular" goes on from the other side.
+        mode: "constant" puts `value`, "reflect" mirrors at the outermost element without repeating it, "replicate"
+            repeats it, "circular" goes on from the other side.
         value: the constant, 0 if None.
     Returns:
         Tensor; each padded axis is longer by its two numbers.
@@ -35,6 +35,7 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
         [[0.0, 1.0, 2.0, 0.0, 0.0]]
         >>> pad(at.tensor([[1.0, 2.0, 3.0]]), (2, 1), mode="reflect").tolist()
         [[3.0, 2.0, 1.0, 2.0, 3.0, 2.0]]
+
     Source:
         Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016 (arXiv 1603.07285), chapter 2.
     """
@@ -55,7 +56,10 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
     if mode == "constant":
         return _constant(x, widths, 0 if value is None else value)
     require(not value, "pad", f"value is {value}; mode {mode!r} takes none")
-    require(x.ndim - axes in (1, 2), "pad", f"pad has {len(pad)} numbers; mode {mode!r} pads all but the first one or two axes of x {x.shape}")
+    if x.ndim - axes not in (1, 2):
+        raise ValueError(
+            f"pad: pad is {tuple(pad)}; mode {mode!r} pads all but the first one or two axes of x {x.shape}"
+        )
     for axis, (before, after) in enumerate(widths):
         if before or after:
             x = x[(slice(None),) * axis + (_sources(x, axis, before, after, mode),)]
@@ -64,8 +68,9 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
 
 def _constant(x: Tensor, widths: list[tuple[int, int]], value: float) -> Tensor:
     if any(before < 0 or after < 0 for before, after in widths):
-        x = x[tuple(slice(max(-before, 0), L - max(-after, 0)) for L, (before, after) in zip(x.shape, widths, strict=True))]
-    widths = [(max(before, 0), max(after, 0)) for before, after in widths]
+        sizes = zip(x.shape, widths, strict=True)
+        x = x[tuple(slice(max(-before, 0), L - max(-after, 0)) for L, (before, after) in sizes)]
+        widths = [(max(before, 0), max(after, 0)) for before, after in widths]
     shape = tuple(before + L + after for L, (before, after) in zip(x.shape, widths, strict=True))
     inner = tuple(slice(before, before + L) for L, (before, _) in zip(x.shape, widths, strict=True))
     y = empty(shape, x.dtype, channels_last=is_channels_last(x.data))
@@ -85,7 +90,7 @@ def _sources(x: Tensor, axis: int, before: int, after: int, mode: str) -> Any:
     """The index along `axis` that each padded position copies from."""
     L, most = x.shape[axis], max(before, after)
     limit = {"reflect": L - 1, "circular": L, "replicate": most if L else 0}[mode]
-    require(most <= limit, "pad", f"padding {(before, after)} of an axis with {L} elements; mode {mode!r} can take {limit}")
+    require(most <= limit, "pad", f"{(before, after)} around {L} elements; mode {mode!r} takes {limit} at most")
     xp = array_module(x.data)
     index = xp.arange(-before, L + after)
     if mode == "circular":
@@ -108,17 +113,19 @@ def one_hot(classes: Tensor, num_classes: int = -1) -> Tensor:
     Example:
         >>> one_hot(at.tensor([2, 0]), 3).tolist()
         [[0, 0, 1], [1, 0, 0]]
+
     Source:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 4.1.3, "1-of-K coding".
     """
     if not isinstance(classes, Tensor) or classes.dtype != int64:
-        raise TypeError(f"one_hot: classes is {classes.dtype if isinstance(classes, Tensor) else type(classes).__name__}; expected an int64 tensor")
+        found = classes.dtype if isinstance(classes, Tensor) else type(classes).__name__
+        raise TypeError(f"one_hot: classes is {found}; expected an int64 Tensor")
     data = classes.data
     require(data.size or num_classes > 0, "one_hot", "classes is empty; expected num_classes above 0")
     largest = int(data.max()) if data.size else -1
     require(not data.size or data.min() >= 0, "one_hot", "classes has a negative class; expected 0 or more")
     if num_classes == -1:
         num_classes = largest + 1
-    require(largest < num_classes, "one_hot", f"classes has class {largest}; expected less than num_classes {num_classes}")
+    require(largest < num_classes, "one_hot", f"classes has {largest}; expected less than num_classes {num_classes}")
     xp = array_module(data)
     return Tensor((data[..., None] == xp.arange(num_classes)).astype(int64))  # (..., 1) against (num_classes,)

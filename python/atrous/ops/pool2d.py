@@ -22,7 +22,7 @@ def max_pool2d(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Takes the largest value of each window; a NaN in the window wins.
 
-    ``y[n, c, oh, ow] = max_{kh, kw} x[n, c, oh·sh − ph + kh·dh, ow·sw − pw + kw·dw]`` over the pixels inside x, and
+    ``y[n, c, oh, ow] = max_{kh, kw} x[n, c, oh·sh − ph + kh·dh, ow·sw − pw + kw·dw]`` over the pixels inside x;
     ``OH = (H + 2·ph − dh·(KH − 1) − 1) // sh + 1``, rounded up instead of down with `ceil_mode`. Among equals the first
     in row order gets the gradient.
 
@@ -32,7 +32,8 @@ def max_pool2d(
         stride: steps between windows; None means kernel_size.
         padding: border that no window takes its maximum from; at most half the window.
         dilation: distance between the pixels of a window.
-        ceil_mode: also use windows that overhang at the bottom and right, if they start inside the image or its padding.
+        ceil_mode: also use windows that overhang at the bottom and right, if they start inside the image or its
+            padding.
         return_indices: also return where each maximum was, as an int64 index ``h·W + w`` into its plane.
     Returns:
         Tensor of shape (N, C, OH, OW), or (y, indices).
@@ -44,9 +45,10 @@ def max_pool2d(
         [[[[4.0, 7.0]]]]
         >>> max_pool2d(x, 2, return_indices=True)[1].tolist()
         [[[[5, 7]]]]
+
     Source:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 9.3.
-    Differs from PyTorch: integer images are refused.
+    Differs from PyTorch: integer images are refused; of several NaN in a window the first counts, there the last.
     """
     op = "max_pool2d"
     floats_of_one_dtype(op, x=x)
@@ -85,8 +87,10 @@ def avg_pool2d(
         kernel_size: window in pixels; an int or (height, width), as in the next two.
         stride: steps between windows; None means kernel_size.
         padding: zeros added on each side; at most half the window.
-        ceil_mode: also use windows that overhang at the bottom and right, if they start inside the image or its padding.
-        count_include_pad: the divisor counts padding (never the overhang of `ceil_mode`); False counts pixels of x only.
+        ceil_mode: also use windows that overhang at the bottom and right, if they start inside the image or its
+            padding.
+        count_include_pad: the divisor counts padding (never the overhang of `ceil_mode`); False counts pixels of x
+            only.
         divisor_override: this divisor instead.
     Returns:
         Tensor of shape (N, C, OH, OW), sizes as in `max_pool2d`.
@@ -95,9 +99,10 @@ def avg_pool2d(
     Example:
         >>> avg_pool2d(at.tensor([[[[1.0, 2.0, 5.0, 0.0], [3.0, 4.0, 6.0, 7.0]]]]), 2).tolist()
         [[[[2.5, 4.5]]]]
+
     Source:
-        LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, 1998 (its subsampling,
-        without the trained coefficient).
+        LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, 1998 (its
+        subsampling, without the trained coefficient).
     Differs from PyTorch: integer images are refused.
     """
     op = "avg_pool2d"
@@ -123,8 +128,8 @@ class AvgPool2dBackward(Backward):
 def adaptive_avg_pool2d(x: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
     """Averages over windows chosen so that the output has the size asked for.
 
-    Output row oh averages the input rows from ``floor(oh·H / OH)`` up to, not including, ``ceil((oh + 1)·H / OH)``; columns
-    likewise. Output size 1 is the mean over the whole image ("global average pooling").
+    Output row oh averages the input rows from ``floor(oh·H / OH)`` up to, not including, ``ceil((oh + 1)·H / OH)``;
+    columns likewise. Output size 1 is the mean over the whole image ("global average pooling").
 
     Args:
         x: images of shape (N, C, H, W), or one image (C, H, W).
@@ -136,6 +141,7 @@ def adaptive_avg_pool2d(x: Tensor, output_size: int | Sequence[int | None]) -> T
     Example:
         >>> adaptive_avg_pool2d(at.arange(6.0).reshape(1, 1, 2, 3), (1, None)).tolist()
         [[[[1.5, 2.5, 3.5]]]]
+
     Source:
         Lin, Chen and Yan, Network in network, 2014 (arXiv 1312.4400), for the global form.
     """
@@ -171,6 +177,7 @@ def adaptive_max_pool2d(
     Example:
         >>> adaptive_max_pool2d(at.arange(6.0).reshape(1, 1, 2, 3), (1, None)).tolist()
         [[[[3.0, 4.0, 5.0]]]]
+
     Source:
         He, Zhang, Ren and Sun, Spatial pyramid pooling in deep convolutional networks, 2014 (arXiv 1406.4729).
     """
@@ -201,12 +208,13 @@ def _window(op, x, kernel_size, stride, padding, dilation, ceil_mode):
     stride = kernel_size if stride is None else pair(stride, op, "stride")
     padding, dilation = pair(padding, op, "padding"), pair(dilation, op, "dilation")
     if min(kernel_size) < 1 or min(stride) < 1 or min(dilation) < 1:
-        raise ValueError(f"{op}: kernel_size is {kernel_size}, stride {stride}, dilation {dilation}; expected 1 or more")
+        raise ValueError(f"{op}: kernel_size {kernel_size}, stride {stride}, dilation {dilation}; expected 1 or more")
     for L, K, s, p, d in zip(x.shape[2:], kernel_size, stride, padding, dilation, strict=True):
         if not 0 <= p <= K // 2:
             raise ValueError(f"{op}: padding is {padding}; expected 0 to half of kernel_size {kernel_size}")
         if (L + 2 * p - d * (K - 1) - 1 + (s - 1 if ceil_mode else 0)) // s < 0:
-            raise ValueError(f"{op}: the window {kernel_size} with dilation {dilation} exceeds x {x.shape} with padding {padding}")
+            window = f"{kernel_size} with dilation {dilation}"
+            raise ValueError(f"{op}: the window {window} exceeds x {x.shape} with padding {padding}")
     return kernel_size, stride, padding, dilation
 
 

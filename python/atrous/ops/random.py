@@ -16,8 +16,9 @@ from ..tensor import Tensor
 def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeroes each element with probability p, and multiplies the others by ``1 / (1 − p)``, so that the mean stays.
 
-    The element at index i of the tensor (4-D maps counted as (N, H, W, C)) takes the i-th word of 32 bits of the default
-    generator, and is dropped where it is below ``p · 2³²``: the same elements on every backend, whatever the memory order.
+    The element at index i of the tensor (4-D maps counted as (N, H, W, C)) takes the i-th word of 32 bits of the
+    default generator, and is dropped where it is below ``p · 2³²``: the same elements on every backend, whatever the
+    memory order.
 
     Args:
         x: any shape.
@@ -33,6 +34,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
         >>> _ = at.manual_seed(0)
         >>> sorted(set(dropout(at.ones(1000), 0.75).tolist()))
         [0.0, 4.0]
+
     Source:
         Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, 2014. The paper scales the
         weights after training; here, as in PyTorch, the activations in training.
@@ -58,7 +60,7 @@ class DropoutBackward(Backward):
 
     def __call__(self, grad_y):
         (kept,) = self.saved
-        return quiet.run(_scaled, grad_y, kept, self.scale, empty_like(grad_y))
+        return _scaled(grad_y, kept, self.scale, empty_like(grad_y))
 
 
 def _kept(x: Any, p: float) -> Any:

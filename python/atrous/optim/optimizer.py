@@ -154,13 +154,13 @@ class Update:
         self.params: list[Tensor] = []
         self.grads: list[Tensor] = []
 
-    def add(self, param: Tensor, maximize: bool) -> None:
+    def add(self, param: Tensor, grad: Tensor, maximize: bool) -> None:
         """Adds a parameter and its gradient, the latter negated to climb."""
         data = param.data
         dense = data.flags.c_contiguous or is_channels_last(data)
         self.owners.append(param)
         self.params.append(param if dense else Tensor(contiguous(data)))
-        self.grads.append(Tensor(-param.grad.data) if maximize else param.grad)
+        self.grads.append(Tensor(-grad.data) if maximize else grad)
 
     def state(self, optimizer: Optimizer, key: str) -> list[Tensor]:
         """The state tensors under a key, zeros where there are none yet."""
@@ -188,7 +188,7 @@ def batches(group: dict[str, Any], key: Callable[[Tensor], Any]) -> Iterator[tup
     found: dict[tuple, Update] = {}
     for param in group["params"]:
         if param.grad is not None:
-            found.setdefault((param.dtype, key(param)), Update()).add(param, group["maximize"])
+            found.setdefault((param.dtype, key(param)), Update()).add(param, param.grad, group["maximize"])
     for (_, value), update in found.items():
         yield value, update
 

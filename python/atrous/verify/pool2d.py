@@ -16,6 +16,9 @@ MAX: list[dict[str, Any]] = [
     _case((1, 1, 1, 1), (1, 1), (1, 1)),
     _case((2, 3, 8, 8), (2, 2), (2, 2)),
     _case((2, 17, 9, 7), (3, 3), (2, 2), (1, 1)),  # a vector and a tail; the first pooling of a ResNet
+    _case((2, 17, 7, 9), (2, 2), (2, 2)),  # odd sizes: a last row and column that no window reads
+    _case((1, 19, 7, 6), (2, 2), (2, 2), (1, 1), ceil_mode=True),
+    _case((1, 35, 8, 7), (3, 3), (2, 2), ceil_mode=True),
     _case((1, 33, 6, 5), (3, 2), (1, 3), (1, 0)),
     _case((1, 64, 7, 7), (3, 3), (1, 1), (1, 1)),
     _case((2, 5, 9, 9), (2, 3), (2, 2), (0, 1), (3, 2)),
