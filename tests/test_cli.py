@@ -276,6 +276,14 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
     process.stderr.close()
 
 
+def test_a_terminal_that_knows_only_ascii_is_no_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    process = child("train", "--epochs", "1", before=NO_PICTURES, cwd=tmp_path)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert "32?32" in out
+
+
 def test_a_terminal_gets_a_live_display(tmp_path):
     pty = pytest.importorskip("pty")
     pytest.importorskip("rich")

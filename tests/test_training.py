@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import json
+import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -331,3 +333,11 @@ def test_a_run_cannot_be_made_shorter(tmp_path):
 def test_shares_and_times_in_words():
     assert [percent(share) for share in (0, 355 / 360, 0.9999, 1)] == ["0.0 %", "98.6 %", "99.9 %", "100.0 %"]
     assert [clock(seconds) for seconds in (0, 7.4, 61, 3723)] == ["0:00", "0:07", "1:01", "1:02:03"]
+
+
+def test_the_example_learns(capsys):
+    source = (Path(__file__).parents[1] / "examples" / "train_digits.py").read_text(encoding="utf-8")
+    assert "range(1, 11)" in source
+    exec(compile(source.replace("range(1, 11)", "range(1, 2)"), "train_digits.py", "exec"), {})
+    accuracy = re.search(r"test accuracy (\d+\.\d) % \(\d+ of 360\)", capsys.readouterr().out)
+    assert float(accuracy[1]) > 50
