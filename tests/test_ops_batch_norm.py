@@ -221,3 +221,14 @@ def test_change_in_place_is_noticed():
     x += 1
     with pytest.raises(RuntimeError, match=r"batch_norm.*changed in place"):
         y.sum().backward()
+
+
+def test_running_statistics_that_move_before_backward():
+    """In training nothing needs the old ones; in evaluation the gradient does."""
+    mean, var = at.zeros(3), at.ones(3)
+    x = at.tensor(draw(4, 3).astype("float32"), requires_grad=True)
+    y, z = F.batch_norm(x, mean, var, training=True), F.batch_norm(x, mean, var)
+    F.batch_norm(x, mean, var, training=True)
+    y.sum().backward()
+    with pytest.raises(RuntimeError, match=r"batch_norm.*changed in place"):
+        z.sum().backward()
