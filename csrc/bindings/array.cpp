@@ -1,5 +1,6 @@
 #include "bindings/array.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
@@ -9,7 +10,7 @@ namespace {
 std::atomic<int64_t> conversions{0};
 
 // Strides in elements of a dense array whose axes are listed from slowest to fastest.
-std::vector<int64_t> dense_strides(const std::vector<int64_t>& shape, const std::vector<size_t>& axes) {
+std::vector<int64_t> dense_strides(const std::vector<int64_t>& shape, const Axes& axes) {
   std::vector<int64_t> strides(shape.size());
   int64_t step = 1;
   for (size_t i = axes.size(); i-- > 0;) {
@@ -19,9 +20,9 @@ std::vector<int64_t> dense_strides(const std::vector<int64_t>& shape, const std:
   return strides;
 }
 
-std::vector<size_t> axes_of(size_t ndim, Order order) {
+Axes axes_of(size_t ndim, Order order) {
   if (order == Order::channels_last) return {0, 2, 3, 1};
-  std::vector<size_t> axes(ndim);
+  Axes axes(ndim);
   for (size_t i = 0; i < ndim; ++i) axes[i] = i;
   return axes;
 }
@@ -33,7 +34,7 @@ int64_t count(const std::vector<int64_t>& shape) {
 }
 
 // Strides of axes of size 1 do not matter.
-bool is_dense(const py::array& array, const std::vector<int64_t>& strides) {
+bool has_strides(const py::array& array, const std::vector<int64_t>& strides) {
   for (size_t i = 0; i < strides.size(); ++i)
     if (array.shape(static_cast<py::ssize_t>(i)) > 1 &&
         array.strides(static_cast<py::ssize_t>(i)) != strides[i] * array.itemsize())
@@ -41,9 +42,19 @@ bool is_dense(const py::array& array, const std::vector<int64_t>& strides) {
   return true;
 }
 
+std::vector<int64_t> shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
+
+Axes axes_by_stride(const py::array& array) {
+  Axes axes = axes_of(static_cast<size_t>(array.ndim()), Order::c);
+  std::stable_sort(axes.begin(), axes.end(), [&](size_t a, size_t b) {
+    return array.strides(static_cast<py::ssize_t>(a)) > array.strides(static_cast<py::ssize_t>(b));
+  });
+  return axes;
+}
+
 // Copies any strides (bytes, aligned or not) into dense memory, axes from slowest to fastest.
 template <typename T>
-void copy_strided(const char* from, const py::array& array, const std::vector<size_t>& axes, size_t depth, T*& to) {
+void copy_strided(const char* from, const py::array& array, const Axes& axes, size_t depth, T*& to) {
   if (depth == axes.size()) {
     std::memcpy(to++, from, sizeof(T));
     return;
@@ -59,24 +70,48 @@ void copy_strided(const char* from, const py::array& array, const std::vector<si
 
 }  // namespace
 
+Axes memory_order(const py::array& array) {
+  const Axes axes = axes_by_stride(array);
+  return has_strides(array, dense_strides(shape_of(array), axes)) ? axes : axes_of(axes.size(), Order::c);
+}
+
+bool is_dense(const py::array& array) {
+  return (array.flags() & (py::array::c_style | py::array::f_style)) != 0 ||
+         has_strides(array, dense_strides(shape_of(array), axes_by_stride(array)));
+}
+
 template <typename T>
 Array<T>::Array(const py::handle& object, const char* name, int ndim, Order order) {
+  check(object, name, ndim);
+  bring_into(axes_of(shape_.size(), order));
+}
+
+template <typename T>
+Array<T>::Array(const py::handle& object, const char* name, const Axes& axes) {
+  check(object, name, static_cast<int>(axes.size()));
+  bring_into(axes);
+}
+
+template <typename T>
+void Array<T>::check(const py::handle& object, const char* name, int ndim) {
   if (!py::isinstance<py::array>(object))
     throw py::type_error(std::string(name) + " is a " +
                          std::string(py::str(py::type::handle_of(object).attr("__name__"))) +
                          "; expected a numpy.ndarray");
   owner_ = py::reinterpret_borrow<py::array>(object);
-  const auto expected = py::dtype::of<T>();
-  if (!owner_.dtype().equal(expected))
+  if (!has_dtype<T>(owner_))
     throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(owner_.dtype())) + "; expected " +
-                         std::string(py::str(expected)));
-  shape_.assign(owner_.shape(), owner_.shape() + owner_.ndim());
+                         std::string(py::str(py::dtype::of<T>())));
+  shape_ = shape_of(owner_);
   require(ndim < 0 || owner_.ndim() == ndim, std::string(name) + " has shape " + shape_text(shape_) + "; expected " +
                                                  std::to_string(ndim) + " dimensions");
-  const auto axes = axes_of(shape_.size(), order);
+}
+
+template <typename T>
+void Array<T>::bring_into(const Axes& axes) {
   const auto* bytes = static_cast<const char*>(owner_.data());
   const bool aligned = reinterpret_cast<uintptr_t>(bytes) % alignof(T) == 0;
-  if (aligned && is_dense(owner_, dense_strides(shape_, axes))) {
+  if (aligned && has_strides(owner_, dense_strides(shape_, axes))) {
     data_ = static_cast<const T*>(owner_.data());
     return;
   }
@@ -99,8 +134,12 @@ template class Array<int32_t>;
 template class Array<uint8_t>;
 
 py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order) {
+  return empty_bytes(dtype, shape, axes_of(shape.size(), order));
+}
+
+py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, const Axes& axes) {
   const int64_t bytes = checked_multiply(count(shape), dtype.itemsize());
-  std::vector<int64_t> strides = dense_strides(shape, axes_of(shape.size(), order));
+  std::vector<int64_t> strides = dense_strides(shape, axes);
   for (int64_t& stride : strides) stride *= dtype.itemsize();
   void* block = allocate(bytes);
   py::capsule owner(block, [](void* pointer) { release(pointer); });

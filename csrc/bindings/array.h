@@ -24,12 +24,27 @@ enum class Order {
   channels_last,  // 4-D, NCHW shape: N, H, W, C from slowest to fastest; weights OIHW lie as O, H, W, I
 };
 
+// The axes of an array, from slowest to fastest in memory.
+using Axes = std::vector<size_t>;
+
+// Of a dense array in any axis order; those of Order::c where it has gaps or repeats.
+Axes memory_order(const py::array& array);
+bool is_dense(const py::array& array);  // in some axis order
+
+template <typename T>
+bool has_dtype(const py::array& array) {
+  const auto expected = py::dtype::of<T>(), dtype = array.dtype();
+  return dtype.is(expected) || dtype.equal(expected);  // equal() alone is slow
+}
+
 // A read-only argument. Where its memory is not in the order asked for it is copied once, into pool memory.
 template <typename T>
 class Array {
  public:
   // name is "function: argument", for messages. ndim -1 takes any.
   Array(const py::handle& object, const char* name, int ndim, Order order = Order::c);
+  // In the memory order of another array with as many dimensions.
+  Array(const py::handle& object, const char* name, const Axes& axes);
 
   const T* data() const { return data_; }
   int64_t size(int axis) const { return shape_[static_cast<size_t>(axis)]; }
@@ -38,6 +53,9 @@ class Array {
   int64_t elements() const;
 
  private:
+  void check(const py::handle& object, const char* name, int ndim);
+  void bring_into(const Axes& axes);
+
   py::array owner_;
   std::shared_ptr<void> copy_;  // set when the memory order had to change
   std::vector<int64_t> shape_;
@@ -57,10 +75,16 @@ class OptionalVector {
 
 // New arrays in pool memory; it returns to the pool when the last view of it dies.
 py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order);
+py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, const Axes& axes);
 
 template <typename T>
 py::array empty(const std::vector<int64_t>& shape, Order order = Order::c) {
   return empty_bytes(py::dtype::of<T>(), shape, order);
+}
+
+template <typename T>
+py::array empty(const std::vector<int64_t>& shape, const Axes& axes) {
+  return empty_bytes(py::dtype::of<T>(), shape, axes);
 }
 
 template <typename T>
@@ -77,10 +101,10 @@ void require_shape(const std::vector<int64_t>& shape, const std::vector<int64_t>
 template <typename F>
 py::object for_dtype(const py::handle& object, const char* name, F&& f) {
   if (py::isinstance<py::array>(object)) {
-    const auto dtype = py::reinterpret_borrow<py::array>(object).dtype();
-    if (dtype.equal(py::dtype::of<float>())) return f(float{});
-    if (dtype.equal(py::dtype::of<double>())) return f(double{});
-    throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(dtype)) +
+    const auto array = py::reinterpret_borrow<py::array>(object);
+    if (has_dtype<float>(array)) return f(float{});
+    if (has_dtype<double>(array)) return f(double{});
+    throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(array.dtype())) +
                          "; expected float32 or float64");
   }
   throw py::type_error(std::string(name) + " is a " +

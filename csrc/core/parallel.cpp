@@ -30,23 +30,33 @@ inline void pause() {
 
 thread_local bool inside_a_job = false;
 
+// The pieces of one thread, a contiguous range: the part of an array that a thread wrote in one kernel it reads in the
+// next, out of its own cache.
+struct alignas(64) Share {
+  std::atomic<int64_t> next;
+  int64_t end;
+};
+
 struct Job {
-  void (*body)(void*, int64_t, int) = nullptr;
-  void* context = nullptr;
-  int64_t pieces = 0;
-  std::atomic<int64_t> next{0};
+  void (*body)(void*, int64_t, int);
+  void* context;
+  std::vector<Share> shares;  // one a thread
   std::exception_ptr error;
   std::mutex error_mutex;
 };
 
+// A thread that is done with its own share helps with the others'.
 void run_pieces(Job& job, int worker) {
-  for (int64_t piece; (piece = job.next.fetch_add(1, std::memory_order_relaxed)) < job.pieces;) {
-    try {
-      job.body(job.context, piece, worker);
-    } catch (...) {
-      std::lock_guard<std::mutex> lock(job.error_mutex);
-      if (!job.error) job.error = std::current_exception();
-      job.next.store(job.pieces, std::memory_order_relaxed);
+  for (size_t i = 0; i < job.shares.size(); ++i) {
+    Share& share = job.shares[(static_cast<size_t>(worker) + i) % job.shares.size()];
+    for (int64_t piece; (piece = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) {
+      try {
+        job.body(job.context, piece, worker);
+      } catch (...) {
+        std::lock_guard<std::mutex> lock(job.error_mutex);
+        if (!job.error) job.error = std::current_exception();
+        for (Share& other : job.shares) other.next.store(INT64_MAX / 2, std::memory_order_relaxed);
+      }
     }
   }
 }
@@ -163,15 +173,19 @@ void set_num_threads(int threads) {
 
 void run_parallel(int64_t pieces, void (*body)(void*, int64_t, int), void* context, int threads) {
   if (pieces < threads) threads = static_cast<int>(pieces);
-  Job job;
-  job.body = body;
-  job.context = context;
-  job.pieces = pieces;
-  const bool outermost = !inside_a_job;
-  inside_a_job = true;
-  if (threads <= 1 || !outermost || !pool()->run(job, threads)) run_pieces(job, 0);
-  if (outermost) inside_a_job = false;
-  if (job.error) std::rethrow_exception(job.error);
+  if (threads > 1 && !inside_a_job) {
+    Job job{body, context, std::vector<Share>(static_cast<size_t>(threads)), nullptr, {}};
+    for (int t = 0; t < threads; ++t) {
+      job.shares[static_cast<size_t>(t)].next.store(pieces * t / threads, std::memory_order_relaxed);
+      job.shares[static_cast<size_t>(t)].end = pieces * (t + 1) / threads;
+    }
+    inside_a_job = true;
+    const bool done = pool()->run(job, threads);
+    inside_a_job = false;
+    if (job.error) std::rethrow_exception(job.error);
+    if (done) return;
+  }
+  for (int64_t piece = 0; piece < pieces; ++piece) body(context, piece, 0);
 }
 
 }  // namespace atrous

@@ -24,6 +24,21 @@ inline void store(T* p, typename Vec<T>::type v) {
   *reinterpret_cast<typename Vec<T>::unaligned*>(p) = v;
 }
 
+// The first n < width elements, zero in the other lanes.
+template <typename T>
+inline typename Vec<T>::type load_first(const T* p, int64_t n) {
+  T lanes[Vec<T>::width] = {};
+  for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
+
+template <typename T>
+inline void store_first(T* p, int64_t n, typename Vec<T>::type v) {
+  T lanes[Vec<T>::width];
+  store(lanes, v);
+  for (int64_t i = 0; i < n; ++i) p[i] = lanes[i];
+}
+
 template <typename T>
 inline typename Vec<T>::type broadcast(T x) {
   return x - typename Vec<T>::type{};  // x - 0 keeps the sign of -0, x + 0 would not

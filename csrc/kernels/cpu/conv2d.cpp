@@ -29,14 +29,13 @@ Cut cut_sites(int64_t sites, int64_t taps, int64_t SC, int64_t columns) {
 // Sums over taps and source channels for every site: both directions of the convolution.
 // packed: for each group, panels of (KH*KW*K) x kPanel.
 template <typename T>
-void gather_product(const Sites& sites, int64_t all_taps, int64_t G, const T* source, const T* packed, const T* bias,
-                    T* destination) {
-  const int64_t K = sites.SC / G, columns = sites.DC / G, total = sites.N * sites.QH * sites.QW;
+void gather_product(const Sites& sites, const T* source, const T* packed, const T* bias, T* destination) {
+  const int64_t K = sites.K, columns = sites.DC / sites.G, total = count_of(sites), packed_rows = sites.all_taps * K;
   if (total == 0) return;  // fewer input rows than the stride
-  const Cut cut = cut_sites<T>(total, max_of(sites.taps, 1), sites.SC, columns);
+  const Cut cut = cut_sites<T>(total, max_of(sites.taps, 1), K * sites.G, columns);
   const int threads = num_threads();
-  Workspace<T> zeros(sites.SC);
-  for (int64_t c = 0; c < sites.SC; ++c) zeros.data()[c] = T(0);
+  Workspace<T> zeros(K * sites.G);
+  for (int64_t c = 0; c < K * sites.G; ++c) zeros.data()[c] = T(0);
   Workspace<int64_t> tap_k0(sites.taps);
   for (int64_t t = 0; t < sites.taps; ++t) tap_k0.data()[t] = sites.tap_id[t] * K;
   Workspace<const T*> tables(threads * sites.taps * cut.rows);
@@ -52,10 +51,14 @@ void gather_product(const Sites& sites, int64_t all_taps, int64_t G, const T* so
         for (int64_t c = 0; c < sites.DC; ++c) out[i][c] = T(0);
       return;
     }
-    for (int64_t g = 0; g < G; ++g) {
-      const RowProduct<T> product{
-          rows,         sites.taps,    K,   table,       g * K,   packed + g * cut.panels * all_taps * K * kPanel<T>,
-          all_taps * K, tap_k0.data(), out, g * columns, columns, bias ? bias + g * columns : nullptr};
+    for (int64_t g = 0; g < sites.G; ++g) {
+      RowProduct<T> product;
+      product.rows = rows, product.taps = sites.taps, product.K = K;
+      product.table = table, product.a_offset = g * K;
+      product.packed = packed + g * cut.panels * packed_rows * kPanel<T>, product.packed_rows = packed_rows;
+      product.tap_k0 = tap_k0.data();
+      product.out = out, product.out_offset = g * columns;
+      product.columns = columns, product.bias = bias ? bias + g * columns : nullptr;
       multiply_rows(product, group * cut.panels / cut.panel_groups, (group + 1) * cut.panels / cut.panel_groups);
     }
   };
@@ -64,46 +67,57 @@ void gather_product(const Sites& sites, int64_t all_taps, int64_t G, const T* so
       [&](int64_t task, int worker) { run_piece(task / cut.panel_groups, task % cut.panel_groups, worker); }, threads);
 }
 
-// Packs each group's b[tap][k][n] into panels; b(g, tap, k, n) = weight[g_offset*g + tap*tap_stride + k*k_stride +
-// n*n_stride].
+// Strides of b(g, tap, k, n) in the weight; columns n of each group.
+struct WeightStrides {
+  int64_t columns, g, tap, k, n;
+};
+
+// Packs b(g, tap, k, n) into panels for each group: [g][panel][tap][k][kPanel].
 template <typename T>
-void pack_weight(int64_t G, int64_t taps, int64_t K, int64_t columns, const T* weight, int64_t g_stride,
-                 int64_t tap_stride, int64_t k_stride, int64_t n_stride, T* packed) {
-  const int64_t panels = panels_of<T>(columns);
+void pack_weight(const Sites& s, const T* weight, const WeightStrides& stride, T* packed) {
+  const int64_t panels = panels_of<T>(stride.columns);
   const auto pack = [&](int64_t index, int) {
-    const int64_t g = index / panels, panel = index % panels, column = panel * kPanel<T>;
-    for (int64_t tap = 0; tap < taps; ++tap)
-      pack_panel(K, min_of(kPanel<T>, columns - column), weight + g * g_stride + tap * tap_stride + column * n_stride,
-                 k_stride, n_stride, packed + (index * taps + tap) * K * kPanel<T>);
+    const int64_t g = index / panels, column = index % panels * kPanel<T>;
+    const T* from = weight + g * stride.g + column * stride.n;
+    for (int64_t tap = 0; tap < s.all_taps; ++tap)
+      pack_panel(s.K, min_of(kPanel<T>, stride.columns - column), from + tap * stride.tap, stride.k, stride.n,
+                 packed + (index * s.all_taps + tap) * s.K * kPanel<T>);
   };
-  run_tasks(G * taps * K * columns < 65536, G * panels, pack, num_threads());
+  run_tasks(s.G * s.all_taps * s.K * stride.columns < 65536, s.G * panels, pack, num_threads());
+}
+
+template <typename T>
+int64_t packed_size(const Sites& s) {
+  return s.G * panels_of<T>(s.DC / s.G) * s.all_taps * s.K * kPanel<T>;
 }
 
 template <typename T>
 void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const T* bias, T* y) {
-  const int64_t taps = s.KH * s.KW, K = s.IC / s.G, columns = s.OC / s.G;
-  Workspace<int64_t> storage(3 * taps);
-  const Sites sites = forward_sites(s, storage.data());
-  if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_gather(sites, taps, x, weight, bias, y);
-  Workspace<T> packed(s.G * panels_of<T>(columns) * taps * K * kPanel<T>);
-  pack_weight(s.G, taps, K, columns, weight, columns * taps * K, K, 1, taps * K, packed.data());
-  gather_product(sites, taps, s.G, x, packed.data(), bias, y);
+  Workspace<int64_t> storage(3 * s.KH * s.KW);
+  if (algorithm == Conv2dAlgorithm::depthwise)
+    return depthwise_gather(forward_sites(s, storage.data()), x, weight, bias, y);
+  const Sites sites = can_merge_taps(s) ? merged_forward_sites(s, storage.data()) : forward_sites(s, storage.data());
+  Workspace<T> packed(packed_size<T>(sites));
+  const int64_t filter = s.KH * s.KW * s.IC / s.G, columns = s.OC / s.G;
+  pack_weight(sites, weight, {columns, columns * filter, sites.K, 1, filter}, packed.data());
+  gather_product(sites, x, packed.data(), bias, y);
 }
 
 template <typename T>
 void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight, T* grad_x) {
-  const int64_t taps = s.KH * s.KW, K = s.OC / s.G, columns = s.IC / s.G;
-  Workspace<int64_t> storage(3 * taps);
+  Workspace<int64_t> storage(3 * s.KH * s.KW);
   const bool dense = algorithm == Conv2dAlgorithm::implicit_gemm;
-  Workspace<T> packed(dense ? s.G * panels_of<T>(columns) * taps * K * kPanel<T> : 1);
-  if (dense) pack_weight(s.G, taps, K, columns, weight, K * taps * columns, columns, taps * columns, 1, packed.data());
+  const Sites any = backward_sites(s, 0, 0, storage.data());
+  Workspace<T> packed(dense ? packed_size<T>(any) : 0);
+  const int64_t columns = s.IC / s.G, filter = s.KH * s.KW * columns;
+  if (dense) pack_weight(any, weight, {columns, s.OC / s.G * filter, columns, filter, 1}, packed.data());
   for (int64_t rh = 0; rh < s.sh; ++rh)
     for (int64_t rw = 0; rw < s.sw; ++rw) {
       const Sites sites = backward_sites(s, rh, rw, storage.data());
       if (dense)
-        gather_product<T>(sites, taps, s.G, grad_y, packed.data(), nullptr, grad_x);
+        gather_product<T>(sites, grad_y, packed.data(), nullptr, grad_x);
       else
-        depthwise_gather<T>(sites, taps, grad_y, weight, nullptr, grad_x);
+        depthwise_gather<T>(sites, grad_y, weight, nullptr, grad_x);
     }
 }
 
@@ -143,37 +157,38 @@ void sum_slices(const Conv2dShape& s, int64_t slices, const T* partial, T* grad_
 
 template <typename T>
 void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* x, T* grad_weight) {
-  const int64_t taps = s.KH * s.KW, ICG = s.IC / s.G, OCG = s.OC / s.G, total = s.N * s.OH * s.OW;
-  Workspace<int64_t> storage(3 * taps);
-  const Sites sites = forward_sites(s, storage.data());
+  const int64_t size = s.OC * s.KH * s.KW * (s.IC / s.G), OCG = s.OC / s.G, total = s.N * s.OH * s.OW;
+  Workspace<int64_t> storage(3 * s.KH * s.KW);
   if (total == 0) {
-    for (int64_t i = 0; i < s.OC * taps * ICG; ++i) grad_weight[i] = T(0);
+    for (int64_t i = 0; i < size; ++i) grad_weight[i] = T(0);
     return;
   }
-  if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_weight(sites, grad_y, x, grad_weight);
+  if (algorithm == Conv2dAlgorithm::depthwise)
+    return depthwise_weight(forward_sites(s, storage.data()), grad_y, x, grad_weight);
+  const Sites sites = can_merge_taps(s) ? merged_forward_sites(s, storage.data()) : forward_sites(s, storage.data());
   const WeightCut cut = cut_weight<T>(s, total);
-  const int64_t group_panels = cut.panels / s.G;
+  const int64_t group_panels = cut.panels / s.G, K = sites.K;
   const int threads = num_threads();
-  Workspace<T> zeros(s.IC);
-  for (int64_t c = 0; c < s.IC; ++c) zeros.data()[c] = T(0);
-  Workspace<const T*> tables(threads * taps * kPieceRows);
+  Workspace<T> zeros(K * s.G);
+  for (int64_t c = 0; c < K * s.G; ++c) zeros.data()[c] = T(0);
+  Workspace<const T*> tables(threads * sites.taps * kPieceRows);
   Workspace<T> panels(threads * kPieceRows * kPanel<T>);
-  Workspace<T> partial(cut.slices * s.OC * taps * ICG);
+  Workspace<T> partial(cut.slices * size);
 
   const auto run = [&](int64_t task, int worker) {
     const int64_t slice = task / cut.panels, g = task % cut.panels / group_panels;
     const int64_t column = task % group_panels * kPanel<T>, width = min_of(kPanel<T>, OCG - column);
     const int64_t begin = slice * cut.pieces / cut.slices, end = (slice + 1) * cut.pieces / cut.slices;
-    const T** table = tables.data() + worker * taps * kPieceRows;
+    const T** table = tables.data() + worker * sites.taps * kPieceRows;
     T* panel = panels.data() + worker * kPieceRows * kPanel<T>;
-    T* sums = partial.data() + slice * s.OC * taps * ICG + g * taps * ICG * OCG + column;
+    T* sums = partial.data() + slice * size + g * sites.taps * K * OCG + column;
     for (int64_t piece = begin; piece < end; ++piece) {
       const int64_t first = piece * kPieceRows, rows = min_of(kPieceRows, total - first);
       fill_table<T>(sites, first, rows, x, zeros.data(), nullptr, table, nullptr);
       pack_panel(rows, width, grad_y + first * s.OC + g * OCG + column, s.OC, 1, panel);
-      for (int64_t t = 0; t < taps; ++t)
-        multiply_columns<T>(ICG, rows, width, table + t * rows, g * ICG, panel, nullptr, piece > begin,
-                            sums + t * ICG * OCG, OCG);
+      for (int64_t t = 0; t < sites.taps; ++t)
+        multiply_columns<T>(K, rows, width, table + t * rows, g * K, panel, nullptr, piece > begin, sums + t * K * OCG,
+                            OCG);
     }
   };
   run_tasks(cut.serial, cut.slices * cut.panels, run, threads);

@@ -30,12 +30,11 @@ void depthwise_site(const Sites& s, const T* const* rows, int64_t stride, const 
 }
 
 template <typename T>
-void depthwise_gather(const Sites& s, int64_t all_taps, const T* source, const T* weight, const T* bias,
-                      T* destination) {
-  const int64_t C = s.SC, total = s.N * s.QH * s.QW;
-  Workspace<T> by_tap(all_taps * C);  // weight[c][tap] -> [tap][c]
-  for (int64_t t = 0; t < all_taps; ++t)
-    for (int64_t c = 0; c < C; ++c) by_tap.data()[t * C + c] = weight[c * all_taps + t];
+void depthwise_gather(const Sites& s, const T* source, const T* weight, const T* bias, T* destination) {
+  const int64_t C = s.SC, total = count_of(s);
+  Workspace<T> by_tap(s.all_taps * C);  // weight[c][tap] -> [tap][c]
+  for (int64_t t = 0; t < s.all_taps; ++t)
+    for (int64_t c = 0; c < C; ++c) by_tap.data()[t * C + c] = weight[c * s.all_taps + t];
   Workspace<T> zeros(C);
   for (int64_t c = 0; c < C; ++c) zeros.data()[c] = T(0);
   const int threads = num_threads();
@@ -73,7 +72,7 @@ void depthwise_weight_piece(const Sites& s, const T* const* table, int64_t rows,
 
 template <typename T>
 void depthwise_weight(const Sites& s, const T* grad_y, const T* x, T* grad_weight) {
-  const int64_t C = s.SC, total = s.N * s.QH * s.QW, pieces = divide_up(total, kDepthwiseRows);
+  const int64_t C = s.SC, total = count_of(s), pieces = divide_up(total, kDepthwiseRows);
   const int64_t slices = min_of(16, pieces), size = s.taps * C;
   Workspace<T> zeros(C), partial(slices * size);
   for (int64_t c = 0; c < C; ++c) zeros.data()[c] = T(0);

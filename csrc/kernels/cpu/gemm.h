@@ -43,21 +43,22 @@ void pack_panel(int64_t K, int64_t columns, const T* b, int64_t k_stride, int64_
   }
 }
 
-template <typename T, int MR = kTileRows>
+// Rows of a tile: one vector of columns leaves registers for twice the rows, and needs them to hide latency.
+constexpr int tile_rows(int vectors) { return vectors == 1 ? 2 * kTileRows : kTileRows; }
+
+template <typename T, int NV, int MR = tile_rows(NV)>
 void run_row_tile(int64_t rows, const Segment<T>* segments, int64_t count, const T* panel, const TileOutput<T>& out) {
   if constexpr (MR > 1)
-    if (rows < MR) return run_row_tile<T, MR - 1>(rows, segments, count, panel, out);
-  out.columns <= Vec<T>::width ? row_tile<T, MR, 1>(segments, count, panel, out)
-                               : row_tile<T, MR, kTileVectors>(segments, count, panel, out);
+    if (rows < MR) return run_row_tile<T, NV, MR - 1>(rows, segments, count, panel, out);
+  row_tile<T, MR, NV>(segments, count, panel, out);
 }
 
-template <typename T, int MR = kTileRows>
+template <typename T, int NV, int MR = tile_rows(NV)>
 void run_column_tile(int64_t rows, const Segment<T>* segments, int64_t count, const T* panel,
                      const TileOutput<T>& out) {
   if constexpr (MR > 1)
-    if (rows < MR) return run_column_tile<T, MR - 1>(rows, segments, count, panel, out);
-  out.columns <= Vec<T>::width ? column_tile<T, MR, 1>(segments, count, panel, out)
-                               : column_tile<T, MR, kTileVectors>(segments, count, panel, out);
+    if (rows < MR) return run_column_tile<T, NV, MR - 1>(rows, segments, count, panel, out);
+  column_tile<T, MR, NV>(segments, count, panel, out);
 }
 
 // out[m][n] = bias[n] + sum over taps t, k < K:  table[t][m][a_offset + k] * b[tap_k0[t] + k][n]
@@ -90,24 +91,44 @@ int64_t next_block(const RowProduct<T>& p, int64_t& tap, int64_t& k, Segment<T>*
   return count;
 }
 
+// All tiles of one panel over one block of segments (which are moved on).
+template <typename T, int NV>
+void row_tiles(const RowProduct<T>& p, int64_t column, Segment<T>* segments, int64_t count, bool accumulate) {
+  const T* panel = p.packed + column * p.packed_rows;
+  const T* bias = p.bias ? p.bias + column : nullptr;
+  for (int64_t m = 0; m < p.rows; m += tile_rows(NV)) {
+    const TileOutput<T> out{p.out + m, p.out_offset + column, min_of(kPanel<T>, p.columns - column), bias, accumulate};
+    run_row_tile<T, NV>(p.rows - m, segments, count, panel, out);
+    for (int64_t s = 0; s < count; ++s) segments[s].rows += tile_rows(NV);
+  }
+}
+
 // Panels [first_panel, last_panel) of the product. At least one tap, K >= 1.
 template <typename T>
 void multiply_rows(const RowProduct<T>& p, int64_t first_panel, int64_t last_panel) {
-  Segment<T> segments[kBlock], tile[kBlock];
+  Segment<T> segments[kBlock], moving[kBlock];
   int64_t tap = 0, k = 0;
   for (bool accumulate = false; tap < p.taps; accumulate = true) {
     const int64_t count = next_block(p, tap, k, segments);
-    for (int64_t panel = first_panel; panel < last_panel; ++panel) {
-      const int64_t column = panel * kPanel<T>;
-      const T* b = p.packed + panel * p.packed_rows * kPanel<T>;
-      for (int64_t s = 0; s < count; ++s) tile[s] = segments[s];
-      for (int64_t m = 0; m < p.rows; m += kTileRows) {
-        const TileOutput<T> out{p.out + m, p.out_offset + column, min_of(kPanel<T>, p.columns - column),
-                                p.bias ? p.bias + column : nullptr, accumulate};
-        run_row_tile<T>(p.rows - m, tile, count, b, out);
-        for (int64_t s = 0; s < count; ++s) tile[s].rows += kTileRows;
-      }
+    for (int64_t column = first_panel * kPanel<T>; column < min_of(last_panel * kPanel<T>, p.columns);
+         column += kPanel<T>) {
+      for (int64_t s = 0; s < count; ++s) moving[s] = segments[s];
+      if (p.columns - column <= Vec<T>::width)
+        row_tiles<T, 1>(p, column, moving, count, accumulate);
+      else
+        row_tiles<T, kTileVectors>(p, column, moving, count, accumulate);
     }
+  }
+}
+
+template <typename T, int NV>
+void column_tiles(int64_t M, int64_t K, int64_t columns, const T* const* rows, int64_t a_offset, const T* panel,
+                  const T* bias, bool accumulate, T* out, int64_t out_stride) {
+  for (int64_t m = 0; m < M; m += tile_rows(NV)) {
+    T* out_rows[tile_rows(NV)];
+    for (int i = 0; i < tile_rows(NV); ++i) out_rows[i] = out + (m + i) * out_stride;
+    const Segment<T> segment{rows, a_offset + m, 0, K};
+    run_column_tile<T, NV>(M - m, &segment, 1, panel, TileOutput<T>{out_rows, 0, columns, bias, accumulate});
   }
 }
 
@@ -115,12 +136,10 @@ void multiply_rows(const RowProduct<T>& p, int64_t first_panel, int64_t last_pan
 template <typename T>
 void multiply_columns(int64_t M, int64_t K, int64_t columns, const T* const* rows, int64_t a_offset, const T* panel,
                       const T* bias, bool accumulate, T* out, int64_t out_stride) {
-  for (int64_t m = 0; m < M; m += kTileRows) {
-    T* out_rows[kTileRows];
-    for (int i = 0; i < kTileRows; ++i) out_rows[i] = out + (m + i) * out_stride;
-    const Segment<T> segment{rows, a_offset + m, 0, K};
-    run_column_tile<T>(M - m, &segment, 1, panel, TileOutput<T>{out_rows, 0, columns, bias, accumulate});
-  }
+  if (columns <= Vec<T>::width)
+    column_tiles<T, 1>(M, K, columns, rows, a_offset, panel, bias, accumulate, out, out_stride);
+  else
+    column_tiles<T, kTileVectors>(M, K, columns, rows, a_offset, panel, bias, accumulate, out, out_stride);
 }
 
 // sums[c] = sum_p x[p * C + c]; fixed pieces of rows, their sums added in order.

@@ -124,7 +124,8 @@ def adaptive_max_pool2d_forward(x: Array, output_size: Pair) -> tuple[Array, Arr
     indices = np.empty(y.shape, np.int64)
     for oh, ow, rows, columns in _adaptive_windows(x.shape[2:], output_size):
         window = x[:, :, rows, columns]
-        kh, kw = np.divmod(window.reshape(N, C, -1).argmax(axis=2), window.shape[3])  # argmax: the first NaN wins
+        KH, KW = window.shape[2:]
+        kh, kw = np.divmod(window.reshape(N, C, KH * KW).argmax(axis=2), KW)  # argmax: the first NaN wins
         indices[:, :, oh, ow] = (rows.start + kh) * IW + columns.start + kw
         y[:, :, oh, ow] = window.max(axis=(2, 3))
     return y, indices

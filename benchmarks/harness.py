@@ -1,0 +1,261 @@
+"""Verify, then time. What every benchmark shares.
+
+A benchmark is a list of `Case`s. Two worker processes measure each: one in the environment as it is (but for OpenBLAS,
+see `environments`), one with malloc told to keep its pages, where PyTorch pays no page faults. In each process the
+competitors take turns, a few milliseconds each, so that whatever else the machine does meets all of them alike.
+"""
+
+import argparse
+import copy
+import gc
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import machine
+import report
+from atrous import _cpu, reference
+from peers import pytorch, torch
+
+Call = Callable[[], Any]  # one piece of work; what it returns is compared with the truth, as far as it goes
+Outcome = tuple[Any, dict[str, Call]]  # what a case's setup returns
+TUNED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to time, a cell of the report.
+
+    `setup` makes the data and returns the true outputs and the competitors by name: "atrous", "reference", "numpy",
+    "pytorch" or "pytorch <layout>", of which the fastest counts. An output may differ from the truth by `tolerance`
+    times the largest true element; a competitor that returns None has nothing to compare (other random numbers).
+    """
+
+    row: str
+    column: str
+    work: float  # of one call, in 1e9 operations or bytes, or in images
+    unit: str  # "GFLOP/s", "GB/s" or "images/s"
+    tolerance: float
+    setup: Callable[[], Outcome]
+
+
+def kernel(
+    name: str,
+    arguments: dict[str, Any],
+    torch_call: Callable[..., Any],
+    torch_arrays: Sequence[Any],
+    numpy_call: Call | None = None,
+) -> Outcome:
+    """The truth and the competitors of a kernel function: atrous, the reference, PyTorch, perhaps a NumPy program.
+
+    The truth is the reference on the same numbers in float64. PyTorch runs torch_call(torch, *tensors).
+    """
+
+    def call(module: Any, given: dict[str, Any]) -> Any:
+        result = getattr(module, name)(**given)
+        return given["params"] if result is None else result  # None: the optimizers, which work in place
+
+    modules = {"atrous": _cpu, "reference": reference}
+    calls: dict[str, Call] = {title: partial(call, m, copy.deepcopy(arguments)) for title, m in modules.items()}
+    calls |= pytorch(torch_call, torch_arrays)
+    if numpy_call is not None:
+        calls["numpy"] = numpy_call
+    return call(reference, _in_float64(arguments)), calls
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    """Standard normal float32 numbers; four axes are (N, C, H, W) in channels-last memory."""
+    rng = np.random.default_rng((seed, *shape))
+    if len(shape) != 4:
+        return rng.standard_normal(shape, np.float32)
+    N, C, H, W = shape
+    return rng.standard_normal((N, H, W, C), np.float32).transpose(0, 3, 1, 2)
+
+
+def verify(case: Case, truth: Any, calls: dict[str, Call]) -> dict[str, float]:
+    """The error of each competitor: |output - truth| over the largest |truth|. Raises ArithmeticError if too large.
+
+    Others than atrous may be off by five tolerances: PyTorch's weight gradient over 200,000 pixels is off by 2.6e-5.
+    """
+    errors = {}
+    for name, call in calls.items():
+        errors[name] = 0.0
+        for got, true in zip(_arrays(call()), _arrays(truth), strict=False):
+            if got.shape != true.shape:
+                raise ArithmeticError(f"{name} returns shape {got.shape}; expected {true.shape}: not timed")
+            off = float(np.abs(got.astype(np.float64) - true).max()) / (float(np.abs(true).max()) or 1.0)
+            errors[name] = math.inf if math.isnan(off) else max(errors[name], off)
+        limit = case.tolerance * (1 if name == "atrous" else 5)
+        if errors[name] > limit:
+            raise ArithmeticError(f"{name} is off by {errors[name]:.1e}, limit {limit:.0e}: not timed")
+    return errors
+
+
+def interleave(calls: dict[str, Call], rounds: int, seconds: float) -> dict[str, float]:
+    """Median seconds of one call of each competitor; in every round each runs for a few ms, after one call untimed.
+
+    A competitor leaves when it has had three rounds and used up its `seconds`.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    used = dict.fromkeys(calls, 0.0)
+    gc.collect()
+    gc.disable()
+    try:
+        for turn in range(rounds):
+            for name, call in calls.items():
+                if turn >= 3 and used[name] > seconds:
+                    continue
+                settle()
+                first = _time(call, 1)
+                repeats = max(1, min(1000, int(2e-4 / first)))  # a sample lasts 0.2 ms or more
+                deadline = time.perf_counter() + 5e-3
+                while True:
+                    samples[name].append(_time(call, repeats))
+                    if time.perf_counter() > deadline:
+                        break
+                used[name] += first + 5e-3 + samples[name][-1] * repeats
+    finally:
+        gc.enable()
+    return {name: statistics.median(times) for name, times in samples.items()}
+
+
+def settle() -> None:
+    """Waits until this process burns no time: OpenMP's and OpenBLAS's threads spin for up to 30 ms after their work."""
+    for _ in range(40):
+        before = time.process_time()
+        time.sleep(1e-3)
+        if time.process_time() - before < 3e-4:
+            return
+
+
+def environments(threads: int) -> tuple[dict[str, str], dict[str, str]]:
+    """The two workers' environments. OpenBLAS chooses its own kernels: a forced core type can halve NumPy's GEMM."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "MALLOC_"))}
+    kept |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    return kept, kept | TUNED
+
+
+def run(script: str, cases: Callable[[bool], Iterable[Case]], argv: Sequence[str] | None = None) -> int:
+    """Runs a benchmark from the command line; returns 1 if a case failed its verification, and times nothing there."""
+    args = _parser(script).parse_args(argv)
+    chosen = [case for case in cases(args.quick) if args.only.lower() in f"{case.row} {case.column}".lower()]
+    rounds, seconds = (3, 0.05) if args.quick else (15, 0.5)
+    if args.worker:
+        return _work(chosen, rounds, seconds, args.threads, only_pytorch=args.worker == "tuned")
+    if not chosen:
+        print(f"no case matches {args.only!r}", file=sys.stderr)
+        return 1
+    family = Path(script).stem.removeprefix("bench_")
+    about = machine.describe()
+    result = {
+        "family": family,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "quick": args.quick,
+        "threads": args.threads,
+        "dtype": "float32",
+        "machine": about,
+        "peaks": machine.peaks(args.threads),
+        "unset": sorted(name for name in os.environ if name.startswith(("OPENBLAS_", "MALLOC_"))),
+        "tuned": TUNED,
+        "results": [],
+    }
+    report.print_header(result)
+    options = ["--threads", str(args.threads), "--only", args.only, *(["--quick"] if args.quick else [])]
+    default, tuned = environments(args.threads)
+    workers = {"": _Worker(script, [*options, "--worker", "default"], default)}
+    if about["torch"]:
+        workers["tuned"] = _Worker(script, [*options, "--worker", "tuned"], tuned)
+    for i, case in enumerate(chosen):
+        measured = {name: worker.ask(i) for name, worker in workers.items()}
+        row = report.summarise(case, measured[""], measured.get("tuned"), result["peaks"])
+        result["results"].append(row)
+        report.print_row(row)
+    for worker in workers.values():
+        worker.close()
+    result["peaks"]["ping_pong_ns_after"] = machine.ping_pong()
+    return report.finish(result, args.json, args.picture)
+
+
+def _parser(script: str) -> argparse.ArgumentParser:
+    results = Path(script).resolve().parent / "results" / Path(script).stem
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__, prog=Path(script).name)
+    parser.add_argument("--quick", action="store_true", help="a few small cases, in seconds; the figures are rough")
+    parser.add_argument("--threads", type=int, default=_cpu.default_num_threads(), help="default: %(default)s")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose name contains TEXT")
+    parser.add_argument("--json", type=Path, default=f"{results}.json", help="where the figures go")
+    parser.add_argument("--picture", type=Path, default=f"{results}.png", help="where the picture goes")
+    parser.add_argument("--worker", choices=["default", "tuned"], help=argparse.SUPPRESS)
+    return parser
+
+
+class _Worker:
+    """A process that measures the case whose number it is told, one at a time."""
+
+    def __init__(self, script: str, options: list[str], environment: dict[str, str]):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen([sys.executable, script, *options], env=environment, **pipes)
+
+    def ask(self, number: int) -> dict[str, Any]:
+        print(number, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"a benchmark process ended with exit code {self.process.wait()}")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure(case: Case, rounds: int, seconds: float, only_pytorch: bool = False) -> dict[str, Any]:
+    """The errors and median seconds of a case's competitors; where one is wrong, nothing but the reason, as "wrong"."""
+    truth, calls = case.setup()
+    if only_pytorch:
+        calls = {name: call for name, call in calls.items() if name.split()[0] in ("atrous", "pytorch")}
+    try:
+        errors = verify(case, truth, calls)
+    except ArithmeticError as error:
+        return {"wrong": str(error)}
+    return {"errors": errors, "seconds": interleave(calls, rounds, seconds)}
+
+
+def _work(cases: list[Case], rounds: int, seconds: float, threads: int, only_pytorch: bool) -> int:
+    _cpu.set_num_threads(threads)
+    if torch() is not None:
+        torch().set_num_threads(threads)
+    for line in sys.stdin:
+        print(json.dumps(measure(cases[int(line)], rounds, seconds, only_pytorch)), flush=True)
+    return 0
+
+
+def _time(call: Call, repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def _arrays(outputs: Any) -> list[np.ndarray]:
+    if outputs is None:
+        return []
+    return [np.asarray(item) for item in (outputs if isinstance(outputs, (tuple, list)) else [outputs])]
+
+
+def _in_float64(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _in_float64(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_in_float64(item) for item in value)
+    return value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype == np.float32 else value

@@ -1,0 +1,123 @@
+"""The table, the JSON file and the picture of a benchmark."""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+RATIOS = ["reference", "numpy", "pytorch", "pytorch tuned"]
+TITLES = {"reference": "reference", "numpy": "NumPy", "pytorch": "PyTorch", "pytorch tuned": "PyTorch*"}
+
+
+def summarise(case: Any, default: dict, tuned: dict | None, peaks: dict[str, float | None]) -> dict[str, Any]:
+    """One line of the report, from what the two processes measured of a case."""
+    row = {"row": case.row, "column": case.column, "work": case.work, "unit": case.unit, "tolerance": case.tolerance}
+    for answer in (default, tuned or {}):
+        if "wrong" in answer:
+            return row | {"wrong": answer["wrong"]}
+    seconds = default["seconds"]
+    ratios = {name: seconds[name] / seconds["atrous"] for name in ("reference", "numpy") if name in seconds}
+    for name, answer in (("pytorch", default), ("pytorch tuned", tuned)):
+        if answer and (best := fastest_pytorch(answer["seconds"])):
+            ratios[name] = answer["seconds"][best] / answer["seconds"]["atrous"]
+    rate = case.work / seconds["atrous"]
+    peak = peaks.get({"GFLOP/s": "fma_gflops", "GB/s": "copy_gbs"}.get(case.unit))
+    return row | {
+        "errors": default["errors"],
+        "seconds": seconds,
+        "seconds_tuned": tuned["seconds"] if tuned else None,
+        "pytorch_layout": fastest_pytorch(seconds),
+        "rate": rate,
+        "share_of_peak": rate / peak if peak else None,
+        "ratios": ratios,
+    }
+
+
+def fastest_pytorch(seconds: dict[str, float]) -> str | None:
+    """The better of PyTorch's layouts, or None without PyTorch."""
+    return min((name for name in seconds if name.startswith("pytorch")), key=seconds.get, default=None)
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    """exp of the mean logarithm: twice as fast here and half as fast there is 1."""
+    logs = [math.log(value) for value in values]
+    return math.exp(sum(logs) / len(logs))
+
+
+def print_header(result: dict[str, Any]) -> None:
+    """The machine and its peaks, what was changed in the environment, and the head of the table."""
+    about, peaks = result["machine"], result["peaks"]
+    versions = ", ".join(f"{name} {about[name]}" for name in ("atrous", "numpy", "torch") if about[name])
+    where = f"{about['cpu']}, {about['cores']} cores, {about['isa']}, load {about['load']:.1f}"
+    print(f"{result['family']} · float32 · {result['threads']} threads · {where}")
+    print(f"{versions}, Python {about['python']}, {about['system']}")
+    if peaks.get("fma_gflops"):
+        core = f"core to core {peaks['ping_pong_ns']} ns"
+        print(f"measured peaks: {peaks['fma_gflops']:.0f} GFLOP/s, copy {peaks['copy_gbs']:.0f} GB/s, {core}")
+    if about["load"] > 0.5 * about["cores"]:
+        print("the machine is busy with other work: these figures say little")
+    if result["unset"]:
+        print(f"unset for this run: {', '.join(result['unset'])}")
+    print("Times are medians of atrous; × is a competitor's time over atrous's, more is better for atrous.")
+    print(f"PyTorch in its better layout; PyTorch*: page faults tuned away ({' '.join(result['tuned'])})")
+    print(f"\n{'':44} {'':16} {'time':>9} {'rate':>13} {'peak':>5}", *(f"{TITLES[name]:>9}" for name in RATIOS))
+
+
+def print_row(row: dict[str, Any]) -> None:
+    """One line of the table."""
+    head = f"{row['row']:44} {row['column']:16}"
+    if "wrong" in row:
+        print(f"{head} WRONG: {row['wrong']}", flush=True)
+        return
+    share = f"{row['share_of_peak']:4.0%}" if row["share_of_peak"] else ""
+    rate = f"{row['rate']:.{1 if row['rate'] < 100 else 0}f} {row['unit']}"
+    print(f"{head} {_time(row['seconds']['atrous']):>9} {rate:>13} {share:>5}", _ratios(row["ratios"]), flush=True)
+
+
+def finish(result: dict[str, Any], json_path: Path, picture_path: Path) -> int:
+    """Prints the geometric means, writes the JSON and the picture; returns the exit code."""
+    good = [row for row in result["results"] if "wrong" not in row]
+    columns = list(dict.fromkeys(row["column"] for row in good))
+    means = {column: _means([row for row in good if row["column"] == column]) for column in columns}
+    means |= {"all": _means(good)} if len(columns) > 1 else {}
+    result["geometric_means"] = means
+    for column, ratios in means.items():
+        print(f"{'geometric mean':44} {column:46}", _ratios(ratios))
+    if after := result["peaks"].get("ping_pong_ns_after"):
+        print(f"core to core, afterwards: {after} ns")
+    json_path.parent.mkdir(parents=True, exist_ok=True)
+    json_path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"figures: {json_path}")
+    if good:
+        _draw(result, picture_path)
+    return 0 if len(good) == len(result["results"]) else 1
+
+
+def _draw(result: dict[str, Any], path: Path) -> None:
+    try:
+        import picture
+    except ImportError as error:
+        print(f"no picture: {error} (pip install 'atrous[train]' brings matplotlib)")
+        return
+    picture.draw(result, path)
+    print(f"picture: {path}")
+
+
+def _means(rows: list[dict[str, Any]]) -> dict[str, float]:
+    found = {name: [row["ratios"][name] for row in rows if name in row["ratios"]] for name in RATIOS}
+    return {name: geometric_mean(values) for name, values in found.items() if values}
+
+
+def _ratios(ratios: dict[str, float]) -> str:
+    return " ".join(f"{_ratio(ratios[name]):>9}" if name in ratios else f"{'–':>9}" for name in RATIOS)
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}×" if value < 10 else f"{value:.0f}×"
+
+
+def _time(seconds: float) -> str:
+    scale, unit = (1e6, "µs") if seconds < 1e-3 else (1e3, "ms")
+    value = seconds * scale
+    return f"{value:.{0 if value >= 100 else 1}f} {unit}"

@@ -1,0 +1,245 @@
+"""Reverse-mode differentiation, define by run: the walk from a result back to the leaves.
+
+``walk`` visits nodes from the latest to the earliest, which is a topological order, since inputs are made before
+outputs. It adds only into buffers that it allocated itself, and drops each node's saved arrays as it passes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import graph, layout
+from .function import Function
+from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .graph import Backward, check_inplace, edge_of, increment_version, record, record_inplace, record_view
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+__all__ = [
+    "Backward",
+    "Function",
+    "backward",
+    "check_inplace",
+    "enable_grad",
+    "grad",
+    "increment_version",
+    "is_grad_enabled",
+    "no_grad",
+    "record",
+    "record_inplace",
+    "record_view",
+    "set_grad_enabled",
+]
+
+
+def walk(
+    roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[Any, Any]
+) -> dict[Any, tuple[Any, bool]]:
+    """Carries gradients from the roots down to the leaves.
+
+    Args:
+        roots: tensors and the gradients (arrays) to start from.
+        retain_graph: keep the saved arrays for another walk.
+        wanted: the nodes whose gradient is asked for, as keys; the values are filled in.
+    Returns:
+        The gradient of every leaf reached: ``{leaf: (array, whether nothing else holds it)}``.
+    """
+    with np.errstate(all="ignore"):  # 1 / 0 is inf in a gradient, too, without NumPy's warning
+        return _walk(roots, retain_graph, wanted)
+
+
+def _walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[Any, Any]) -> dict:
+    pending: dict[Any, Any] = {}  # gradients of the nodes in the heap, and of leaves
+    owned: set[Any] = set()  # keys of ``pending`` whose buffer is the walk's own
+    heap: list[tuple[int, Backward]] = []
+    node = Backward()
+    node.inputs = [edge_of(tensor) for tensor, _ in roots]
+    grad, grads, saved = None, tuple([grad for _, grad in roots]), ()
+    while True:
+        for edge, part in zip(node.inputs, grads):  # noqa: B905
+            if edge is None or part is None:
+                continue
+            if edge in pending:
+                _add(edge, part, pending, owned)
+                continue
+            pending[edge] = np.asarray(part) if isinstance(part, np.generic) else part
+            if isinstance(edge, Backward):
+                heapq.heappush(heap, (edge._order, edge))
+            elif _is_fresh(part, grad, grads, saved):
+                owned.add(edge)
+        if not heap:
+            return {leaf: (array, leaf in owned) for leaf, array in pending.items()}
+        node = heapq.heappop(heap)[1]
+        grad = pending.pop(node)
+        if owned:
+            owned.discard(node)
+        if node.hooks is not None:
+            grad = run_hooks(node.hooks, grad)
+        if node.retained is not None:
+            tensor = node.retained()
+            if tensor is not None and tensor._node is node:
+                accumulate(tensor, grad, owned=False)
+        if node in wanted:
+            wanted[node] = grad
+        grads = node(*grad) if type(grad) is list else node(grad)
+        if type(grads) is not tuple:
+            grads = (grads,)
+        saved = node._saved or ()
+        if saved and not retain_graph:
+            node._saved = None
+
+
+def _add(edge: Any, part: Any, pending: dict, owned: set) -> None:
+    """Adds a gradient to one that came before, in place only where the walk allocated that itself."""
+    held = pending[edge]
+    if type(held) is list:  # of an op with several outputs, each of which fills its own place
+        pending[edge] = [b if a is None else a if b is None else a + b for a, b in zip(held, part, strict=True)]
+    elif edge in owned:
+        held += part
+    else:
+        pending[edge] = np.asarray(held + part)
+        owned.add(edge)
+
+
+def _is_fresh(part: Any, grad: Any, parts: tuple, saved: tuple) -> bool:
+    """Whether a backward made this array for its one receiver: no view, not its own input, not given to two inputs."""
+    if part is grad or type(part.base) is type(part) or any(part is array for array in saved):
+        return False
+    return sum(part is other for other in parts) == 1
+
+
+def run_hooks(hooks: dict[int, Callable], grad: Any) -> Any:
+    """What the hooks make of a gradient (an array), each seeing the result of the one before."""
+    with no_grad():
+        for hook in list(hooks.values()):
+            result = hook(graph.Tensor(grad))
+            if result is not None:
+                array = result.data if isinstance(result, graph.Tensor) else np.asarray(result)
+                if array.shape != grad.shape:
+                    raise ValueError(f"register_hook: the hook returned shape {array.shape}; expected {grad.shape}")
+                grad = array.astype(grad.dtype, copy=False)
+    return grad
+
+
+def accumulate(tensor: Tensor, grad: Any, owned: bool) -> None:
+    """Adds to ``tensor.grad`` in the tensor's own memory order; never into a buffer that somebody else may hold."""
+    data = tensor.data
+    if grad.shape != data.shape:
+        raise RuntimeError(f"backward: a gradient of shape {grad.shape} reached a tensor of shape {data.shape}")
+    if tensor._grad is not None:
+        held = tensor._grad.data
+        if tensor._grad_owned:
+            held += grad
+            tensor._grad._version[0] += 1
+            return
+        grad, owned = held + grad, True
+    if owned and grad.dtype == data.dtype:
+        grad = layout.like(grad, data)
+    else:
+        copy = layout.empty_like(data)
+        copy[...] = grad
+        grad = copy
+    tensor._grad = graph.Tensor(grad)
+    tensor._grad_owned = True
+
+
+def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+    """Adds to the ``grad`` of every leaf the gradient of the tensors' sum, each weighted by its ``grad_tensors``.
+
+    Args:
+        tensors: one tensor or several.
+        grad_tensors: the gradient to start from, for each; left out for tensors of one element.
+        retain_graph: keep what a second walk through the same graph would need.
+        create_graph: not supported.
+    Raises:
+        RuntimeError: no graph, a graph already walked, ``create_graph=True``.
+    Example:
+        >>> import atrous as at
+        >>> x = at.tensor([3.0], requires_grad=True)
+        >>> backward(x * x)
+        >>> x.grad.tolist()
+        [6.0]
+    """
+    roots = _roots("backward", tensors, grad_tensors, create_graph)
+    for leaf, (array, owned) in walk(roots, retain_graph, {}).items():
+        if hasattr(leaf, "_hooks"):
+            array, owned = run_hooks(leaf._hooks, array), False
+        accumulate(leaf, array, owned)
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of the outputs' sum with respect to the inputs, without touching any ``.grad``.
+
+    Args:
+        outputs, inputs: one tensor or several.
+        grad_outputs: as ``grad_tensors`` of ``backward``.
+        retain_graph: keep what a second walk would need.
+        create_graph: not supported.
+        allow_unused: give None, instead of raising, for inputs that the outputs do not depend on.
+    Raises:
+        RuntimeError: no graph, an unused input, ``create_graph=True``.
+    Example:
+        >>> import atrous as at
+        >>> x = at.tensor([1.0, 2.0], requires_grad=True)
+        >>> grad((x * x).sum(), x)[0].tolist()
+        [2.0, 4.0]
+    """
+    roots = _roots("grad", outputs, grad_outputs, create_graph)
+    targets = [inputs] if isinstance(inputs, graph.Tensor) else list(inputs)
+    edges = [edge_of(tensor) for tensor in targets]
+    if None in edges:
+        raise RuntimeError(f"grad: input {edges.index(None)} does not require grad")
+    wanted = {edge: None for edge in edges if isinstance(edge, Backward)}
+    leaves = walk(roots, bool(retain_graph), wanted)
+    results: list[Tensor | None] = []
+    for index, (tensor, edge) in enumerate(zip(targets, edges, strict=True)):
+        array = wanted[edge] if edge in wanted else leaves.get(edge, (None, False))[0]
+        if array is None and not allow_unused:
+            raise RuntimeError(f"grad: the outputs do not depend on input {index}; allow_unused=True gives None for it")
+        if array is not None and edge not in wanted and hasattr(tensor, "_hooks"):
+            array = run_hooks(tensor._hooks, array)
+        results.append(None if array is None else graph.Tensor(array.astype(tensor.dtype)))
+    return tuple(results)
+
+
+def _roots(op: str, tensors: Any, grads: Any, create_graph: bool) -> list[tuple[Tensor, Any]]:
+    """The tensors to start from, with a gradient (array) for each."""
+    if create_graph:
+        raise RuntimeError(f"{op}: create_graph=True is not supported; there are no gradients of gradients")
+    if isinstance(tensors, graph.Tensor):
+        tensors, grads = [tensors], [grads]
+    elif grads is None:
+        grads = [None] * len(tensors)
+    roots = []
+    for tensor, grad in zip(tensors, grads, strict=True):
+        if not tensor.requires_grad:
+            raise RuntimeError(
+                f"{op}: the tensor does not require grad: nothing it came from does, or it was made under no_grad"
+            )
+        roots.append((tensor, _first_gradient(op, tensor.data, grad)))
+    return roots
+
+
+def _first_gradient(op: str, data: Any, grad: Any) -> Any:
+    if grad is None:
+        if data.size != 1:
+            raise RuntimeError(
+                f"{op}: the result has shape {data.shape}; give a gradient of that shape, or reduce it to one number"
+            )
+        return np.ones_like(data)
+    array = grad.data if isinstance(grad, graph.Tensor) else np.asarray(grad)
+    if array.shape != data.shape:
+        raise ValueError(f"{op}: gradient has shape {array.shape}; expected {data.shape}")
+    return array.astype(data.dtype, copy=False)

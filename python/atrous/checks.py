@@ -1,0 +1,73 @@
+"""Checks on what users pass in: done before any work, with a message that names the op and shows what it got."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from .dtypes import float32, float64
+from .tensor_base import TensorBase
+
+__all__ = ["floats_of_one_dtype", "pair", "require"]
+
+
+def require(condition: Any, op: str, message: str) -> None:
+    """Raises ``ValueError("op: message")`` unless ``condition`` holds.
+
+    Example:
+        >>> require(2 > 1, "conv2d", "never shown")
+    """
+    if not condition:
+        raise ValueError(f"{op}: {message}")
+
+
+def pair(value: Any, op: str, name: str) -> tuple[int, int]:
+    """One int, or two, as a tuple (height, width), as in ``kernel_size=3`` and ``kernel_size=(3, 5)``.
+
+    Raises:
+        TypeError: something else than ints.
+        ValueError: not one or two of them.
+    Example:
+        >>> pair(3, "conv2d", "kernel_size")
+        (3, 3)
+    """
+    if type(value) is int:  # the common forms first: an op makes several pairs
+        return (value, value)
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int:
+        return value
+    items = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if not 1 <= len(items) <= 2:
+        raise ValueError(f"{op}: {name} has {len(items)} numbers; expected one int or two")
+    try:
+        if any(isinstance(item, bool) for item in items):
+            raise TypeError
+        items = tuple(operator.index(item) for item in items)
+    except TypeError:
+        raise TypeError(f"{op}: {name} is {value!r}; expected one int or two") from None
+    return (items[0], items[-1])
+
+
+def floats_of_one_dtype(op: str, optional: dict[str, Any] | None = None, **tensors: Any) -> None:
+    """Raises a TypeError unless all of these are tensors of one dtype that kernels take, float32 or float64.
+
+    Args:
+        op: the name for the message.
+        optional: further tensors that may be None.
+        tensors: the tensors; the others are compared with the first.
+    Example:
+        >>> import atrous as at
+        >>> floats_of_one_dtype("linear", x=at.ones(2, 3), weight=at.ones(4, 3), optional={"bias": None})
+    """
+    first = None
+    for name, tensor in tensors.items() if optional is None else (*tensors.items(), *optional.items()):
+        if not isinstance(tensor, TensorBase):
+            if tensor is None and optional is not None and name in optional:
+                continue
+            raise TypeError(f"{op}: {name} is a {type(tensor).__name__}; expected a Tensor")
+        dtype = tensor.data.dtype
+        if first is None:
+            if dtype not in (float32, float64):
+                raise TypeError(f"{op}: {name} has dtype {dtype}; expected float32 or float64")
+            first = name, dtype
+        elif dtype != first[1]:
+            raise TypeError(f"{op}: {name} has dtype {dtype}; expected {first[1]} as {first[0]}")

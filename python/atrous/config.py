@@ -1,0 +1,66 @@
+"""Threads, and what this installation is made of."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from typing import Any
+
+import numpy as np
+
+from .backend import backend_name, kernels_for, load, on_cpu
+from .checks import require
+
+__all__ = ["get_num_threads", "set_num_threads", "show_config"]
+
+
+def get_num_threads() -> int:
+    """How many threads the kernels use; 1 on the reference backend.
+
+    Example:
+        >>> get_num_threads() >= 1
+        True
+    """
+    kernels = kernels_for(None)
+    return kernels.get_num_threads() if on_cpu(kernels) else 1
+
+
+def set_num_threads(n: int) -> None:
+    """Sets how many threads the kernels use. The results do not depend on it, not in their last bit.
+
+    Raises:
+        ValueError: below 1.
+    Example:
+        >>> set_num_threads(get_num_threads())
+    """
+    require(n >= 1, "set_num_threads", f"n is {n}; expected 1 or more")
+    kernels = kernels_for(None)
+    if on_cpu(kernels):
+        kernels.set_num_threads(n)
+
+
+def show_config() -> str:
+    """Versions, backend, instruction-set level, threads and build, a line each.
+
+    Example:
+        >>> show_config().splitlines()[0].startswith("atrous ")
+        True
+    """
+    from . import __version__
+
+    lines: dict[str, Any] = {
+        "python": f"{platform.python_version()} on {sys.platform} {platform.machine()}",
+        "numpy": np.__version__,
+        "backend": backend_name() + (" (ATROUS_BACKEND)" if os.environ.get("ATROUS_BACKEND") else ""),
+    }
+    try:
+        cpu = load("cpu")
+    except ImportError as error:
+        lines["extension"] = f"not loaded: {error.__cause__ or error}"
+    else:
+        lines["level"] = f"{cpu.isa()} (usable here: {', '.join(cpu.isa_levels())})"
+        lines["threads"] = cpu.get_num_threads()
+        lines.update(cpu.build_info())
+    lines["cuda"] = "not in this build"
+    return "\n".join([f"atrous {__version__}", *[f"  {name:<10} {value}" for name, value in lines.items()]])

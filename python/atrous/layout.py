@@ -1,0 +1,152 @@
+"""Memory order of arrays. Shapes are NCHW everywhere; the memory of 4-D maps is channels-last (NHWC).
+
+Shape (N, C, H, W) with the strides of NHWC memory is what kernels return and want. NumPy's own functions forget such
+strides, so whoever makes an array asks here. Every change of memory order that costs a copy is counted.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from .backend import kernels_for, on_cpu
+
+__all__ = ["channels_last", "contiguous", "conversions", "empty", "empty_like", "is_channels_last", "like", "reshape"]
+
+LARGE = 1 << 16  # bytes: below it NumPy's own allocator is as fast as the pool
+
+_lock = threading.Lock()
+_copies = 0
+
+
+def _count_copy() -> None:
+    global _copies
+    with _lock:
+        _copies += 1
+
+
+def conversions() -> int:
+    """How many times memory was reordered so far, in Python and in the bindings together.
+
+    Example:
+        >>> before = conversions()
+        >>> conversions() - before
+        0
+    """
+    kernels = kernels_for(None)
+    return _copies + (kernels.conversions() if on_cpu(kernels) else 0)
+
+
+def is_channels_last(array: np.ndarray) -> bool:
+    """Whether a 4-D array lies in NHWC memory without gaps.
+
+    Example:
+        >>> is_channels_last(np.zeros((2, 5, 6, 3)).transpose(0, 3, 1, 2))
+        True
+    """
+    return array.ndim == 4 and array.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def channels_last(array: np.ndarray) -> np.ndarray:
+    """The array in the layout that kernels want, NHWC memory for 4-D, C order for the rest; itself where it fits.
+
+    Example:
+        >>> channels_last(np.zeros((1, 2, 2, 2))).strides
+        (64, 8, 32, 16)
+    """
+    if array.ndim != 4:
+        return contiguous(array)
+    if is_channels_last(array):
+        return array
+    _count_copy()
+    result = empty(array.shape, array.dtype, channels_last=True)
+    result[...] = array
+    return result
+
+
+def contiguous(array: np.ndarray) -> np.ndarray:
+    """The array in C order; itself where it is so already.
+
+    Example:
+        >>> contiguous(np.zeros((2, 3)).T).flags.c_contiguous
+        True
+    """
+    if array.flags.c_contiguous:
+        return array
+    _count_copy()
+    result = empty(array.shape, array.dtype)
+    result[...] = array
+    return result
+
+
+def like(array: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The array in the memory order of ``other`` (of the same shape); itself where the strides agree already.
+
+    Example:
+        >>> like(np.zeros((2, 3)), np.zeros((3, 2)).T).strides
+        (8, 16)
+    """
+    if array.strides == other.strides or (array.flags.c_contiguous and other.flags.c_contiguous):
+        return array
+    if is_channels_last(other):
+        return channels_last(array)
+    if other.flags.c_contiguous:
+        return contiguous(array)
+    _count_copy()
+    result = np.empty_like(other, dtype=array.dtype)
+    result[...] = array
+    return result
+
+
+def reshape(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """``array.reshape(shape)`` in C order of its indices: a view where strides allow, else a counted copy.
+
+    Example:
+        >>> reshape(np.zeros((2, 3)), (6,)).shape
+        (6,)
+    """
+    if array.flags.c_contiguous:
+        return array.reshape(shape)
+    result = array.reshape(shape)
+    if result.size and not np.may_share_memory(result, array):
+        _count_copy()
+    return result
+
+
+def empty(shape: tuple[int, ...], dtype: Any, channels_last: bool = False) -> np.ndarray:
+    """An uninitialised array, from the pool where it is large and the CPU backend is active.
+
+    Example:
+        >>> empty((2, 3, 4, 5), "float32", channels_last=True).strides
+        (240, 4, 60, 12)
+    """
+    dtype = np.dtype(dtype)
+    size = dtype.itemsize
+    for extent in shape:
+        size *= extent
+    if size >= LARGE:
+        kernels = kernels_for(None)
+        if on_cpu(kernels):
+            return kernels.empty(shape, dtype, channels_last)
+    if channels_last:
+        N, C, H, W = shape
+        return np.empty((N, H, W, C), dtype).transpose(0, 3, 1, 2)
+    return np.empty(shape, dtype)
+
+
+def empty_like(array: np.ndarray, dtype: Any = None) -> np.ndarray:
+    """An uninitialised array of the same shape and memory order.
+
+    Example:
+        >>> empty_like(np.zeros((3, 2)).T).strides
+        (8, 16)
+    """
+    dtype = array.dtype if dtype is None else dtype
+    if array.nbytes >= LARGE:
+        if array.flags.c_contiguous:
+            return empty(array.shape, dtype)
+        if is_channels_last(array):
+            return empty(array.shape, dtype, channels_last=True)
+    return np.empty_like(array, dtype)

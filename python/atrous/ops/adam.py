@@ -1,0 +1,141 @@
+"""Optimizer steps over lists of tensors: ``adam_step`` (Adam, AdamW, AMSGrad) and ``sgd_step``. They write in place.
+
+No gradient flows through a step: it counts as one made under ``no_grad``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..backend import kernels_for
+from ..checks import floats_of_one_dtype, require
+from ..graph import increment_version
+from ..layout import like
+from ..tensor import Tensor
+
+
+def adam_step(
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    exp_avgs: Sequence[Tensor],
+    exp_avg_sqs: Sequence[Tensor],
+    max_exp_avg_sqs: Sequence[Tensor] | None = None,
+    *,
+    step: int,
+    lr: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+) -> None:
+    """One step of Adam over a list of parameters, in one kernel call.
+
+    ``m = β1·m + (1 − β1)·g``, ``v = β2·v + (1 − β2)·g²``,
+    ``p −= lr · m/(1 − β1^step) / (sqrt(v/(1 − β2^step)) + eps)``. Weight decay adds ``weight_decay · p`` to g, or where
+    decoupled (AdamW) takes ``lr · weight_decay · p`` from p directly.
+
+    Args:
+        params: written. Dense, all of one dtype.
+        grads: g, one for each parameter, of its shape; as the next three are.
+        exp_avgs, exp_avg_sqs: m and v, zeros before the first step; written.
+        max_exp_avg_sqs: the largest v so far, which then takes v's place (AMSGrad); written. None for plain Adam.
+        step: 1 at the first step.
+        lr: learning rate.
+        beta1, beta2: how much of m and v stays.
+        eps: added to the square root.
+        weight_decay: see above.
+        decoupled: AdamW's weight decay.
+    Raises:
+        ValueError: the lists or shapes disagree, memory layouts cannot be aligned, or step is less than 1.
+        TypeError: not float tensors of one dtype.
+    Example:
+        >>> p, m, v = at.ones(1), at.zeros(1), at.zeros(1)
+        >>> adam_step([p], [at.tensor([5.0])], [m], [v], step=1, lr=0.5)  # the first step is lr times the sign
+        >>> round(p.item(), 6)
+        0.5
+
+    Source:
+        Kingma and Ba, Adam, 2015 (arXiv 1412.6980); Loshchilov and Hutter, Decoupled weight decay regularization, 2019
+        (arXiv 1711.05101); Reddi, Kale and Kumar, On the convergence of Adam and beyond, 2018.
+    """
+    require(step >= 1, "adam_step", f"step is {step}; expected 1 at the first step")
+    state = [exp_avgs, exp_avg_sqs] + ([] if max_exp_avg_sqs is None else [max_exp_avg_sqs])
+    if not params:
+        return
+    arrays, grads, states = _aligned("adam_step", params, grads, state)
+    largest = None if max_exp_avg_sqs is None else states[2]
+    kernels_for(arrays[0]).adam_step(
+        arrays, grads, states[0], states[1], largest, step, lr, beta1, beta2, eps, weight_decay, decoupled
+    )
+    _written(params, *state)
+
+
+def sgd_step(
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    momentum_buffers: Sequence[Tensor] | None = None,
+    *,
+    lr: float,
+    momentum: float = 0.0,
+    dampening: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+    first: bool = False,
+) -> None:
+    """One step of gradient descent over a list of parameters, in one kernel call.
+
+    ``g += weight_decay · p``, ``b = momentum·b + (1 − dampening)·g``, ``p −= lr·b``; without buffers ``p −= lr·g``.
+
+    Args:
+        params: written. Dense, all of one dtype.
+        grads: g, one for each parameter, of its shape; as the buffers are.
+        momentum_buffers: b, written; or None.
+        lr: learning rate.
+        momentum, dampening, weight_decay: see above.
+        nesterov: step along ``g + momentum·b`` instead of b.
+        first: this is the first step: b becomes g, undampened, whatever it held.
+    Raises:
+        ValueError: the lists or shapes disagree, or memory layouts cannot be aligned.
+        TypeError: not float tensors of one dtype.
+    Example:
+        >>> p = at.tensor([1.0])
+        >>> sgd_step([p], [at.tensor([2.0])], lr=0.25)
+        >>> p.tolist()
+        [0.5]
+
+    Source:
+        Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep learning, 2013.
+        There the learning rate is inside the momentum buffer; here, as in PyTorch, it multiplies the buffer.
+    """
+    if not params:
+        return
+    arrays, grads, states = _aligned("sgd_step", params, grads, [] if momentum_buffers is None else [momentum_buffers])
+    buffers = states[0] if states else None
+    kernels_for(arrays[0]).sgd_step(arrays, grads, buffers, lr, momentum, dampening, weight_decay, nesterov, first)
+    _written(params, *([] if momentum_buffers is None else [momentum_buffers]))
+
+
+def _aligned(op, params, grads, state):
+    """Arrays of params, grads and each list of state. Gradients take the strides of params; state must have them."""
+    for other in (grads, *state):
+        require(len(other) == len(params), op, f"got {len(params)} parameters and {len(other)} tensors to go with them")
+    for i, p in enumerate(params):
+        others = {f"state {n}": tensors[i] for n, tensors in enumerate(state)}
+        floats_of_one_dtype(op, first=params[0], parameter=p, grad=grads[i], **others)
+        for t in (grads[i], *(tensors[i] for tensors in state)):
+            if t.shape != p.shape:
+                raise ValueError(f"{op}: parameter {i} has shape {p.shape}, but a tensor with it {t.shape}")
+        for tensors in state:
+            held = tensors[i].data
+            if like(held, p.data) is not held:
+                raise ValueError(f"{op}: parameter {i} has strides {p.data.strides}, its state {held.strides}; expected equal")
+    arrays = [p.data for p in params]
+    aligned = [like(g.data, p) for g, p in zip(grads, arrays, strict=True)]
+    return arrays, aligned, [[t.data for t in tensors] for tensors in state]
+
+
+def _written(*lists):
+    for tensors in lists:
+        for tensor in tensors:
+            increment_version(tensor)

@@ -1,0 +1,139 @@
+"""Batch normalisation over (N, C), (N, C, L) and (N, C, H, W)."""
+
+from __future__ import annotations
+
+from math import prod
+
+from ..autograd import Backward, increment_version, record
+from ..backend import array_module, kernels_for, quiet
+from ..checks import floats_of_one_dtype
+from ..layout import channels_last, reshape
+from ..tensor import Tensor
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Brings each channel to mean 0 and variance 1 over the batch, then scales and shifts it.
+
+    ``y = weight[c] · (x − mean[c]) / sqrt(var[c] + eps) + bias[c]``. In training, mean and var (the biased one, divided
+    by the count) are the batch's, and the running statistics move towards it:
+    ``running = (1 − momentum) · running + momentum · batch``, there with the unbiased variance. Otherwise mean and var
+    are the running statistics.
+
+    Args:
+        x: shape (N, C), (N, C, L) or (N, C, H, W); any number of axes after C works.
+        running_mean, running_var: shape (C,), updated in place in training; both None to keep none (training only).
+        weight, bias: shape (C,), or None for 1 and 0.
+        training: use the batch's statistics.
+        momentum: share of the batch in the running statistics.
+        eps: added to the variance.
+    Returns:
+        Tensor of x's shape.
+    Raises:
+        ValueError: the shapes disagree, one value a channel in training, or eps ≤ 0 in training.
+        TypeError: an argument is not a float tensor, or the dtypes differ.
+        RuntimeError: a running statistic requires grad.
+    Example:
+        >>> x = at.tensor([[1.0], [3.0]])
+        >>> [round(v, 3) for v in batch_norm(x, None, None, training=True).flatten().tolist()]
+        [-1.0, 1.0]
+
+    Source:
+        Ioffe and Szegedy, Batch normalization, 2015 (arXiv 1502.03167). The paper's running average weighs the old
+        value with its momentum; here, as in PyTorch, momentum weighs the new one.
+    """
+    parameters = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    floats_of_one_dtype("batch_norm", x=x, optional=parameters)
+    _check(x, parameters, training, momentum, eps)
+    planes = _planes(x.data)
+    data = channels_last(planes)
+    kernels = kernels_for(data)
+    scale, shift = None if weight is None else weight.data, None if bias is None else bias.data
+    if training and data.size:
+        backward = BatchNormTrainBackward
+        y, mean, var = kernels.batch_norm_forward_train(data, scale, shift, eps)
+        if running_mean is not None:
+            count = data.size // data.shape[1]
+            quiet.run(_move, running_mean.data, mean, momentum, 1.0)
+            quiet.run(_move, running_var.data, var, momentum, count / (count - 1))  # unbiased
+            increment_version(running_mean)
+            increment_version(running_var)
+    else:  # an empty batch has no statistics: any will do
+        backward = BatchNormEvalBackward
+        mean, var = _constants(data) if running_mean is None else (running_mean.data, running_var.data)
+        y = kernels.batch_norm_forward_eval(data, scale, shift, mean, var, eps)
+    if data.ndim != x.ndim:
+        y = y.reshape(x.shape)
+    saved = (x if data is planes else data, weight, mean, var)
+    return record(y, backward, inputs=(x, weight, bias), saved=saved, eps=eps)
+
+
+class BatchNormTrainBackward(Backward):
+    """Gradients of batch_norm by the batch's own statistics, through which every output depends on every input."""
+
+    def __call__(self, grad_y):
+        x, weight, mean, var = self.saved
+        kernels, shape = kernels_for(grad_y), grad_y.shape
+        grads = kernels.batch_norm_backward_train(*_alike(grad_y, x), weight, mean, var, self.eps)
+        return grads[0].reshape(shape), *grads[1:]
+
+
+class BatchNormEvalBackward(Backward):
+    """Gradients of batch_norm by given statistics, an affine map of each channel."""
+
+    def __call__(self, grad_y):
+        x, weight, mean, var = self.saved
+        kernels, shape = kernels_for(grad_y), grad_y.shape
+        grads = kernels.batch_norm_backward_eval(*_alike(grad_y, x), weight, mean, var, self.eps)
+        return grads[0].reshape(shape), *grads[1:]
+
+
+def _check(x, parameters, training, momentum, eps):
+    if x.ndim < 2:
+        raise ValueError(f"batch_norm: x has shape {x.shape}; expected (N, C), (N, C, L) or (N, C, H, W)")
+    C = x.shape[1]
+    for name, t in parameters.items():
+        if t is not None and t.shape != (C,):
+            raise ValueError(f"batch_norm: {name} has shape {t.shape}; expected ({C},) from x {x.shape}")
+    running_mean, running_var = parameters["running_mean"], parameters["running_var"]
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("batch_norm: one of running_mean and running_var is None; expected both or neither")
+    if not isinstance(momentum, (int, float)):
+        raise TypeError(f"batch_norm: momentum is {momentum!r}; expected a number")
+    if training:
+        if x.shape[0] * prod(x.shape[2:]) == 1:
+            raise ValueError(f"batch_norm: x {x.shape} has one value a channel; training needs more to find a variance")
+        if not eps > 0:
+            raise ValueError(f"batch_norm: eps is {eps}; expected more than 0 in training")
+    elif running_mean is None:
+        raise ValueError("batch_norm: running_mean is None; evaluation needs the running statistics")
+    if running_mean is not None and (running_mean.requires_grad or running_var.requires_grad):
+        raise RuntimeError("batch_norm: the running statistics require grad; they have no gradient, detach() them")
+
+
+def _move(running, batch, momentum, correction):
+    """running = (1 − momentum) · running + momentum · correction · batch, in place."""
+    running *= 1 - momentum
+    running += momentum * correction * batch
+
+
+def _planes(x):
+    """(N, C, ...) as (N, C, 1, the rest)."""
+    return x if x.ndim == 4 else reshape(x, (*x.shape[:2], 1, prod(x.shape[2:])))
+
+
+def _alike(grad_y, x):
+    return channels_last(_planes(grad_y)), channels_last(_planes(x))
+
+
+def _constants(x):
+    xp, C = array_module(x), x.shape[1]
+    return xp.zeros(C, x.dtype), xp.ones(C, x.dtype)

@@ -1,0 +1,152 @@
+"""What ops on two operands share: their common dtype, broadcasting and its backward, and the write-over form.
+
+The operands are brought to PyTorch's common dtype before NumPy sees them (see ``dtypes``). Either may be a number, an
+array or a list, as long as one is a Tensor. The backward sums again over the axes that broadcasting stretched.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes, layout
+from ..autograd import Backward, check_inplace, record, record_inplace
+from ..backend import array_module, quiet
+from ..grad_mode import mode
+from ..graph import edge_of
+from ..tensor import Tensor
+from .creation import as_tensor
+
+__all__ = ["Binary", "binary", "binary_", "compute", "kind", "operands", "unbroadcast"]
+
+
+def operands(op: str, a: Any, b: Any) -> tuple[Any, Any, Tensor | None, Tensor | None]:
+    """The two operands as arrays of one dtype, or one as a Python number; then as the tensors they are, or None.
+
+    Raises:
+        TypeError: an operand is neither tensor, number, array nor list; or neither is a tensor.
+    """
+    if not isinstance(a, Tensor):
+        if not isinstance(b, Tensor):
+            raise TypeError(f"{op}: got {type(a).__name__} and {type(b).__name__}; expected at least one Tensor")
+        y, x, second, first = operands(op, b, a)
+        return x, y, first, second
+    x = a.data
+    if isinstance(b, Tensor):
+        y = b.data
+        if x.dtype is y.dtype:
+            return x, y, a, b
+    elif type(b) in (float, int) and x.dtype.kind == "f":
+        return x, b, a, None  # NumPy keeps the array's dtype beside a Python number
+    elif isinstance(b, (int, float, np.number, np.bool_)):
+        if x.dtype.kind == "f":
+            return x, b.item() if isinstance(b, np.generic) else b, a, None
+        dtype = dtypes.result_type(x, b)
+        return x.astype(dtype, copy=False), np.asarray(b).astype(dtype), a, None
+    elif isinstance(b, (np.ndarray, list, tuple)):
+        b = as_tensor(b, like=a)
+        y = b.data
+    else:
+        raise TypeError(f"{op}: cannot combine a Tensor with {type(b).__name__}")
+    dtype = dtypes.result_type(x, y)
+    return x.astype(dtype, copy=False), y.astype(dtype, copy=False), a, b
+
+
+def compute(op: str, function: str, x: Any, y: Any, out: Any = None) -> Any:
+    """``xp.function(x, y)`` of the operands' array library, a large result in pool memory."""
+    array = y if type(x) in (float, int) else x
+    xp = np if type(array) is np.ndarray else array_module(array)
+    try:
+        if out is None:
+            if array.nbytes < layout.LARGE and (type(y) in (float, int) or y.nbytes < layout.LARGE):
+                return quiet.run(getattr(xp, function), x, y)
+            out = _large_output(x, y)
+        return quiet.run(getattr(xp, function), x, y, out)
+    except ValueError:
+        raise ValueError(f"{op}: shapes {np.shape(x)} and {np.shape(y)} do not broadcast together") from None
+
+
+def _large_output(x: Any, y: Any) -> Any:
+    """Memory in the order of the operand that has the result's shape; None (NumPy decides) where neither has it."""
+    model = x if getattr(x, "size", 1) >= getattr(y, "size", 1) else y
+    return layout.empty_like(model) if np.broadcast_shapes(np.shape(x), np.shape(y)) == model.shape else None
+
+
+def unbroadcast(grad: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The gradient of an operand of this shape: summed over the axes that broadcasting stretched."""
+    if grad.shape != shape:
+        extra = grad.ndim - len(shape)
+        axes = [i for i in range(grad.ndim) if i < extra or (shape[i - extra] == 1 and grad.shape[i] != 1)]
+        grad = grad.sum(axis=tuple(axes), keepdims=True).reshape(shape)
+    return grad if grad.dtype == dtype else grad.astype(dtype)
+
+
+class Binary(Backward):
+    """Backward of an op on two operands. ``parts`` gives both gradients, in the shape of the result."""
+
+    saves: tuple = ()  # for each operand, False, True or "other" (for the other's gradient); () is none
+    operands: tuple  # (shape, dtype) of each operand that is a tensor
+
+    def parts(self, grad_y: Any) -> tuple:
+        raise NotImplementedError
+
+    def __call__(self, grad_y: Any) -> tuple:
+        part_a, part_b = self.parts(grad_y)
+        edge_a, edge_b = self.inputs
+        kind_a, kind_b = self.operands
+        return (
+            None if edge_a is None else unbroadcast(part_a, *kind_a),
+            None if edge_b is None else unbroadcast(part_b, *kind_b),
+        )
+
+
+def binary(op: str, function: str, backward: type[Binary], a: Any, b: Any) -> Tensor:
+    """The op: computes and, where an operand requires grad, records."""
+    x, y, a, b = operands(op, a, b)
+    z = compute(op, function, x, y)
+    if not mode.enabled:
+        return Tensor(z)
+    for tensor in (a, b):
+        if tensor is not None and (tensor._requires_grad or tensor._view is not None):
+            kept = _kept(backward, x, y, a, b) if backward.saves else ()
+            return record(z, backward, (a, b), kept, operands=(kind(a), kind(b)))
+    return Tensor(z)
+
+
+def binary_(op: str, function: str, backward: type[Binary], a: Tensor, b: Any) -> Tensor:
+    """The op with its result written over ``a``."""
+    check_inplace(a, op)
+    x, y, _, b = operands(op, a, b)
+    if not np.can_cast(x.dtype, a.dtype, "same_kind") or (function == "true_divide" and a.dtype.kind != "f"):
+        raise TypeError(f"{op}: the result does not fit {a.dtype}; convert the tensor first")
+    if np.broadcast_shapes(a.shape, np.shape(y)) != a.shape:
+        raise ValueError(
+            f"{op}: the result has another shape than the tensor written, {a.shape}; the other operand is {np.shape(y)}"
+        )
+    kept = _kept(backward, x, y, a, b) if backward.saves else ()
+    if kept and kept[0] is a:  # its values are about to go
+        kept = (x.copy(), kept[1] if kept[1] is not a else y.copy())
+    operand_kinds = kind(a), kind(b)
+    if x is a.data:
+        compute(op, function, x, y, x)
+    else:
+        a.data[...] = compute(op, function, x, y)
+    return record_inplace(a, backward, (a, b), kept, operands=operand_kinds)
+
+
+def kind(tensor: Tensor | None) -> tuple | None:
+    return None if tensor is None else (tensor.data.shape, tensor.data.dtype)
+
+
+def _kept(backward: type[Binary], x: Any, y: Any, a: Tensor | None, b: Tensor | None) -> tuple:
+    """What to save: operands as tensors, whose version is checked, or as what they were converted to."""
+    saves_x, saves_y = backward.saves
+    if saves_x == "other":
+        saves_x = b is not None and edge_of(b) is not None
+    if saves_y == "other":
+        saves_y = a is not None and edge_of(a) is not None
+    return (
+        None if not saves_x else a if a is not None and x is a.data else x,
+        None if not saves_y else b if b is not None and y is b.data else y,
+    )

@@ -1,0 +1,81 @@
+"""Ops that draw random numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..autograd import Backward, check_inplace, record, record_inplace
+from ..backend import array_module, quiet
+from ..checks import floats_of_one_dtype
+from ..layout import empty_like
+from ..random import default_generator
+from ..tensor import Tensor
+
+
+def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zeroes each element with probability p, and multiplies the others by ``1 / (1 − p)``, so that the mean stays.
+
+    The element at index i of the tensor (4-D maps counted as (N, H, W, C)) takes the i-th word of 32 bits of the
+    default generator, and is dropped where it is below ``p · 2³²``: the same elements on every backend, whatever the
+    memory order.
+
+    Args:
+        x: any shape.
+        p: from 0 to 1; kept to 2⁻³³.
+        training: False returns x as it is.
+        inplace: write the result over x and return x.
+    Returns:
+        Tensor of x's shape.
+    Raises:
+        ValueError: p is out of range. TypeError: x is not a float tensor.
+        RuntimeError: `inplace` on a leaf that requires grad.
+    Example:
+        >>> _ = at.manual_seed(0)
+        >>> sorted(set(dropout(at.ones(1000), 0.75).tolist()))
+        [0.0, 4.0]
+
+    Source:
+        Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, 2014. The paper scales the
+        weights after training; here, as in PyTorch, the activations in training.
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p is {p}; expected 0 to 1")
+    if not isinstance(x, Tensor):
+        raise TypeError(f"dropout: x is a {type(x).__name__}; expected a Tensor")
+    if not training or p == 0:
+        return x
+    floats_of_one_dtype("dropout", x=x)
+    if inplace:
+        check_inplace(x, "dropout")
+    kept, scale = _kept(x.data, p), 0.0 if p == 1 else 1 / (1 - p)
+    y = quiet.run(_scaled, x.data, kept, scale, x.data if inplace else empty_like(x.data))
+    if inplace:
+        return record_inplace(x, DropoutBackward, inputs=(x,), saved=(kept,), scale=scale)
+    return record(y, DropoutBackward, inputs=(x,), saved=(kept,), scale=scale)
+
+
+class DropoutBackward(Backward):
+    """Gradient of dropout: dropped and scaled as the elements were."""
+
+    def __call__(self, grad_y):
+        (kept,) = self.saved
+        return _scaled(grad_y, kept, self.scale, empty_like(grad_y))
+
+
+def _kept(x: Any, p: float) -> Any:
+    """Which elements stay, bool in x's shape."""
+    if x.ndim == 4:
+        N, C, H, W = x.shape
+        shape, axes = (N, H, W, C), (0, 3, 1, 2)
+    else:
+        shape, axes = x.shape, tuple(range(x.ndim))
+    bits = default_generator.bits(math.prod(shape))
+    return (bits >= math.ceil(p * 2**32)).reshape(shape).transpose(axes)
+
+
+def _scaled(x: Any, kept: Any, scale: float, out: Any) -> Any:
+    """x · kept · scale: a NaN that is dropped stays NaN."""
+    array_module(x).multiply(x, kept, out=out)
+    out *= scale
+    return out

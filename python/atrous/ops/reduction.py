@@ -1,0 +1,300 @@
+"""Sums and the like along axes. ``dim`` is one axis, several, or None for all; ``keepdim`` leaves extents of 1 behind.
+
+NumPy sums pairwise and in one order, so the bits do not depend on threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd import Backward, record
+from ..backend import array_module, quiet
+from ..checks import require
+from ..tensor import Tensor
+from .shape import axis
+from .unary import sqrt
+
+__all__ = ["all", "any", "count_nonzero", "cumsum", "logsumexp", "mean", "norm", "prod", "std", "sum", "var"]
+
+Dim = int | Sequence[int] | None
+
+
+def axes_of(dim: Dim, ndim: int, op: str) -> tuple[int, ...]:
+    """The axes that ``dim`` names, all of them for None and ().
+
+    Example:
+        >>> axes_of(-1, 3, "sum")
+        (2,)
+    """
+    if dim is None:
+        return tuple(range(ndim))
+    named = [axis(d, ndim, op) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
+    require(len(set(named)) == len(named), op, f"dim {dim} names an axis twice")
+    return tuple(named) if named and ndim else tuple(range(ndim))
+
+
+def spread(grad: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
+    """Repeats a reduction's gradient, or its result, along the axes it was reduced over; no copy."""
+    kept = [1 if i in axes else extent for i, extent in enumerate(shape)]
+    return array_module(grad).broadcast_to(grad.reshape(kept), shape)
+
+
+def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum; integers and booleans add up in int64.
+
+    Example:
+        >>> import atrous as at
+        >>> sum(at.tensor([[1, 2], [3, 4]]), dim=0).tolist()
+        [4, 6]
+    """
+    x, axes = input.data, axes_of(dim, input.ndim, "sum")
+    found = dtypes.as_dtype(dtype, "sum") if dtype is not None else x.dtype if x.dtype.kind == "f" else dtypes.int64
+    y = quiet.run(array_module(x).add.reduce, x, axes, found, None, keepdim)
+    return record(y, SumBackward, (input,), shape=x.shape, axes=axes, dtype=x.dtype)
+
+
+class SumBackward(Backward):
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    dtype: np.dtype
+
+    def __call__(self, grad_y):
+        return spread(grad_y.astype(self.dtype, copy=False), self.shape, self.axes)
+
+
+def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean, of floating-point tensors; NaN over no elements.
+
+    Raises:
+        TypeError: integers, unless dtype makes them floats.
+    Example:
+        >>> import atrous as at
+        >>> mean(at.tensor([[1.0, 2.0], [3.0, 6.0]]), dim=1).tolist()
+        [1.5, 4.5]
+    """
+    found = input.dtype if dtype is None else dtypes.as_dtype(dtype, "mean")
+    if found.kind != "f":
+        raise TypeError(f"mean: dtype {found} has no means; convert to float first, or give dtype=")
+    axes = axes_of(dim, input.ndim, "mean")
+    return sum(input, axes, keepdim, dtype=found) / float(_count(input.shape, axes))
+
+
+def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
+    count = 1
+    for i in axes:
+        count *= shape[i]
+    return count
+
+
+def var(
+    input: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Tensor:
+    """The variance ``Σ (x − mean)² / (count − correction)``, in two passes.
+
+    Args:
+        input: a floating-point tensor.
+        dim: the axes to reduce.
+        unbiased: correction 1 (the default, as in PyTorch) rather than 0.
+        keepdim: leave extents of 1.
+        correction: another number to subtract from the count.
+    Example:
+        >>> import atrous as at
+        >>> var(at.tensor([1.0, 2.0, 3.0])).item()
+        1.0
+    """
+    if isinstance(dim, bool):  # var(False): PyTorch's other way to call it
+        return var(input, None, dim, keepdim, correction=correction)
+    if input.dtype.kind != "f":
+        raise TypeError(f"var: dtype {input.dtype} has no variance; convert to float first")
+    x, axes = input.data, axes_of(dim, input.ndim, "var")
+    freedom = max(0.0, _count(x.shape, axes) - (float(unbiased) if correction is None else correction))
+    xp = array_module(x)
+    centred = x - quiet.run(xp.mean, x, axes, None, None, True)
+    y = quiet.run(xp.divide, quiet.run(xp.add.reduce, centred * centred, axes, None, None, keepdim), freedom)
+    return record(y, VarBackward, (input,), saved=(input,), axes=axes, freedom=freedom)
+
+
+class VarBackward(Backward):
+    axes: tuple[int, ...]
+    freedom: float
+
+    def __call__(self, grad_y):
+        (x,) = self.saved
+        xp = array_module(x)
+        centred = x - x.mean(axis=self.axes, keepdims=True)
+        return spread(xp.divide(grad_y * 2, self.freedom), x.shape, self.axes) * centred
+
+
+def std(
+    input: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Tensor:
+    """The standard deviation, √ of ``var``.
+
+    Example:
+        >>> import atrous as at
+        >>> std(at.tensor([1.0, 2.0, 3.0])).item()
+        1.0
+    """
+    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+
+
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The product; integers and booleans multiply in int64.
+
+    Example:
+        >>> import atrous as at
+        >>> prod(at.tensor([2, 3, 4])).item()
+        24
+    """
+    x, axes = input.data, axes_of(dim, input.ndim, "prod")
+    found = dtypes.as_dtype(dtype, "prod") if dtype is not None else x.dtype if x.dtype.kind == "f" else dtypes.int64
+    if dim is not None and not isinstance(dim, int):
+        raise TypeError(f"prod: dim is {dim!r}; expected one int or None")
+    y = quiet.run(array_module(x).multiply.reduce, x, axes, found, None, keepdim)
+    return record(y, ProdBackward, (input,), saved=(input,), axes=axes)
+
+
+class ProdBackward(Backward):
+    """``grad_x = grad_y · Π of the others``, as the products before and after each element: zeros do no harm."""
+
+    axes: tuple[int, ...]
+
+    def __call__(self, grad_y):
+        (x,) = self.saved
+        xp = array_module(x)
+        others = [i for i in range(x.ndim) if i not in self.axes]
+        order = (*others, *self.axes)
+        rows = x.transpose(order).reshape(*[x.shape[i] for i in others], -1)  # reduced axes last, as one
+        ones = xp.ones_like(rows[..., :1])
+        before = xp.cumprod(xp.concatenate([ones, rows[..., :-1]], axis=-1), axis=-1)
+        after = xp.cumprod(xp.concatenate([ones, rows[..., :0:-1]], axis=-1), axis=-1)[..., ::-1]
+        others_product = (before * after)[..., : rows.shape[-1]].reshape([x.shape[i] for i in order])
+        back = sorted(range(x.ndim), key=order.__getitem__)
+        return spread(grad_y, x.shape, self.axes) * others_product.transpose(back)
+
+
+def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """The sums of the first 1, 2, ... elements along an axis; integers and booleans add up in int64.
+
+    Example:
+        >>> import atrous as at
+        >>> cumsum(at.tensor([1, 2, 3]), 0).tolist()
+        [1, 3, 6]
+    """
+    x, dim = input.data, axis(dim, input.ndim, "cumsum")
+    found = dtypes.as_dtype(dtype, "cumsum") if dtype is not None else x.dtype if x.dtype.kind == "f" else dtypes.int64
+    y = quiet.run(array_module(x).cumsum, x, dim if x.ndim else None, found).reshape(x.shape)
+    return record(y, CumsumBackward, (input,), dim=dim, dtype=x.dtype)
+
+
+class CumsumBackward(Backward):
+    dim: int
+    dtype: np.dtype
+
+    def __call__(self, grad_y):
+        xp = array_module(grad_y)
+        if grad_y.ndim == 0:
+            return grad_y
+        return xp.flip(xp.cumsum(xp.flip(grad_y, self.dim), self.dim), self.dim).astype(self.dtype, copy=False)
+
+
+def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
+    """``log Σ e^x`` along axes, without overflow.
+
+    Example:
+        >>> import atrous as at
+        >>> logsumexp(at.tensor([1000.0, -1000.0]), 0).item()
+        1000.0
+    """
+    x, axes = input.data, axes_of(dim, input.ndim, "logsumexp")
+    xp = array_module(x)
+    top = x.max(axis=axes, keepdims=True)
+    top = xp.where(xp.isfinite(top), top, 0)
+    total = quiet.run(xp.exp, quiet.run(xp.subtract, x, top)).sum(axis=axes, keepdims=True)
+    y = quiet.run(xp.log, total) + top
+    result = y if keepdim else y.reshape([extent for i, extent in enumerate(x.shape) if i not in axes])
+    return record(result, LogsumexpBackward, (input,), saved=(input, result), axes=axes)
+
+
+class LogsumexpBackward(Backward):
+    axes: tuple[int, ...]
+
+    def __call__(self, grad_y):
+        x, y = self.saved
+        return spread(grad_y, x.shape, self.axes) * array_module(x).exp(x - spread(y, x.shape, self.axes))
+
+
+def norm(input: Tensor, p: float = 2, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """``(Σ |x|^p)^(1/p)``; for p = inf the largest |x|. At 0 the gradient is 0.
+
+    Example:
+        >>> import atrous as at
+        >>> norm(at.tensor([3.0, 4.0])).item()
+        5.0
+    """
+    if input.dtype.kind != "f":
+        raise TypeError(f"norm: dtype {input.dtype} has no norm; convert to float first")
+    require(p > 0, "norm", f"p is {p}; expected a positive number or inf")
+    x, axes = input.data, axes_of(dim, input.ndim, "norm")
+    xp = array_module(x)
+    size = abs(x)
+    if p == float("inf"):
+        y = size.max(axis=axes, keepdims=keepdim)
+    elif p == 2:
+        y = quiet.run(xp.sqrt, quiet.run(xp.square, x).sum(axis=axes, keepdims=keepdim))
+    else:
+        y = quiet.run(xp.power, quiet.run(xp.power, size, p).sum(axis=axes, keepdims=keepdim), 1 / p)
+    y = xp.asarray(y)
+    return record(y, NormBackward, (input,), saved=(input, y), p=p, axes=axes)
+
+
+class NormBackward(Backward):
+    p: float
+    axes: tuple[int, ...]
+
+    def __call__(self, grad_y):
+        x, y = self.saved
+        xp = array_module(x)
+        y, grad_y = spread(y, x.shape, self.axes), spread(grad_y, x.shape, self.axes)
+        if self.p == float("inf"):
+            top = abs(x) == y
+            return grad_y * xp.sign(x) * top / top.sum(axis=self.axes, keepdims=True)
+        ratio = xp.where(y == 0, 0, abs(x) / xp.where(y == 0, 1, y))
+        return grad_y * xp.sign(x) * xp.power(ratio, self.p - 1)
+
+
+def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether all elements are nonzero.
+
+    Example:
+        >>> import atrous as at
+        >>> all(at.tensor([True, False])).item()
+        False
+    """
+    return Tensor(array_module(input).all(input.data, axis=axes_of(dim, input.ndim, "all"), keepdims=keepdim))
+
+
+def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether an element is nonzero.
+
+    Example:
+        >>> import atrous as at
+        >>> any(at.tensor([True, False])).item()
+        True
+    """
+    return Tensor(array_module(input).any(input.data, axis=axes_of(dim, input.ndim, "any"), keepdims=keepdim))
+
+
+def count_nonzero(input: Tensor, dim: Dim = None) -> Tensor:
+    """The number of elements that are not zero.
+
+    Example:
+        >>> import atrous as at
+        >>> count_nonzero(at.tensor([0, 2, 3])).item()
+        2
+    """
+    return Tensor(array_module(input).count_nonzero(input.data, axis=axes_of(dim, input.ndim, "count_nonzero")))

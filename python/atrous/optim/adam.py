@@ -1,0 +1,78 @@
+"""Adam."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ops.adam import adam_step
+from .optimizer import Optimizer, Params, batches, check_range
+
+
+class Adam(Optimizer):
+    """Adam: steps of about the size lr, whatever the gradient's scale. Kingma & Ba 2015, algorithm 1.
+
+    With ``g = grad + weight_decay · p``: ``m ← β₁m + (1 − β₁)g``, ``v ← β₂v + (1 − β₂)g²``,
+    ``p ← p − lr · m̂ / (√v̂ + eps)``, where ``m̂ = m / (1 − β₁ᵗ)`` and ``v̂ = v / (1 − β₂ᵗ)``.
+
+    Args:
+        params: tensors, or groups (dicts with "params" and settings).
+        lr: learning rate.
+        betas: (β₁, β₂), both in [0, 1).
+        eps: keeps the quotient finite.
+        weight_decay: an L2 penalty, part of the gradient; `AdamW` decays the weights themselves.
+        amsgrad: use the largest v̂ so far. Reddi et al. 2018.
+        maximize: climb instead.
+    Raises:
+        ValueError: a setting is out of range, or parameters are missing or doubled.
+    Example:
+        >>> w = at.tensor([1.0, -2.0], requires_grad=True)
+        >>> optimizer = optim.Adam([w], lr=0.1)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step()
+        >>> [round(v, 4) for v in w.tolist()]
+        [0.9, -1.9]
+    """
+
+    _decoupled = False
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize)
+        super().__init__(params, defaults)
+
+    def _check(self, group: dict[str, Any]) -> None:
+        op = type(self).__name__
+        check_range(op, lr=group["lr"], eps=group["eps"], weight_decay=group["weight_decay"])
+        betas = group["betas"]
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"{op}: betas is {betas!r}; expected two numbers in [0, 1)")
+
+    def _update(self, group: dict[str, Any]) -> None:
+        beta1, beta2 = group["betas"]
+        for before, update in batches(group, lambda param: self.state.get(param, {}).get("step", 0)):
+            adam_step(
+                update.params,
+                update.grads,
+                update.state(self, "exp_avg"),
+                update.state(self, "exp_avg_sq"),
+                update.state(self, "max_exp_avg_sq") if group["amsgrad"] else None,
+                step=before + 1,
+                lr=group["lr"],
+                beta1=beta1,
+                beta2=beta2,
+                eps=group["eps"],
+                weight_decay=group["weight_decay"],
+                decoupled=self._decoupled,
+            )
+            for param in update.owners:
+                self.state[param]["step"] = before + 1
+            update.finish()

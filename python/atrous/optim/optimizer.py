@@ -1,0 +1,202 @@
+"""The part that optimizers share: parameter groups, gradients in the right layout, state dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..autograd import enable_grad, no_grad
+from ..layout import contiguous, is_channels_last, like
+from ..ops import tensor, zeros_like
+from ..tensor import Tensor
+
+Params = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+
+class Optimizer:
+    """Base class: a subclass checks its settings in `_check` and changes one parameter group in `_update`.
+
+    Args:
+        params: tensors, or dicts with "params" and settings of their own.
+        defaults: settings of groups that do not say otherwise.
+    Raises:
+        ValueError: there are no parameters, one is given twice, one is not a leaf, or a setting is out of range.
+        TypeError: something is not a tensor.
+    """
+
+    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        name = type(self).__name__
+        if isinstance(params, (Tensor, Mapping)):
+            raise TypeError(f"{name}: params is one {type(params).__name__}; expected a list of tensors or of groups")
+        self.defaults = defaults
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.param_groups: list[dict[str, Any]] = []
+        items: list[Any] = list(params)
+        if not items:
+            raise ValueError(f"{name}: params is empty; expected at least one tensor (an exhausted generator?)")
+        for group in items if isinstance(items[0], Mapping) else [{"params": items}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Adds parameters with settings of their own, such as those of a layer that was frozen before."""
+        name = type(self).__name__
+        if not isinstance(param_group, Mapping) or "params" not in param_group:
+            raise TypeError(f"{name}: a parameter group is a dict with the key 'params'")
+        group = {**param_group, **{k: param_group.get(k, default) for k, default in self.defaults.items()}}
+        params = group["params"]
+        group["params"] = [params] if isinstance(params, Tensor) else list(params)
+        known = {id(p) for other in self.param_groups for p in other["params"]}
+        for param in group["params"]:
+            if not isinstance(param, Tensor):
+                raise TypeError(f"{name}: got a {type(param).__name__} among the parameters; expected tensors")
+            if not param.is_leaf:
+                raise ValueError(
+                    f"{name}: a parameter of shape {tuple(param.shape)} is a result; expected leaf tensors"
+                )
+            if id(param) in known:
+                raise ValueError(f"{name}: a parameter of shape {tuple(param.shape)} is given twice")
+            known.add(id(param))
+        self._check(group)
+        self.param_groups.append(group)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clears the gradients of all parameters."""
+        for group in self.param_groups:
+            for param in group["params"]:
+                if set_to_none:
+                    param.grad = None
+                elif param.grad is not None:
+                    param.grad.zero_()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Changes every parameter that has a gradient.
+
+        Args:
+            closure: computes the loss and its gradients anew; called first, its result is returned.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            self._update(group)
+        return loss
+
+    def _check(self, group: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    def _update(self, group: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """Settings and state in PyTorch's structure: parameters are numbered in the order of the groups.
+
+        The tensors share memory with the optimizer.
+        """
+        order = [param for group in self.param_groups for param in group["params"]]
+        number = {id(param): i for i, param in enumerate(order)}
+        groups = [{**group, "params": [number[id(p)] for p in group["params"]]} for group in self.param_groups]
+        return {"state": {number[id(p)]: dict(state) for p, state in self.state.items()}, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Takes over settings and copies of the state; PyTorch's state dicts work too.
+
+        Raises:
+            ValueError: groups or shapes do not fit; nothing was loaded then.
+        """
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
+            raise ValueError(
+                "load_state_dict: 'state' or 'param_groups' is missing; expected an optimizer's state_dict()"
+            )
+        groups = state_dict["param_groups"]
+        sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
+        if sizes != own:
+            raise ValueError(f"load_state_dict: has groups of {sizes} parameters; expected {own}")
+        numbers = [i for group in groups for i in group["params"]]
+        params = [param for group in self.param_groups for param in group["params"]]
+        state = {
+            param: {key: _restored(value, param, key) for key, value in state_dict["state"][number].items()}
+            for number, param in zip(numbers, params, strict=True)
+            if number in state_dict["state"]
+        }
+        new = [{**old, **group, "params": old["params"]} for old, group in zip(self.param_groups, groups, strict=True)]
+        for group in new:
+            self._check(group)
+        self.param_groups, self.state = new, state
+
+    def __repr__(self) -> str:
+        lines = []
+        for i, group in enumerate(self.param_groups):
+            lines += [f"Parameter Group {i}", *(f"    {k}: {group[k]}" for k in sorted(group) if k != "params")]
+        return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
+
+
+def _restored(value: Any, param: Tensor, key: str) -> Any:
+    """A state entry in the dtype and layout of its parameter; a step count as an int."""
+    if key == "step":
+        return int(value)
+    if value is None:
+        return None
+    if tuple(value.shape) != tuple(param.shape):
+        raise ValueError(f"load_state_dict: {key} has shape {tuple(value.shape)}; expected {tuple(param.shape)}")
+    return zeros_like(param.detach()).copy_(tensor(value, dtype=param.dtype))
+
+
+class Update:
+    """One kernel call's worth of parameters: params, grads and state, lined up by index.
+
+    Kernels want dense arrays. Parameters are so unless a user put other memory under them; such a one is worked on in a
+    copy, which `finish` writes back.
+    """
+
+    def __init__(self) -> None:
+        self.owners: list[Tensor] = []
+        self.params: list[Tensor] = []
+        self.grads: list[Tensor] = []
+
+    def add(self, param: Tensor, grad: Tensor, maximize: bool) -> None:
+        """Adds a parameter and its gradient, the latter negated to climb."""
+        data = param.data
+        dense = data.flags.c_contiguous or is_channels_last(data)
+        self.owners.append(param)
+        self.params.append(param if dense else Tensor(contiguous(data)))
+        self.grads.append(Tensor(-grad.data) if maximize else grad)
+
+    def state(self, optimizer: Optimizer, key: str) -> list[Tensor]:
+        """The state tensors under a key, zeros where there are none yet."""
+        found = []
+        for owner, param in zip(self.owners, self.params, strict=True):
+            state = optimizer.state.setdefault(owner, {})
+            if state.get(key) is None:
+                state[key] = zeros_like(param)
+            state[key].data = like(
+                state[key].data, param.data
+            )  # a copy only after a user changed the parameter's layout
+            found.append(state[key])
+        return found
+
+    def finish(self) -> None:
+        """Writes back the parameters that were worked on in a copy."""
+        for owner, param in zip(self.owners, self.params, strict=True):
+            if param is not owner:
+                with no_grad():
+                    owner.copy_(param)
+
+
+def batches(group: dict[str, Any], key: Callable[[Tensor], Any]) -> Iterator[tuple[Any, Update]]:
+    """The parameters of a group that have a gradient, one batch for each dtype and value of `key`: as a rule, one."""
+    found: dict[tuple, Update] = {}
+    for param in group["params"]:
+        if param.grad is not None:
+            found.setdefault((param.dtype, key(param)), Update()).add(param, param.grad, group["maximize"])
+    for (_, value), update in found.items():
+        yield value, update
+
+
+def check_range(op: str, **settings: float) -> None:
+    """Raises unless every setting is a number of 0 or more."""
+    for name, value in settings.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"{op}: {name} is {value!r}; expected a number")
+        if not value >= 0:
+            raise ValueError(f"{op}: {name} is {value}; expected 0 or more")

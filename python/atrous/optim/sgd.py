@@ -1,0 +1,79 @@
+"""Gradient descent with momentum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ops.adam import sgd_step
+from .optimizer import Optimizer, Params, batches, check_range
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum and Nesterov's form of it.
+
+    With ``g = grad + weight_decay · p``: ``b ← momentum · b + (1 − dampening) · g`` (``b = g`` at the first step), then
+    ``p ← p − lr · b``, with Nesterov ``p ← p − lr · (g + momentum · b)``. Sutskever et al. 2013, where lr multiplies
+    the gradient alone; here, as in PyTorch, it multiplies the whole step.
+
+    Args:
+        params: tensors, or groups (dicts with "params" and settings).
+        lr: learning rate.
+        momentum, dampening, weight_decay: see above; 0 is off.
+        nesterov: needs momentum and no dampening.
+        maximize: climb instead.
+    Raises:
+        ValueError: a setting is out of range, or parameters are missing or doubled.
+    Example:
+        >>> w = at.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = optim.SGD([w], lr=0.1)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step()
+        >>> [round(v, 4) for v in w.tolist()]
+        [0.8, 1.6]
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = dict(
+            lr=lr,
+            momentum=momentum,
+            dampening=dampening,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+            maximize=maximize,
+        )
+        super().__init__(params, defaults)
+
+    def _check(self, group: dict[str, Any]) -> None:
+        check_range("SGD", lr=group["lr"], momentum=group["momentum"], weight_decay=group["weight_decay"])
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            raise ValueError("SGD: nesterov needs a momentum above 0 and dampening 0")
+
+    def _update(self, group: dict[str, Any]) -> None:
+        momentum = group["momentum"]
+
+        def is_first(param: Any) -> bool:
+            return bool(momentum) and self.state.get(param, {}).get("momentum_buffer") is None
+
+        for first, update in batches(group, is_first):
+            sgd_step(
+                update.params,
+                update.grads,
+                update.state(self, "momentum_buffer") if momentum else None,
+                lr=group["lr"],
+                momentum=momentum,
+                dampening=group["dampening"],
+                weight_decay=group["weight_decay"],
+                nesterov=group["nesterov"],
+                first=first,
+            )
+            update.finish()

@@ -1,0 +1,87 @@
+"""The text of a tensor, as PyTorch prints it: ``tensor([1.0000, 2.5000], requires_grad=True)``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import dtypes
+
+__all__ = ["format_tensor"]
+
+EDGE = 3  # items shown at each end of a long axis
+THRESHOLD = 1000  # elements above which axes are cut short
+
+
+def format_tensor(tensor: Any) -> str:
+    """What ``repr(tensor)`` gives.
+
+    Example:
+        >>> import atrous as at
+        >>> format_tensor(at.tensor([1.0, 2.5]))
+        'tensor([1.0000, 2.5000])'
+    """
+    array = np.asarray(tensor.data)
+    if array.size == 0:
+        body = "[]" if array.ndim == 1 else f"[], size={array.shape}"
+    else:
+        summarize = array.size > THRESHOLD
+        shown = _shown(array) if summarize else array
+        body = _format(array, _formatter(shown), summarize, len("tensor("))
+    notes = []
+    if array.dtype not in (dtypes.float32, dtypes.int64, dtypes.bool_):
+        notes.append(f"dtype={array.dtype}")
+    if tensor.grad_fn is not None:
+        notes.append(f"grad_fn={tensor.grad_fn!r}")
+    elif tensor.requires_grad:
+        notes.append("requires_grad=True")
+    return "tensor(" + ", ".join([body, *notes]) + ")"
+
+
+def _shown(array: np.ndarray) -> np.ndarray:
+    """Only the elements that will be printed."""
+    for axis, extent in enumerate(array.shape):
+        if extent > 2 * EDGE:
+            array = np.take(array, [*range(EDGE), *range(extent - EDGE, extent)], axis)
+    return array
+
+
+def _formatter(array: np.ndarray) -> Any:
+    """The function that writes one element, all of one width."""
+    if array.dtype.kind != "f":
+        write: Any = str
+    else:
+        wide = array.astype(np.float64)
+        wide = wide[np.isfinite(wide)]
+        sizes = np.abs(wide[wide != 0])
+        low, high = (sizes.min(), sizes.max()) if sizes.size else (1.0, 1.0)
+        whole = bool(np.all(wide == np.trunc(wide)))
+        if high / low > 1000.0 or high > 1.0e8 or (low < 1.0e-4 and not whole):
+            write = "{:.4e}".format
+        else:
+            write = _whole if whole else "{:.4f}".format
+    width = max(len(write(item)) for item in array.ravel().tolist())
+    return lambda item: write(item).rjust(width)
+
+
+def _whole(item: float) -> str:
+    return f"{item:.0f}." if np.isfinite(item) else str(item)
+
+
+def _format(array: np.ndarray, write: Any, summarize: bool, indent: int) -> str:
+    if array.ndim == 0:
+        return write(array.item()).strip()
+    cut = summarize and len(array) > 2 * EDGE
+    rows = [*range(EDGE), *range(len(array) - EDGE, len(array))] if cut else range(len(array))
+    if array.ndim == 1:
+        items = [write(item) for item in array[list(rows)].tolist()]
+        if cut:
+            items.insert(EDGE, "...")
+        per_line = max(1, (80 - indent) // (max(map(len, items)) + 2))
+        lines = [", ".join(items[i : i + per_line]) for i in range(0, len(items), per_line)]
+        return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
+    parts = [_format(array[row], write, summarize, indent + 1) for row in rows]
+    if cut:
+        parts.insert(EDGE, "...")
+    return "[" + ("," + "\n" * (array.ndim - 1) + " " * (indent + 1)).join(parts) + "]"

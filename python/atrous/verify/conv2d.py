@@ -1,0 +1,102 @@
+"""Cases and bounds of the convolution kernels."""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .. import reference
+from .harness import Arguments, Array, Draw, magnitudes, sum_bound
+
+
+def _case(x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, bias=True, values="normal"):
+    return locals()
+
+
+CASES_2D: list[dict[str, Any]] = [
+    _case((1, 1, 1, 1), (1, 1, 1, 1)),
+    _case((1, 1, 5, 5), (1, 1, 3, 3), bias=False),
+    _case((2, 3, 7, 5), (8, 3, 3, 3), padding=(1, 1)),
+    _case((2, 16, 8, 8), (16, 16, 3, 3), padding=(1, 1), bias=False),
+    _case((2, 17, 9, 7), (33, 17, 3, 3), padding=(1, 1)),  # a vector and a tail, in and out
+    _case((1, 33, 6, 6), (17, 33, 1, 1)),
+    _case((2, 8, 7, 9), (16, 8, 1, 1), stride=(2, 2)),  # pixels that no tap reads
+    _case((1, 600, 3, 3), (10, 600, 1, 1)),  # a sum longer than a block of the packed matrices
+    _case((1, 3, 4, 4), (200, 3, 2, 2)),
+    _case((1, 3, 15, 17), (8, 3, 7, 7), stride=(2, 2), padding=(3, 3)),  # the first layer of a ResNet
+    _case((2, 1, 32, 32), (6, 1, 5, 5)),  # LeNet-5
+    _case((2, 6, 14, 14), (16, 6, 5, 5)),
+    _case((1, 4, 9, 8), (6, 4, 3, 2), stride=(2, 3), padding=(1, 0), dilation=(1, 2)),
+    _case((1, 5, 11, 11), (7, 5, 3, 3), padding=(2, 2), dilation=(2, 2)),
+    _case((1, 3, 9, 12), (4, 3, 3, 3), stride=(2, 1), padding=(3, 0), dilation=(3, 4)),
+    _case((2, 8, 6, 6), (12, 4, 3, 3), groups=2),
+    _case((1, 6, 5, 5), (9, 2, 3, 3), padding=(1, 1), groups=3),
+    _case((2, 34, 5, 4), (34, 17, 2, 3), stride=(1, 2), groups=2),
+    _case((2, 17, 7, 7), (17, 1, 3, 3), padding=(1, 1), groups=17),  # depthwise
+    _case((1, 32, 8, 8), (32, 1, 3, 3), stride=(2, 2), padding=(1, 1), groups=32, bias=False),
+    _case((1, 5, 6, 6), (10, 1, 3, 3), groups=5),  # two filters a channel
+    _case((1, 16, 10, 9), (16, 1, 5, 5), padding=(4, 4), dilation=(2, 2), groups=16),
+    _case((1, 2, 3, 3), (4, 2, 2, 2), padding=(3, 3)),  # windows that see nothing but padding
+    _case((2, 3, 4, 4), (5, 3, 4, 4)),  # one output pixel
+    _case((1, 2, 2, 2), (3, 2, 4, 4), padding=(1, 1)),  # a kernel larger than the image
+    _case((1, 3, 10, 10), (4, 3, 2, 2), stride=(4, 4)),
+    _case((1, 3, 8, 8), (4, 3, 3, 3), stride=(2, 2)),  # a last row and column that no tap reads
+    _case((1, 4, 6, 9), (4, 4, 1, 5), padding=(0, 2)),
+    _case((1, 4, 9, 6), (4, 4, 5, 1), padding=(2, 0)),
+    _case((0, 3, 5, 5), (4, 3, 3, 3)),  # an empty batch
+    _case((1, 9, 6, 7), (5, 9, 3, 3), padding=(1, 1), values="positive"),
+    _case((2, 5, 8, 9), (7, 5, 3, 3), values="special"),
+    _case((1, 19, 9, 9), (19, 1, 3, 3), groups=19, values="special"),
+    _case((2, 32, 28, 28), (64, 32, 3, 3), padding=(1, 1)),  # enough work for several threads
+    _case((2, 32, 56, 56), (32, 1, 3, 3), padding=(1, 1), groups=32),
+]
+
+CASES = {
+    "conv2d_forward": CASES_2D,
+    "conv2d_backward_input": CASES_2D,
+    "conv2d_backward_weight": CASES_2D,
+    "conv2d_backward_bias": CASES_2D,
+}
+
+
+def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
+    """Arguments of one kernel; special values go where the sum over the padding's zeros does not meet them."""
+    window = {name: case[name] for name in ("stride", "padding", "dilation", "groups")}
+    values = draw.positive if case["values"] == "positive" else draw.normal
+    x, weight = values(*case["x"]), values(*case["weight"])
+    bias = values(len(weight)) if case["bias"] else None
+    grad_y = values(*_output_shape(case))
+    if case["values"] == "special":
+        draw.special(x if function == "conv2d_forward" else grad_y)
+    return {
+        "conv2d_forward": {"x": x, "weight": weight, "bias": bias, **window},
+        "conv2d_backward_input": {"grad_y": grad_y, "weight": weight, "input_size": x.shape[2:], **window},
+        "conv2d_backward_weight": {"grad_y": grad_y, "x": x, "kernel_size": weight.shape[2:], **window},
+        "conv2d_backward_bias": {"grad_y": grad_y},
+    }[function]
+
+
+def algorithms(backend: ModuleType, function: str, case: dict[str, Any]) -> list[str]:
+    """The algorithms of a backend that are legal for a case; the reference has but one."""
+    if function == "conv2d_backward_bias" or not hasattr(backend, "conv2d_algorithms"):
+        return []
+    return backend.conv2d_algorithms(case["x"][1], case["weight"][0], case["groups"])
+
+
+def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array:
+    """All four are direct sums: c = sum_bound(products per output), over the same sum of absolute values."""
+    a = arguments
+    if "weight" in a:
+        OC, ICG, KH, KW = a["weight"].shape
+        terms = KH * KW * (ICG if function == "conv2d_forward" else OC // a["groups"])
+    else:
+        N, _, OH, OW = a["grad_y"].shape
+        terms = N * OH * OW
+    return sum_bound(terms) * getattr(reference, function)(**magnitudes(a))
+
+
+def _output_shape(case: dict[str, Any]) -> tuple[int, ...]:
+    N, _, *input_size = case["x"]
+    OC, _, *kernel_size = case["weight"]
+    window = zip(input_size, kernel_size, case["stride"], case["padding"], case["dilation"], strict=True)
+    return (N, OC, *((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in window))

@@ -1,0 +1,71 @@
+"""Cases and bounds of the fully connected layer and the matrix product."""
+
+from typing import Any
+
+import numpy as np
+
+from .. import reference
+from .harness import Arguments, Array, Draw, magnitudes, sum_bound
+
+
+def _case(M, IN, OUT, bias=True, values="normal"):
+    return locals()
+
+
+LAYERS: list[dict[str, Any]] = [
+    _case(1, 1, 1),
+    _case(3, 17, 33),
+    _case(4, 400, 120),  # LeNet-5
+    _case(64, 120, 84),
+    _case(1, 300, 10, bias=False),
+    _case(5, 1, 7),
+    _case(13, 64, 1),
+    _case(7, 31, 65, values="positive"),
+    _case(0, 5, 3),  # an empty batch
+    _case(6, 40, 20, values="special"),
+    _case(2500, 20, 9),  # long sums over the batch
+    _case(160, 512, 192),  # enough work for several threads
+]
+
+PRODUCTS: list[dict[str, Any]] = [
+    {"a": (1, 1), "b": (1, 1)},
+    {"a": (3, 17), "b": (17, 33)},
+    {"a": (33, 5), "b": (5, 1)},
+    {"a": (1, 700), "b": (700, 9)},
+    {"a": (130, 70), "b": (70, 150)},
+    {"a": (300, 170), "b": (170, 130)},  # enough work for several threads
+    {"a": (2, 3, 4), "b": (2, 4, 5)},
+    {"a": (5, 17, 16), "b": (5, 16, 31)},
+    {"a": (0, 3, 4), "b": (0, 4, 5)},
+    {"a": (2, 0), "b": (0, 3)},  # an empty sum is 0
+]
+
+CASES = {
+    "linear_forward": LAYERS,
+    "linear_backward_input": LAYERS,
+    "linear_backward_weight": LAYERS,
+    "linear_backward_bias": LAYERS,
+    "matmul": PRODUCTS,
+}
+
+
+def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
+    if function == "matmul":
+        return {"a": draw.normal(*case["a"]), "b": draw.normal(*case["b"])}
+    values = draw.positive if case["values"] == "positive" else draw.normal
+    x, weight, grad_y = values(case["M"], case["IN"]), values(case["OUT"], case["IN"]), values(case["M"], case["OUT"])
+    if case["values"] == "special":
+        draw.special(x if function == "linear_forward" else grad_y)
+    return {
+        "linear_forward": {"x": x, "weight": weight, "bias": values(case["OUT"]) if case["bias"] else None},
+        "linear_backward_input": {"grad_y": grad_y, "weight": weight},
+        "linear_backward_weight": {"grad_y": grad_y, "x": x},
+        "linear_backward_bias": {"grad_y": grad_y},
+    }[function]
+
+
+def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array:
+    """Direct sums: c = sum_bound(products per output), over the same sum of absolute values."""
+    first = next(iter(arguments.values()))  # x, grad_y or a
+    terms = first.shape[0] if function in ("linear_backward_weight", "linear_backward_bias") else first.shape[-1]
+    return sum_bound(terms) * getattr(reference, function)(**magnitudes(arguments))

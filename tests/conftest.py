@@ -1,0 +1,56 @@
+"""What the tests of several families share: the backends, the levels, and the run of a family's case table."""
+
+import os
+from collections.abc import Callable
+
+import hypothesis
+import pytest
+
+from atrous import reference, verify
+
+try:
+    from atrous import _cpu
+except ImportError:
+    if os.environ.get("ATROUS_BACKEND") != "reference":  # without it, tests of kernels would be skipped in silence
+        raise
+    _cpu = None
+
+hypothesis.settings.register_profile(
+    "atrous", max_examples=30, deadline=None, derandomize=True, database=None, print_blob=False
+)
+hypothesis.settings.load_profile("atrous")
+
+BACKENDS = {"reference": reference} | ({"cpu": _cpu} if _cpu else {})
+LEVELS = [("reference", level) for level in verify.levels(reference)]
+LEVELS += [("cpu", level) for level in verify.levels(_cpu)] if _cpu else []
+
+
+@pytest.fixture(scope="session", params=list(BACKENDS))
+def backend(request):
+    """Each backend module in turn."""
+    return BACKENDS[request.param]
+
+
+@pytest.fixture(scope="session")
+def cpu():
+    """The compiled backend."""
+    if _cpu is None:
+        pytest.skip("ATROUS_BACKEND=reference: the compiled backend is not tested")
+    return _cpu
+
+
+@pytest.fixture(params=LEVELS, ids="-".join)
+def check(request) -> Callable[[str, str], None]:
+    """check(family, function): runs the case table on one backend and level, with every algorithm and dtype."""
+    name, level = request.param
+
+    def run(family: str, function: str) -> None:
+        backend, table = BACKENDS[name], verify.FAMILIES[family]
+        with verify.at_level(backend, level):
+            for algorithm in verify.algorithms(backend, table, function):
+                for dtype in verify.dtypes(table):
+                    result = verify.check_function(backend, table, function, dtype, level, algorithm)
+                    assert result.cases > 0
+                    assert not result.failures, "\n".join(map(str, result.failures))
+
+    return run

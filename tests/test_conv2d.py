@@ -1,0 +1,182 @@
+"""Kernels of conv2d: by hand and published examples, PyTorch, the case table on every level, properties, bad input."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atrous import reference
+from atrous.verify.conv2d import CASES, CASES_2D, arguments
+from atrous.verify.harness import Draw
+
+DENSE = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+
+
+def plane(*rows):
+    return np.array(rows, np.float64)[None, None]
+
+
+def ramp(height, width):
+    return np.arange(height * width, dtype=np.float64).reshape(1, 1, height, width)
+
+
+@pytest.mark.parametrize("function", CASES)
+def test_every_level_and_algorithm_agrees_with_the_reference(function, check):
+    check("conv2d", function)
+
+
+def test_forward_by_hand(backend):
+    x = plane([1, 2, 3], [4, 5, 6], [7, 8, 9])
+    y = backend.conv2d_forward(x, plane([1, 0], [0, -1]), np.array([10.0]), **DENSE)
+    assert y[0, 0].tolist() == [[6, 6], [6, 6]]  # 10 + x[i, j] - x[i + 1, j + 1]
+
+
+def test_forward_is_a_correlation_and_not_flipped(backend):
+    y = backend.conv2d_forward(plane([1, 2, 3]), plane([1, 10]), None, **DENSE)
+    assert y[0, 0].tolist() == [[21, 32]]
+
+
+def test_groups_by_hand(backend):
+    x = np.array([1.0, 2, 3, 4]).reshape(1, 4, 1, 1)
+    weight = np.array([[1.0, 10], [2, 20]]).reshape(2, 2, 1, 1)  # the first sees channels 0, 1, the second 2, 3
+    y = backend.conv2d_forward(x, weight, None, **{**DENSE, "groups": 2})
+    assert y.ravel().tolist() == [21, 86]
+
+
+def test_dumoulin_and_visin(backend):
+    """Figure 1.1 of "A guide to convolution arithmetic for deep learning", arXiv:1603.07285."""
+    x = plane([3, 3, 2, 1, 0], [0, 0, 1, 3, 1], [3, 1, 2, 2, 3], [2, 0, 0, 2, 2], [2, 0, 0, 0, 1])
+    y = backend.conv2d_forward(x, plane([0, 1, 2], [2, 2, 0], [0, 1, 2]), None, **DENSE)
+    assert y[0, 0].tolist() == [[12, 12, 17], [10, 17, 19], [9, 6, 14]]
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "padding", "expected"),
+    [
+        ((5, 5), (1, 1), (0, 0), [[54, 63, 72], [99, 108, 117], [144, 153, 162]]),
+        ((7, 5), (2, 2), (1, 1), [[12, 27, 24], [63, 108, 81], [123, 198, 141], [112, 177, 124]]),
+        ((7, 5), (2, 2), (0, 0), [[54, 72], [144, 162], [234, 252]]),
+        ((7, 5), (2, 2), (1, 0), [[21, 33], [99, 117], [189, 207], [171, 183]]),
+    ],
+)
+def test_forward_examples_of_onnx(backend, size, stride, padding, expected):
+    """The examples of Conv in the ONNX operator documentation: a ramp under a kernel of ones."""
+    window = {**DENSE, "stride": stride, "padding": padding}
+    y = backend.conv2d_forward(ramp(*size), np.ones((1, 1, 3, 3)), None, **window)
+    assert y[0, 0].tolist() == expected
+
+
+def test_transposed_examples_of_onnx(backend):
+    """The examples of ConvTranspose in the ONNX operator documentation, plain and dilated."""
+    y = backend.conv2d_backward_input(ramp(3, 3), np.ones((1, 2, 3, 3)), (5, 5), **DENSE)
+    expected = [[0, 1, 3, 3, 2], [3, 8, 15, 12, 7], [9, 21, 36, 27, 15], [9, 20, 33, 24, 13], [6, 13, 21, 15, 8]]
+    assert y[0].tolist() == [expected, expected]
+    window = {**DENSE, "dilation": (2, 2)}
+    x = plane([3, 8, 1], [9, 5, 7], [3, 2, 6])
+    y = backend.conv2d_backward_input(x, plane([7, 2], [1, 9]), (5, 5), **window)
+    assert y[0, 0].tolist() == [
+        [21, 56, 13, 16, 2],
+        [63, 35, 67, 10, 14],
+        [24, 22, 76, 76, 21],
+        [9, 5, 88, 45, 63],
+        [3, 2, 33, 18, 54],
+    ]
+
+
+@pytest.mark.parametrize("case", CASES_2D)
+@np.errstate(all="ignore")
+def test_the_reference_agrees_with_pytorch(case):
+    torch = pytest.importorskip("torch")
+    a = arguments("conv2d_forward", case, Draw(np.float64, case))
+    window = {name: case[name] for name in DENSE}
+    x, weight, bias = (None if v is None else torch.tensor(v, requires_grad=True) for v in list(a.values())[:3])
+    y = torch.nn.functional.conv2d(x, weight, bias, *window.values())
+    np.testing.assert_allclose(reference.conv2d_forward(**a), y.detach(), rtol=1e-12, atol=1e-12)
+    if case["values"] == "special":
+        return  # how 0 * Inf in the padding counts is not defined
+    grad_y = np.random.default_rng(0).standard_normal(tuple(y.shape))
+    y.backward(torch.tensor(grad_y))
+    grad_x = reference.conv2d_backward_input(grad_y, a["weight"], case["x"][2:], **window)
+    grad_weight = reference.conv2d_backward_weight(grad_y, a["x"], case["weight"][2:], **window)
+    np.testing.assert_allclose(grad_x, x.grad, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(grad_weight, weight.grad, rtol=1e-10, atol=1e-9)
+    if bias is not None:
+        np.testing.assert_allclose(reference.conv2d_backward_bias(grad_y), bias.grad, rtol=1e-10, atol=1e-10)
+
+
+sizes = st.integers(1, 9)
+windows = st.fixed_dictionaries(
+    {
+        "stride": st.tuples(st.integers(1, 3), st.integers(1, 3)),
+        "padding": st.tuples(st.integers(0, 3), st.integers(0, 3)),
+        "dilation": st.tuples(st.integers(1, 3), st.integers(1, 3)),
+        "groups": st.integers(1, 3),
+    }
+)
+
+
+@given(st.integers(1, 3), st.tuples(sizes, sizes), st.tuples(*[st.integers(1, 4)] * 4), windows, st.integers(0, 2**32))
+def test_the_three_directions_are_adjoint(backend, N, extra, weight_shape, window, seed):
+    """<y, conv(x, w)> = <conv_backward_input(y, w), x> = <conv_backward_weight(y, x), w>, whatever the sizes."""
+    OCG, ICG, KH, KW = weight_shape
+    G, rng = window["groups"], np.random.default_rng(seed)
+    size = [
+        max(1, d * (k - 1) + 1 - 2 * p) + e
+        for k, p, d, e in zip((KH, KW), window["padding"], window["dilation"], extra, strict=True)
+    ]
+    x, weight = rng.standard_normal((N, G * ICG, *size)), rng.standard_normal((G * OCG, ICG, KH, KW))
+    y = backend.conv2d_forward(x, weight, None, **window)
+    grad_y = rng.standard_normal(y.shape)
+    inner = (y * grad_y).sum()
+    tolerance = 1e-12 * (np.abs(y * grad_y).sum() + np.sqrt(y.size * weight[0].size))
+    grad_x = backend.conv2d_backward_input(grad_y, weight, tuple(size), **window)
+    grad_weight = backend.conv2d_backward_weight(grad_y, x, (KH, KW), **window)
+    assert grad_x.shape == x.shape
+    assert grad_weight.shape == weight.shape
+    assert (grad_x * x).sum() == pytest.approx(inner, abs=tolerance)
+    assert (grad_weight * weight).sum() == pytest.approx(inner, abs=tolerance)
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**32))
+def test_forward_is_linear(backend, IC, OC, seed):
+    """With small whole numbers every sum is exact, so linearity holds to the last bit."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(-9, 9, (2, 1, IC, 5, 6)).astype(np.float32)
+    weight = rng.integers(-9, 9, (OC, IC, 3, 2)).astype(np.float32)
+    combined = backend.conv2d_forward(2 * a - 3 * b, weight, None, **DENSE)
+    parts = (backend.conv2d_forward(part, weight, None, **DENSE) for part in (a, b))
+    assert np.array_equal(combined, 2 * next(parts) - 3 * next(parts))
+
+
+def test_a_transposed_convolution_may_be_larger_than_its_windows_reach(backend):
+    """output_padding: the pixels that no window of the forward reads get 0."""
+    y = backend.conv2d_backward_input(np.ones((1, 1, 2, 2)), np.ones((1, 1, 2, 2)), (5, 4), (2, 2), (0, 0), (1, 1), 1)
+    assert y.shape == (1, 1, 5, 4)
+    assert y[0, 0, :4].all()
+    assert not y[0, 0, 4].any()
+
+
+@pytest.mark.parametrize(
+    ("function", "change", "message"),
+    [
+        ("conv2d_forward", {"stride": (0, 1)}, "stride is 0; expected at least 1"),
+        ("conv2d_forward", {"stride": (1, -1)}, "stride is -1"),
+        ("conv2d_forward", {"padding": (-1, 0)}, "padding is -1; expected at least 0"),
+        ("conv2d_forward", {"dilation": (0, 1)}, "dilation is 0"),
+        ("conv2d_forward", {"groups": 0}, "groups is 0"),
+        ("conv2d_forward", {"groups": 2}, "do not fit weight"),  # 3 input channels
+        ("conv2d_forward", {"padding": (2**40, 0)}, "padding"),  # products of sizes would overflow
+        ("conv2d_forward", {"dilation": (100, 1)}, "larger than the padded input"),
+        ("conv2d_forward", {"bias": np.zeros(7, np.float32)}, r"bias has shape \(7,\); expected \(8,\)"),
+        ("conv2d_forward", {"algorithm": "depthwise"}, "depthwise"),
+        ("conv2d_forward", {"algorithm": "fft"}, "fft"),
+        ("conv2d_backward_input", {"input_size": (9, 5)}, "grad_y has shape"),
+        ("conv2d_backward_input", {"input_size": (0, 5)}, "at least 1"),
+        ("conv2d_backward_weight", {"kernel_size": (2, 3)}, "grad_y has shape"),
+        ("conv2d_backward_weight", {"kernel_size": (0, 3)}, "at least 1"),
+    ],
+)
+def test_the_binding_refuses(cpu, function, change, message):
+    good = arguments(function, CASES_2D[2], Draw(np.float32))
+    with pytest.raises(ValueError, match=message):
+        getattr(cpu, function)(**{**good, **change})

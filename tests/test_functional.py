@@ -1,0 +1,57 @@
+"""nn.functional has PyTorch's names, argument order and defaults."""
+
+import inspect
+
+import pytest
+
+from atrous.nn import functional as F
+
+NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and f.__module__ == F.__name__ and name[0] != "_"]
+
+# PyTorch's own are written in C++ and have no signature: theirs as its documentation states it.
+BUILT_IN = {
+    "conv2d": "input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1",
+    "conv_transpose2d": "input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1",
+    "avg_pool2d": "input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, "
+    "divisor_override=None",
+    "linear": "input, weight, bias=None",
+    "one_hot": "tensor, num_classes=-1",
+}
+DEPRECATED = {"size_average", "reduce", "_stacklevel"}
+LATER = {"dtype", "weight of mse_loss", "weight of l1_loss"}  # arguments that we do not have
+
+
+def arguments(f):
+    return [(p.name, p.default) for p in inspect.signature(f).parameters.values()]
+
+
+def test_names():
+    assert len(NAMES) >= 20
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_signature_is_pytorchs(name):
+    torch = pytest.importorskip("torch")
+    if name in BUILT_IN:
+        theirs = arguments(eval(f"lambda {BUILT_IN[name]}: None"))
+    elif name == "max_pool2d":  # dispatched on return_indices
+        theirs = arguments(torch.nn.functional.max_pool2d_with_indices)
+    elif name == "adaptive_max_pool2d":
+        theirs = arguments(torch.nn.functional.adaptive_max_pool2d_with_indices)
+    else:
+        theirs = arguments(getattr(torch.nn.functional, name))
+    theirs = [(n, d) for n, d in theirs if n not in DEPRECATED and not {n, f"{n} of {name}"} & LATER]
+    assert arguments(getattr(F, name)) == theirs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arguments_after_a_deprecated_one_are_by_keyword(name):
+    """So that code written for PyTorch's positions fails instead of meaning something else."""
+    torch = pytest.importorskip("torch")
+    if name in BUILT_IN or "max_pool2d" in name:
+        return
+    theirs = [n for n, _ in arguments(getattr(torch.nn.functional, name))]
+    missing = [theirs.index(n) for n in DEPRECATED & set(theirs)]
+    for i, p in enumerate(inspect.signature(getattr(F, name)).parameters.values()):
+        late = bool(missing) and theirs.index(p.name) > min(missing)
+        assert (p.kind is p.KEYWORD_ONLY) == late, f"argument {i}: {p.name}"

@@ -1,0 +1,157 @@
+"""The harness finds faults: each kind of broken kernel fails, with the case and the values."""
+
+import argparse
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from atrous import reference, verify
+from atrous.verify.harness import sum_bound
+
+
+def broken(**kernels):
+    """The reference with some kernels replaced, dressed up as a backend that has threads and a pool."""
+    names = {name: getattr(reference, name) for name in reference.__all__}
+    runtime = {
+        "get_num_threads": lambda: 1,
+        "set_num_threads": lambda threads: None,
+        "memory_set_poison": lambda enabled: None,
+    }
+    return SimpleNamespace(**{**names, **runtime, **kernels})
+
+
+def failures(family, function, kernel, **runtime):
+    backend = broken(**{function: kernel}, **runtime)
+    result = verify.check_function(backend, verify.FAMILIES[family], function, np.float32, stop_after=10**6)
+    return [str(failure) for failure in result.failures]
+
+
+def relu(x):
+    return reference.relu_forward(x)
+
+
+def test_a_right_kernel_passes():
+    assert failures("activation", "relu_forward", relu) == []
+
+
+def test_a_wrong_element_is_found_and_named():
+    def kernel(x):
+        y = relu(x)
+        if y.shape == (2, 17, 3, 5):
+            y[1, 16, 2, 4] += 1e-6
+        return y
+
+    (failure,) = failures("activation", "relu_forward", kernel)
+    assert "output 0 at (1, 16, 2, 4)" in failure
+    assert "shape=(2, 17, 3, 5)" in failure
+    assert "expected" in failure
+
+
+def test_a_lost_nan_is_found():
+    found = failures("activation", "relu_forward", lambda x: np.fmax(x, 0).astype(x.dtype))
+    assert any("error inf" in failure and "values=special" in failure for failure in found)
+
+
+def test_reduced_precision_is_found():
+    """Products of float32 values rounded to 16 bits, as some processors are eager to do."""
+
+    def kernel(x, weight, bias):
+        return reference.linear_forward(x.astype(np.float16).astype(np.float32), weight, bias)
+
+    assert len(failures("linear", "linear_forward", kernel)) > 5
+
+
+def test_a_written_input_is_found():
+    def kernel(x):
+        np.maximum(x, 0, out=x)
+        return x.copy()
+
+    assert any("input x was written to" in failure for failure in failures("activation", "relu_forward", kernel))
+
+
+def test_an_aliased_output_is_found():
+    assert any("shares memory" in failure for failure in failures("activation", "relu_forward", lambda x: x))
+
+
+def test_an_element_left_unwritten_is_found():
+    poison = [0.0]
+
+    def kernel(x):
+        y = relu(x)
+        if y.size > 16 and np.isfinite(x).all():
+            y.flat[16] = poison[0]  # whatever the memory held before
+        return y
+
+    def set_poison(enabled):
+        poison[0] = np.nan if enabled else 0.0
+
+    found = failures("activation", "relu_forward", kernel, memory_set_poison=set_poison)
+    assert any("not fully written" in failure for failure in found)
+
+
+def test_bits_that_depend_on_the_layout_are_found():
+    def kernel(x):
+        return relu(x) * np.float32(1 if x.flags.c_contiguous else 1 + 2**-23)
+
+    found = failures("activation", "relu_forward", kernel)
+    assert any("on strided inputs" in failure for failure in found)
+    assert any("on C-ordered inputs" in failure for failure in found)
+
+
+def test_bits_that_depend_on_the_threads_are_found():
+    threads = [1]
+
+    def kernel(x):
+        return relu(x) * np.float32(1 + (threads[0] == 3) * 2**-23)
+
+    found = failures("activation", "relu_forward", kernel, set_num_threads=lambda n: threads.__setitem__(0, n))
+    assert any("on 3 threads" in failure for failure in found)
+    assert not any("on 2 threads" in failure for failure in found)
+
+
+def test_an_output_in_another_layout_or_dtype_is_found():
+    found = failures("activation", "relu_forward", lambda x: np.ascontiguousarray(relu(x)))
+    assert any("not channels-last" in failure for failure in found)
+    found = failures("activation", "relu_forward", lambda x: relu(x).astype(np.float64))
+    assert any("dtype" in failure for failure in found)
+
+
+def test_the_reference_itself_stays_within_the_bounds_in_float32():
+    """In float32 it is a kernel like any other, with other orders of summation than float64."""
+    results = list(verify.verify(reference, ["conv2d", "linear", "cross_entropy"]))
+    assert not [failure for result in results for failure in result.failures]
+    assert max(result.worst for result in results) > 0.05  # the bounds are not so wide that nothing could fail
+
+
+def test_sum_bound_holds_where_every_rounding_goes_the_same_way():
+    """Adding 1 + ε/2 + ... one by one in float32 loses as much as a sum can."""
+    terms = np.full(30, 1 + 2**-23, np.float32)
+    total = np.float32(0)
+    for term in terms:
+        total += term
+    error = abs(float(total) - terms.sum(dtype=np.float64))
+    assert 0 < error <= sum_bound(30) * 2**-23 * float(terms.sum(dtype=np.float64))
+
+
+def test_the_command_prints_a_table_and_fails_with_a_kernel(capsys, monkeypatch):
+    command = pytest.importorskip("atrous.cli.verify")
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    monkeypatch.setattr(command, "kernels_for", lambda array: reference)
+    args = parser.parse_args(["verify", "--family", "linear"])
+    assert args.run(args) == 0
+    output = capsys.readouterr().out
+    assert "linear_backward_weight" in output
+    assert "all 5 kernels within their bounds at numpy" in output
+
+    wrong = broken(matmul=lambda a, b: reference.matmul(a, b) * 1.001)
+    monkeypatch.setattr(command, "kernels_for", lambda array: wrong)
+    assert args.run(args) == 1
+    output = capsys.readouterr().out
+    assert "FAILED" in output
+    assert "a=(3, 17), b=(17, 33)" in output  # the case
+
+    args = parser.parse_args(["verify", "--level", "mmx"])
+    with pytest.raises(ValueError, match="level 'mmx' is not available here; expected one of numpy"):
+        args.run(args)
