@@ -81,11 +81,12 @@ def test_sizes_that_disagree_are_refused_or_computed_rightly(cpu, family, functi
                 check_against_reference(cpu, function, {**arguments, name: other})
 
 
-@pytest.mark.parametrize(("family", "function"), FUNCTIONS)
+WILD = [-1, 0, 7, 2**31 - 1, 2**31, 2**32 + 1, 2**62, -(2**63), 2**63, 2**64]
+
+
+@pytest.mark.parametrize(("family", "function"), [pair for pair in FUNCTIONS if pair[0] != "adam"])
 def test_wild_parameters_are_refused_or_computed_rightly(cpu, family, function):
     arguments = good_arguments(family, function)
-    if family == "adam":
-        arguments = {name: value for name, value in arguments.items() if name != "step"}  # has a test of its own
     for name, value in arguments.items():
         if isinstance(value, tuple):
             wild = [(n, value[1]) for n in WILD] + [(value[0], n) for n in WILD] + [value[:1], (*value, 1), 1, None]
@@ -94,11 +95,7 @@ def test_wild_parameters_are_refused_or_computed_rightly(cpu, family, function):
         else:
             continue
         for other in wild:
-            if family != "adam":
-                check_against_reference(cpu, function, {**arguments, name: other})
-
-
-WILD = [-1, 0, 7, 2**31 - 1, 2**31, 2**32 + 1, 2**62, -(2**63), 2**63, 2**64]
+            check_against_reference(cpu, function, {**arguments, name: other})
 
 
 def check_against_reference(cpu, function, arguments):

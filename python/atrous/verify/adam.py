@@ -7,7 +7,8 @@ import numpy as np
 from .. import reference
 from .harness import Arguments, Array, Draw
 
-SHAPES = ((1,), (17,), (3, 5), (2, 17, 3, 3), (0,), (40_000,))
+SHAPES = ((1,), (17,), (3, 5), (2, 17, 3, 3), (0,), (1000,))
+LARGE = (70_000,)  # enough work for several threads
 
 
 def _adam(step=3, lr=1e-2, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled=False, amsgrad=False, values=""):
@@ -28,6 +29,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
         _adam(amsgrad=True),
         _adam(amsgrad=True, weight_decay=0.01, decoupled=True),
         _adam(betas=(0.0, 0.0)),
+        _adam(weight_decay=0.1, amsgrad=True, values="large"),
         _adam(values="subnormal"),  # moments that have faded away
         _adam(values="special"),
     ],
@@ -40,6 +42,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
         _sgd(momentum=0.9, dampening=0.3, first=True),
         _sgd(momentum=0.9, nesterov=True, weight_decay=0.01),
         _sgd(momentum=0.9, nesterov=True, first=True),
+        _sgd(momentum=0.9, values="large"),
         _sgd(momentum=0.9, values="special"),
     ],
 }
@@ -48,10 +51,11 @@ CASES: dict[str, list[dict[str, Any]]] = {
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
     case = dict(case)
     values = case.pop("values")
-    params = [draw.normal(*shape) for shape in SHAPES]
-    grads = [draw.normal(*shape) for shape in SHAPES]
-    moments = [0.3 * draw.normal(*shape) for shape in SHAPES]
-    squares = [draw.positive(*shape) for shape in SHAPES]
+    shapes = (*SHAPES, LARGE) if values == "large" else SHAPES
+    params = [draw.normal(*shape) for shape in shapes]
+    grads = [draw.normal(*shape) for shape in shapes]
+    moments = [0.3 * draw.normal(*shape) for shape in shapes]
+    squares = [draw.positive(*shape) for shape in shapes]
     if values == "subnormal":
         tiny = float(np.finfo(draw.dtype).tiny)
         grads = [np.zeros_like(grad) for grad in grads]
@@ -75,9 +79,9 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> tuple[Array, 
     A moment below the smallest normal number may have been flushed to zero or not, as the reference is in float64.
     """
     if function == "sgd_step":
-        per_array = [_sgd_bound(arguments, i) for i in range(len(SHAPES))]
+        per_array = [_sgd_bound(arguments, i) for i in range(len(arguments["params"]))]
     else:
-        per_array = [_adam_bound(arguments, dtype, i) for i in range(len(SHAPES))]
+        per_array = [_adam_bound(arguments, dtype, i) for i in range(len(arguments["params"]))]
     return tuple(bound for bounds in zip(*per_array, strict=True) for bound in bounds)
 
 

@@ -23,6 +23,7 @@ LAYERS: list[dict[str, Any]] = [
     _case(7, 31, 65, values="positive"),
     _case(0, 5, 3),  # an empty batch
     _case(6, 40, 20, values="special"),
+    _case(2500, 20, 9),  # long sums over the batch
     _case(160, 512, 192),  # enough work for several threads
 ]
 
@@ -32,6 +33,7 @@ PRODUCTS: list[dict[str, Any]] = [
     {"a": (33, 5), "b": (5, 1)},
     {"a": (1, 700), "b": (700, 9)},
     {"a": (130, 70), "b": (70, 150)},
+    {"a": (300, 170), "b": (170, 130)},  # enough work for several threads
     {"a": (2, 3, 4), "b": (2, 4, 5)},
     {"a": (5, 17, 16), "b": (5, 16, 31)},
     {"a": (0, 3, 4), "b": (0, 4, 5)},
