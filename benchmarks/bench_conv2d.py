@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from harness import Case, kernel, normal, run
-from peers import Im2col, pytorch
+from harness import Case, Outcome, kernel, normal, run
+from peers import Im2col
 from shapes import CONV, QUICK_CONV, Conv
 
-# A direct sum is good to 1e-6 of the largest output, Winograd's F(4×4, 3×3) to 3e-6.
+# Of the largest output. A direct sum is good to 1e-6, Winograd's F(4×4, 3×3) to 3e-6.
 TOLERANCE = 1e-5
 
 
@@ -22,57 +22,49 @@ def cases(quick: bool) -> Iterator[Case]:
             yield Case(row, column, work, "GFLOP/s", TOLERANCE, partial(setup, layer))
 
 
-def forward(layer: Conv) -> tuple[Any, dict[str, Callable[[], Any]]]:
+def forward(layer: Conv) -> Outcome:
     x, weight, _ = arrays(layer)
+    w, bias = window(layer), normal(layer.OC)
 
-    def peers(x, weight, bias, stride, padding, dilation, groups):
-        calls = pytorch(lambda torch, *a: torch.conv2d(*a, stride, padding, dilation, groups), x, weight, bias)
-        return calls | numpy(layer, "forward", x, weight, bias)
+    def call(torch, x, weight, bias):
+        return torch.conv2d(x, weight, bias, w["stride"], w["padding"], w["dilation"], w["groups"])
 
-    return kernel("conv2d_forward", peers, x=x, weight=weight, bias=normal(layer.OC), **window(layer))
-
-
-def grad_x(layer: Conv) -> tuple[Any, dict[str, Callable[[], Any]]]:
-    _, weight, grad_y = arrays(layer)
-
-    def peers(grad_y, weight, input_size, **_):
-        shape = (layer.N, layer.IC, *input_size)
-        calls = pytorch(torch_backward(layer, 0), grad_y, normal(*shape), weight)
-        return calls | numpy(layer, "backward_input", grad_y, weight, input_size)
-
-    size = (layer.size, layer.size)
-    return kernel("conv2d_backward_input", peers, grad_y=grad_y, weight=weight, input_size=size, **window(layer))
+    arguments = {"x": x, "weight": weight, "bias": bias, **w}
+    return kernel("conv2d_forward", arguments, call, [x, weight, bias], im2col(layer, "forward", x, weight, bias))
 
 
-def grad_weight(layer: Conv) -> tuple[Any, dict[str, Callable[[], Any]]]:
+def grad_x(layer: Conv) -> Outcome:
     x, weight, grad_y = arrays(layer)
+    arguments = {"grad_y": grad_y, "weight": weight, "input_size": x.shape[2:], **window(layer)}
+    numpy_call = im2col(layer, "backward_input", grad_y, weight, x.shape[2:])
+    return kernel("conv2d_backward_input", arguments, torch_backward(layer, 0), [grad_y, x, weight], numpy_call)
 
-    def peers(grad_y, x, **_):
-        return pytorch(torch_backward(layer, 1), grad_y, x, weight) | numpy(layer, "backward_weight", grad_y, x)
 
-    size = (layer.kernel, layer.kernel)
-    return kernel("conv2d_backward_weight", peers, grad_y=grad_y, x=x, kernel_size=size, **window(layer))
+def grad_weight(layer: Conv) -> Outcome:
+    x, weight, grad_y = arrays(layer)
+    arguments = {"grad_y": grad_y, "x": x, "kernel_size": weight.shape[2:], **window(layer)}
+    numpy_call = im2col(layer, "backward_weight", grad_y, x)
+    return kernel("conv2d_backward_weight", arguments, torch_backward(layer, 1), [grad_y, x, weight], numpy_call)
 
 
 def torch_backward(layer: Conv, output: int) -> Callable[..., Any]:
-    """PyTorch's gradient of x (output 0) or of the weight (1), the call that its autograd makes."""
-    wanted = [output == 0, output == 1, False]
-    w = window(layer)
-    rest = (w["stride"], w["padding"], w["dilation"], False, (0, 0), w["groups"], wanted)
-    return lambda torch, grad_y, x, weight: torch.ops.aten.convolution_backward(grad_y, x, weight, None, *rest)[output]
+    """PyTorch's gradient of x (output 0) or of the weight (1): the call that its autograd makes."""
+    w, wanted = window(layer), [output == 0, output == 1, False]
+    rest = (None, w["stride"], w["padding"], w["dilation"], False, (0, 0), w["groups"], wanted)
+    return lambda torch, *tensors: torch.ops.aten.convolution_backward.default(*tensors, *rest)[output]
 
 
-def numpy(layer: Conv, method: str, *arrays: Any) -> dict[str, Callable[[], Any]]:
-    """im2col and BLAS; for grouped layers the reference is the NumPy program."""
+def im2col(layer: Conv, method: str, *given: Any) -> Callable[[], Any] | None:
+    """im2col and BLAS; for grouped layers the reference is the NumPy program to compare with."""
     if layer.groups > 1:
-        return {}
-    w = window(layer)
-    size, kernel_size = (layer.size, layer.size), (layer.kernel, layer.kernel)
-    im2col = Im2col(layer.N, layer.IC, size, kernel_size, w["stride"], w["padding"], w["dilation"])
-    return {"numpy": partial(getattr(im2col, method), *arrays)}
+        return None
+    w, size = window(layer), (layer.size, layer.size)
+    program = Im2col(layer.N, layer.IC, size, (layer.kernel,) * 2, w["stride"], w["padding"], w["dilation"])
+    return partial(getattr(program, method), *given)
 
 
 def arrays(layer: Conv) -> tuple[Any, Any, Any]:
+    """x, weight and grad_y."""
     x = normal(layer.N, layer.IC, layer.size, layer.size)
     weight = normal(layer.OC, layer.IC // layer.groups, layer.kernel, layer.kernel)
     return x, weight, normal(layer.N, layer.OC, out_size(layer), out_size(layer))

@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -28,8 +27,10 @@ import numpy as np
 import machine
 import report
 from atrous import _cpu, reference
+from peers import pytorch, torch
 
 Call = Callable[[], Any]  # one piece of work; what it returns is compared with the truth, as far as it goes
+Outcome = tuple[Any, dict[str, Call]]  # what a case's setup returns
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
 
 
@@ -47,13 +48,19 @@ class Case:
     work: float  # of one call, in 1e9 operations or bytes, or in images
     unit: str  # "GFLOP/s", "GB/s" or "images/s"
     tolerance: float
-    setup: Callable[[], tuple[Any, dict[str, Call]]]
+    setup: Callable[[], Outcome]
 
 
-def kernel(name: str, peers: Callable[..., dict[str, Call]], **arguments: Any) -> tuple[Any, dict[str, Call]]:
-    """The truth and the competitors of a kernel function: atrous, the reference, and the peers on the same arguments.
+def kernel(
+    name: str,
+    arguments: dict[str, Any],
+    torch_call: Callable[..., Any],
+    torch_arrays: Sequence[Any],
+    numpy_call: Call | None = None,
+) -> Outcome:
+    """The truth and the competitors of a kernel function: atrous, the reference, PyTorch, perhaps a NumPy program.
 
-    The truth is the reference on the same numbers in float64.
+    The truth is the reference on the same numbers in float64. PyTorch runs torch_call(torch, *tensors).
     """
 
     def call(module: Any, given: dict[str, Any]) -> Any:
@@ -62,7 +69,10 @@ def kernel(name: str, peers: Callable[..., dict[str, Call]], **arguments: Any) -
 
     modules = {"atrous": _cpu, "reference": reference}
     calls: dict[str, Call] = {title: partial(call, m, copy.deepcopy(arguments)) for title, m in modules.items()}
-    return call(reference, _in_float64(arguments)), calls | peers(**copy.deepcopy(arguments))
+    calls |= pytorch(torch_call, torch_arrays)
+    if numpy_call is not None:
+        calls["numpy"] = numpy_call
+    return call(reference, _in_float64(arguments)), calls
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -75,19 +85,21 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def verify(case: Case, truth: Any, calls: dict[str, Call]) -> dict[str, float]:
-    """The error of each competitor: |output - truth| over the largest |truth|. Raises ArithmeticError if too large."""
+    """The error of each competitor: |output - truth| over the largest |truth|. Raises ArithmeticError if too large.
+
+    Others than atrous may be off by five tolerances: PyTorch's weight gradient over 200,000 pixels is off by 2.6e-5.
+    """
     errors = {}
     for name, call in calls.items():
-        error = 0.0
+        errors[name] = 0.0
         for got, true in zip(_arrays(call()), _arrays(truth), strict=False):
             if got.shape != true.shape:
                 raise ArithmeticError(f"{name} returns shape {got.shape}; expected {true.shape}: not timed")
-            scale = float(np.abs(true).max()) or 1.0
-            off = float(np.abs(got.astype(np.float64) - true).max()) / scale
-            error = math.inf if math.isnan(off) else max(error, off)
-        if error > case.tolerance:
-            raise ArithmeticError(f"{name} is off by {error:.1e}, tolerance {case.tolerance:.0e}: not timed")
-        errors[name] = error
+            off = float(np.abs(got.astype(np.float64) - true).max()) / (float(np.abs(true).max()) or 1.0)
+            errors[name] = math.inf if math.isnan(off) else max(errors[name], off)
+        limit = case.tolerance * (1 if name == "atrous" else 5)
+        if errors[name] > limit:
+            raise ArithmeticError(f"{name} is off by {errors[name]:.1e}, limit {limit:.0e}: not timed")
     return errors
 
 
@@ -141,7 +153,7 @@ def run(script: str, cases: Callable[[bool], Iterable[Case]], argv: Sequence[str
     chosen = [case for case in cases(args.quick) if args.only.lower() in f"{case.row} {case.column}".lower()]
     rounds, seconds = (3, 0.05) if args.quick else (15, 0.5)
     if args.worker:
-        return _work(args.worker, chosen, rounds, seconds, args.threads)
+        return _work(chosen, rounds, seconds, args.threads, only_pytorch=args.worker == "tuned")
     if not chosen:
         print(f"no case matches {args.only!r}", file=sys.stderr)
         return 1
@@ -172,7 +184,7 @@ def run(script: str, cases: Callable[[bool], Iterable[Case]], argv: Sequence[str
         report.print_row(row)
     for worker in workers.values():
         worker.close()
-    result["peaks"]["ping_pong_ns_after"] = machine.peaks(args.threads)["ping_pong_ns"]
+    result["peaks"]["ping_pong_ns_after"] = machine.ping_pong()
     return report.finish(result, args.json, args.picture)
 
 
@@ -207,21 +219,24 @@ class _Worker:
         self.process.wait()
 
 
-def _work(name: str, cases: list[Case], rounds: int, seconds: float, threads: int) -> int:
+def measure(case: Case, rounds: int, seconds: float, only_pytorch: bool = False) -> dict[str, Any]:
+    """The errors and median seconds of a case's competitors; where one is wrong, nothing but the reason, as "wrong"."""
+    truth, calls = case.setup()
+    if only_pytorch:
+        calls = {name: call for name, call in calls.items() if name.split()[0] in ("atrous", "pytorch")}
+    try:
+        errors = verify(case, truth, calls)
+    except ArithmeticError as error:
+        return {"wrong": str(error)}
+    return {"errors": errors, "seconds": interleave(calls, rounds, seconds)}
+
+
+def _work(cases: list[Case], rounds: int, seconds: float, threads: int, only_pytorch: bool) -> int:
     _cpu.set_num_threads(threads)
+    if torch() is not None:
+        torch().set_num_threads(threads)
     for line in sys.stdin:
-        case = cases[int(line)]
-        try:
-            truth, calls = case.setup()
-            if name == "tuned":
-                calls = {name: call for name, call in calls.items() if name.split()[0] in ("atrous", "pytorch")}
-            answer = {"errors": verify(case, truth, calls), "seconds": interleave(calls, rounds, seconds)}
-        except ArithmeticError as error:
-            answer = {"wrong": str(error)}
-        except Exception:
-            traceback.print_exc()
-            return 1
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(measure(cases[int(line)], rounds, seconds, only_pytorch)), flush=True)
     return 0
 
 

@@ -1,5 +1,6 @@
 """The machine that a benchmark ran on: names, versions, and its measured peaks (by `machine.cpp`)."""
 
+import atexit
 import json
 import os
 import platform
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ def describe() -> dict[str, Any]:
     return {
         "cpu": _cpu_name(),
         "cores": cores(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "isa": _cpu.isa(),
@@ -36,21 +38,32 @@ def cores() -> int:
 
 
 def peaks(threads: int) -> dict[str, float | None]:
-    """fma_gflops, copy_gbs and ping_pong_ns as machine.cpp measures them; each None where there is no C++ compiler."""
-    unknown = {"fma_gflops": None, "copy_gbs": None, "ping_pong_ns": None}
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        print("no C++ compiler: the machine's peaks are not measured", file=sys.stderr)
-        return unknown
-    with tempfile.TemporaryDirectory() as folder:
-        program = str(Path(folder, "machine"))
-        try:
-            subprocess.run([*compiler.split(), *FLAGS, str(SOURCE), "-o", program], check=True)
-            run = subprocess.run([program, str(threads)], check=True, capture_output=True, text=True, timeout=60)
-        except (OSError, subprocess.SubprocessError) as error:
-            print(f"the machine's peaks are not measured: {error}", file=sys.stderr)
-            return unknown
+    """fma_gflops, copy_gbs and ping_pong_ns as machine.cpp measures them; empty where there is no C++ compiler."""
+    return _measure(str(threads))
+
+
+def ping_pong() -> float | None:
+    """ping_pong_ns alone: cores are sometimes near and sometimes far, and that changes while a benchmark runs."""
+    return _measure("ping-pong").get("ping_pong_ns")
+
+
+def _measure(argument: str) -> dict[str, float | None]:
+    try:
+        run = subprocess.run([_program(), argument], check=True, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"the machine's peaks are not measured: {error}", file=sys.stderr)
+        return {}
     return json.loads(run.stdout)
+
+
+@cache
+def _program() -> str:
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    program = str(Path(folder, "machine"))
+    compiler = os.environ.get("CXX", "c++").split()
+    subprocess.run([*compiler, *FLAGS, str(SOURCE), "-o", program], check=True)
+    return program
 
 
 def _cpu_name() -> str:

@@ -1,7 +1,6 @@
 """The competitors: PyTorch in both layouts, and convolution as a careful NumPy program writes it, im2col and BLAS."""
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from types import ModuleType
 from typing import Any
@@ -15,19 +14,19 @@ Pair = tuple[int, int]
 
 @cache
 def torch() -> ModuleType | None:
-    """PyTorch with as many threads as the worker was given, or None where it is not installed."""
+    """PyTorch, or None where it is not installed."""
     try:
         import torch
     except ImportError:
         return None
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     return torch
 
 
-def pytorch(function: Callable[..., Any], *arrays: Any) -> dict[str, Callable[[], Any]]:
-    """The call function(torch, *tensors), without autograd, in NCHW and in channels-last memory if an array has 4 axes.
+def pytorch(function: Callable[..., Any], arrays: Sequence[Any]) -> dict[str, Callable[[], Any]]:
+    """The call function(torch, *tensors), in NCHW and in channels-last memory if one of the arrays has 4 axes.
 
-    Lists of arrays become lists of tensors; anything else passes as it is.
+    The tensors are copies; lists of arrays become lists of tensors; anything else passes as it is. No gradient is
+    recorded. Without PyTorch there is no call.
     """
     if torch() is None:
         return {}
@@ -37,22 +36,19 @@ def pytorch(function: Callable[..., Any], *arrays: Any) -> dict[str, Callable[[]
             return [convert(item, memory_format) for item in value]
         if not isinstance(value, Array):
             return value
-        tensor = torch().from_numpy(value)
-        return tensor.contiguous(memory_format=memory_format) if value.ndim == 4 else tensor
+        return (
+            torch().from_numpy(value).clone(memory_format=memory_format if value.ndim == 4 else torch().preserve_format)
+        )
 
     flat = [item for value in arrays for item in (value if isinstance(value, list) else [value])]
-    images = any(isinstance(item, Array) and item.ndim == 4 for item in flat)
-    layouts = {"pytorch channels-last": torch().channels_last} if images else {}
-    layouts = {"pytorch nchw" if images else "pytorch": torch().contiguous_format, **layouts}
+    if any(isinstance(item, Array) and item.ndim == 4 for item in flat):
+        layouts = {"pytorch nchw": torch().contiguous_format, "pytorch channels-last": torch().channels_last}
+    else:
+        layouts = {"pytorch": None}
     return {
-        name: partial(_without_grad, function, [convert(value, layout) for value in arrays])
+        name: partial(function, torch(), *(convert(value, layout) for value in arrays))
         for name, layout in layouts.items()
     }
-
-
-def _without_grad(function: Callable[..., Any], tensors: list[Any]) -> Any:
-    with torch().no_grad():
-        return function(torch(), *tensors)
 
 
 class Im2col:

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 # For each ratio its label, colour, and the height of its bar or the shape of its mark.
 BARS = {"pytorch": ("PyTorch", "#b9d3ee", 0.74), "pytorch tuned": ("PyTorch, page faults tuned away", "#1f5fa8", 0.40)}
-MARKS = {"numpy": ("NumPy, im2col + BLAS", "#e08214", "D"), "reference": ("NumPy reference", "#8c8c8c", "o")}
+MARKS = {"numpy": ("NumPy, written for speed", "#e08214", "D"), "reference": ("NumPy reference", "#8c8c8c", "o")}
 INK, MEAN = "#222222", "geometric mean"
 
 
@@ -64,7 +64,7 @@ def _panel(axis: Any, rows: list[dict[str, Any]], names: list[str], low: float, 
                 handles[name] = axis.barh(y, ratios[name] - 1, height, left=1, color=colour, linewidth=0, zorder=2)
         for name, (_, colour, mark) in MARKS.items():
             if name in ratios:
-                handles[name] = axis.scatter(ratios[name], y, 22, colour, mark, zorder=3, edgecolors="white", lw=0.5)
+                handles[name] = axis.scatter(ratios[name], y, s=22, c=colour, marker=mark, zorder=3, ec="white", lw=0.5)
         shown = [name for name in BARS if name in ratios] or [name for name in MARKS if name in ratios]
         for place, name in enumerate(shown):  # the figures, in a gutter of their own
             axis.text(1.12 + 0.12 * place, y, _figure(ratios[name]), transform=axis.get_yaxis_transform(), ha="right",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 RATIOS = ["reference", "numpy", "pytorch", "pytorch tuned"]
-TITLES = {"reference": "reference", "numpy": "im2col", "pytorch": "PyTorch", "pytorch tuned": "PyTorch*"}
+TITLES = {"reference": "reference", "numpy": "NumPy", "pytorch": "PyTorch", "pytorch tuned": "PyTorch*"}
 
 
 def summarise(case: Any, default: dict, tuned: dict | None, peaks: dict[str, float | None]) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def summarise(case: Any, default: dict, tuned: dict | None, peaks: dict[str, flo
         if answer and (best := fastest_pytorch(answer["seconds"])):
             ratios[name] = answer["seconds"][best] / answer["seconds"]["atrous"]
     rate = case.work / seconds["atrous"]
-    peak = {"GFLOP/s": peaks["fma_gflops"], "GB/s": peaks["copy_gbs"]}.get(case.unit)
+    peak = peaks.get({"GFLOP/s": "fma_gflops", "GB/s": "copy_gbs"}.get(case.unit))
     return row | {
         "errors": default["errors"],
         "seconds": seconds,
@@ -52,9 +52,11 @@ def print_header(result: dict[str, Any]) -> None:
     where = f"{about['cpu']}, {about['cores']} cores, {about['isa']}, load {about['load']:.1f}"
     print(f"{result['family']} · float32 · {result['threads']} threads · {where}")
     print(f"{versions}, Python {about['python']}, {about['system']}")
-    if peaks["fma_gflops"]:
+    if peaks.get("fma_gflops"):
         core = f"core to core {peaks['ping_pong_ns']} ns"
         print(f"measured peaks: {peaks['fma_gflops']:.0f} GFLOP/s, copy {peaks['copy_gbs']:.0f} GB/s, {core}")
+    if about["load"] > 0.5 * about["cores"]:
+        print("the machine is busy with other work: these figures say little")
     if result["unset"]:
         print(f"unset for this run: {', '.join(result['unset'])}")
     print("Times are medians of atrous; × is a competitor's time over atrous's, more is better for atrous.")

@@ -12,6 +12,7 @@ from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -122,6 +123,24 @@ def test_failures_are_one_line_and_exit_code_1(small, capsys, monkeypatch, line,
     assert main(line.split()) == 1
     error = capsys.readouterr().err
     assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_full_disk_is_one_line_before_the_training_or_in_it(small, capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=400_000))
+        assert main(["train", "--epochs", "1"]) == 1
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err == "atrous train: runs: only 0.4 MB are free on this disk; a run needs 5 MB\n"
+
+    def full_disk(self, row):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("atrous.training.run_folder.RunFolder.append_metrics", full_disk)
+    assert main(["train", "--epochs", "1"]) == 1
+    error = capsys.readouterr().err
+    assert "atrous train: No space left on device; saved up to epoch 0, go on with: " in error
     assert error.count("\n") == 1
 
 
@@ -238,7 +257,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path, monkeypatch, capsys):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.count("\n") == 1
-    saved = int(re.search(r"interrupted; (\d+) epochs are saved", err)[1])
+    saved = int(re.search(r"interrupted; saved up to epoch (\d+)", err)[1])
     assert saved >= 2
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(train, "run", partial(train.run, limit=LIMIT))
@@ -255,6 +274,14 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
     assert process.wait(timeout=60) == 141
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+def test_a_terminal_that_knows_only_ascii_is_no_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    process = child("train", "--epochs", "1", before=NO_PICTURES, cwd=tmp_path)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert "32?32" in out
 
 
 def test_a_terminal_gets_a_live_display(tmp_path):

@@ -97,6 +97,7 @@ def test_delete():
         (lambda m: m.train(1), TypeError, "mode is 1; expected True or False"),
         (lambda m: m.register_forward_hook(3), TypeError, "a hook is a function, got int"),
         (lambda m: m.to(at.int64), TypeError, "expected a floating-point dtype"),
+        (lambda m: m.to("cuda"), RuntimeError, "no CUDA backend"),
     ],
 )
 def test_misuse(change, error, message):
@@ -231,7 +232,8 @@ def test_to_converts_in_place():
     assert block.norm.num_batches_tracked.dtype == at.int64
     assert block.conv.weight.data.strides == tuple(2 * s for s in strides)
     block(at.randn(2, 1, 5, 5, dtype=at.float64)).sum().backward()
-    assert block.to(at.float32).scale.dtype == block.float().scale.dtype == at.float32
+    assert block.to("cpu").scale.dtype == at.float64
+    assert block.to(dtype=at.float32, device="cpu").scale.dtype == block.float().scale.dtype == at.float32
 
 
 def test_pickle_and_deepcopy():

@@ -1,4 +1,6 @@
+import importlib
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -79,12 +81,23 @@ def test_sgd_agrees_with_pytorch(how, dtype):
     assert_all_close(params, theirs)
 
 
-def test_gradients_of_another_layout():
+def test_gradients_of_another_layout(monkeypatch):
+    """The kernel gets arrays that agree in strides."""
+    backend = importlib.import_module("atrous.backend")
+    kernels, strides = backend.kernels_for(None), []
+
+    def spy(params, grads, buffers, *args):
+        strides.extend((p.strides, g.strides, b.strides) for p, g, b in zip(params, grads, buffers, strict=True))
+        kernels.sgd_step(params, grads, buffers, *args)
+
+    monkeypatch.setattr(backend._choice, "kernels", SimpleNamespace(sgd_step=spy, __name__="spy"))
     params, buffers = parameters("float64"), parameters("float64")
     grads = [at.from_numpy(np.array(draw(*shape, seed=5), order="F")) for shape in SHAPES]
     expected = [p.numpy() - 0.1 * g.numpy() for p, g in zip(params, grads, strict=True)]
     sgd_step(params, grads, buffers, lr=0.1, momentum=0.9, first=True)
     assert_all_close(params, expected)
+    assert len(strides) == len(SHAPES)
+    assert all(p == g == b for p, g, b in strides)
 
 
 def test_parameters_count_as_changed():

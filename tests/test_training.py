@@ -3,13 +3,16 @@
 import csv
 import hashlib
 import json
+import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import atrous as at
 from atrous import nn, optim
+from atrous.backend import backend_name
 from atrous.data import DataLoader, TensorDataset
 from atrous.nn.functional import cross_entropy
 from atrous.serialization import load_file, save_file
@@ -227,6 +230,19 @@ def test_a_resumed_run_gives_the_bits_of_one_that_never_stopped(tmp_path, optimi
     assert result(resumed) == result(whole)
 
 
+def test_the_bits_do_not_depend_on_the_threads(tmp_path):
+    if backend_name() != "cpu":
+        pytest.skip("the reference has no threads")
+    before, results = at.get_num_threads(), []
+    try:
+        for n in (1, 2, 3):
+            at.set_num_threads(n)
+            results.append(result(run(Session.start(Settings(epochs=2), tmp_path, LIMIT))))
+    finally:
+        at.set_num_threads(before)
+    assert results[0] == results[1] == results[2]
+
+
 def test_a_run_before_its_first_epoch_and_a_longer_one_go_on_alike(tmp_path):
     whole = run(Session.start(Settings(epochs=3), tmp_path, LIMIT))
     fresh = Session.start(Settings(epochs=2), tmp_path, LIMIT)
@@ -317,3 +333,11 @@ def test_a_run_cannot_be_made_shorter(tmp_path):
 def test_shares_and_times_in_words():
     assert [percent(share) for share in (0, 355 / 360, 0.9999, 1)] == ["0.0 %", "98.6 %", "99.9 %", "100.0 %"]
     assert [clock(seconds) for seconds in (0, 7.4, 61, 3723)] == ["0:00", "0:07", "1:01", "1:02:03"]
+
+
+def test_the_example_learns(capsys):
+    source = (Path(__file__).parents[1] / "examples" / "train_digits.py").read_text(encoding="utf-8")
+    assert "range(1, 11)" in source
+    exec(compile(source.replace("range(1, 11)", "range(1, 2)"), "train_digits.py", "exec"), {})
+    accuracy = re.search(r"test accuracy (\d+\.\d) % \(\d+ of 360\)", capsys.readouterr().out)
+    assert float(accuracy[1]) > 50

@@ -49,23 +49,35 @@ def walk(
     Returns:
         The gradient of every leaf reached: ``{leaf: (array, whether nothing else holds it)}``.
     """
-    pending: dict[Any, Any] = {}  # gradients of nodes in the heap, and of leaves
+    with np.errstate(all="ignore"):  # 1 / 0 is inf in a gradient, too, without NumPy's warning
+        return _walk(roots, retain_graph, wanted)
+
+
+def _walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[Any, Any]) -> dict:
+    pending: dict[Any, Any] = {}  # gradients of the nodes in the heap, and of leaves
     owned: set[Any] = set()  # keys of ``pending`` whose buffer is the walk's own
     heap: list[tuple[int, Backward]] = []
-    start = Backward()
-    start.inputs = tuple([edge_of(tensor) for tensor, _ in roots])
-    _send(start, None, tuple([grad for _, grad in roots]), (), pending, owned, heap)
-    with np.errstate(all="ignore"):  # 1 / 0 is inf in a gradient too, without NumPy's warning
-        _visit(heap, pending, owned, retain_graph, wanted)
-    return {leaf: (array, leaf in owned) for leaf, array in pending.items()}
-
-
-def _visit(heap: list[tuple[int, Backward]], pending: dict, owned: set, retain_graph: bool, wanted: dict) -> None:
-    """Calls the nodes in the heap, and those that they send gradients to, from the latest to the earliest."""
-    while heap:
+    node = Backward()
+    node.inputs = [edge_of(tensor) for tensor, _ in roots]
+    grad, grads, saved = None, tuple([grad for _, grad in roots]), ()
+    while True:
+        for edge, part in zip(node.inputs, grads):  # noqa: B905
+            if edge is None or part is None:
+                continue
+            if edge in pending:
+                _add(edge, part, pending, owned)
+                continue
+            pending[edge] = np.asarray(part) if isinstance(part, np.generic) else part
+            if isinstance(edge, Backward):
+                heapq.heappush(heap, (edge._order, edge))
+            elif _is_fresh(part, grad, grads, saved):
+                owned.add(edge)
+        if not heap:
+            return {leaf: (array, leaf in owned) for leaf, array in pending.items()}
         node = heapq.heappop(heap)[1]
         grad = pending.pop(node)
-        owned.discard(node)
+        if owned:
+            owned.discard(node)
         if node.hooks is not None:
             grad = run_hooks(node.hooks, grad)
         if node.retained is not None:
@@ -75,33 +87,23 @@ def _visit(heap: list[tuple[int, Backward]], pending: dict, owned: set, retain_g
         if node in wanted:
             wanted[node] = grad
         grads = node(*grad) if type(grad) is list else node(grad)
-        saved = node._saved
+        if type(grads) is not tuple:
+            grads = (grads,)
+        saved = node._saved or ()
         if saved and not retain_graph:
             node._saved = None
-        _send(node, grad, grads if type(grads) is tuple else (grads,), saved or (), pending, owned, heap)
 
 
-def _send(node: Backward, grad: Any, parts: tuple, saved: tuple, pending: dict, owned: set, heap: list) -> None:
-    """Adds the gradients of a node's inputs to what these have received."""
-    for edge, part in zip(node.inputs, parts):  # noqa: B905
-        if edge is None or part is None:
-            continue
-        if isinstance(part, np.generic):
-            part = np.asarray(part)
-        held = pending.get(edge)
-        if held is None:
-            pending[edge] = part
-            if isinstance(edge, Backward):
-                heapq.heappush(heap, (edge._order, edge))
-            elif _is_fresh(part, grad, parts, saved):
-                owned.add(edge)
-        elif type(held) is list:
-            pending[edge] = [b if a is None else a if b is None else a + b for a, b in zip(held, part)]  # noqa: B905
-        elif edge in owned:
-            held += part
-        else:
-            pending[edge] = held + part
-            owned.add(edge)
+def _add(edge: Any, part: Any, pending: dict, owned: set) -> None:
+    """Adds a gradient to one that came before, in place only where the walk allocated that itself."""
+    held = pending[edge]
+    if type(held) is list:  # of an op with several outputs, each of which fills its own place
+        pending[edge] = [b if a is None else a if b is None else a + b for a, b in zip(held, part, strict=True)]
+    elif edge in owned:
+        held += part
+    else:
+        pending[edge] = np.asarray(held + part)
+        owned.add(edge)
 
 
 def _is_fresh(part: Any, grad: Any, parts: tuple, saved: tuple) -> bool:
@@ -165,7 +167,7 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool = False,
     """
     roots = _roots("backward", tensors, grad_tensors, create_graph)
     for leaf, (array, owned) in walk(roots, retain_graph, {}).items():
-        if leaf._hooks:
+        if hasattr(leaf, "_hooks"):
             array, owned = run_hooks(leaf._hooks, array), False
         accumulate(leaf, array, owned)
 
@@ -206,7 +208,7 @@ def grad(
         array = wanted[edge] if edge in wanted else leaves.get(edge, (None, False))[0]
         if array is None and not allow_unused:
             raise RuntimeError(f"grad: the outputs do not depend on input {index}; allow_unused=True gives None for it")
-        if array is not None and edge not in wanted and tensor._hooks:
+        if array is not None and edge not in wanted and hasattr(tensor, "_hooks"):
             array = run_hooks(tensor._hooks, array)
         results.append(None if array is None else graph.Tensor(array.astype(tensor.dtype)))
     return tuple(results)

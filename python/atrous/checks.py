@@ -31,6 +31,10 @@ def pair(value: Any, op: str, name: str) -> tuple[int, int]:
         >>> pair(3, "conv2d", "kernel_size")
         (3, 3)
     """
+    if type(value) is int:  # the common forms first: an op makes several pairs
+        return (value, value)
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int:
+        return value
     items = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if not 1 <= len(items) <= 2:
         raise ValueError(f"{op}: {name} has {len(items)} numbers; expected one int or two")

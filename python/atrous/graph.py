@@ -39,8 +39,7 @@ class Backward:
         saved: the arrays given to ``record``.
     """
 
-    inputs: tuple[Any, ...] = ()
-    needs: tuple[bool, ...] = ()
+    inputs: Sequence[Any] = ()
     _order = 0  # minus the number of nodes made before
     _outputs = 1
     hooks: dict[int, Callable] | None = None
@@ -54,6 +53,10 @@ class Backward:
 
     def __call__(self, *grads: Any) -> Any:
         raise NotImplementedError
+
+    @property
+    def needs(self) -> list[bool]:
+        return [edge is not None for edge in self.inputs]
 
     @property
     def saved(self) -> tuple:
@@ -99,21 +102,23 @@ def edge_of(tensor: Tensor | None) -> Any:
     return (tensor._node or tensor) if tensor._requires_grad else None
 
 
-def _connect(
-    backward: type[Backward], inputs: Sequence[Tensor | None], saved: Sequence, attributes: dict
-) -> Backward | None:
-    """A new node, or None where no input requires grad."""
-    edges = tuple([edge_of(tensor) for tensor in inputs])
-    needs = tuple([edge is not None for edge in edges])
-    if True not in needs:
-        return None
+def connect(
+    backward: type[Backward], edges: Sequence, saved: Sequence = (), attributes: dict | None = None
+) -> Backward:
+    """A new node, whose inputs' gradients go to ``edges``."""
     node = backward()
     node.inputs = edges
-    node.needs = needs
     node._order = -next(_made)
     if saved:
-        node._saved = tuple([item.data if isinstance(item, Tensor) else item for item in saved])
-        node._versions = [(item._version, item._version[0]) for item in saved if isinstance(item, Tensor)]
+        arrays, versions = [], []
+        for item in saved:
+            if isinstance(item, Tensor):
+                version = item._version
+                versions.append((version, version[0]))
+                item = item.data
+            arrays.append(item)
+        node._saved = tuple(arrays)
+        node._versions = versions
     if attributes:
         node.__dict__.update(attributes)
     return node
@@ -135,23 +140,29 @@ def record(
         A Tensor, or a tuple of Tensors.
     """
     if mode.enabled:
-        for tensor in inputs:
-            if tensor is not None and (tensor._requires_grad or tensor._view is not None):
-                node = _connect(backward, inputs, saved, attributes)
-                if node is not None:
-                    return _outputs(data, node, saved)
-                break
+        edges = []
+        needed = False
+        for tensor in inputs:  # edge_of, written out: every op comes here
+            if tensor is None:
+                edges.append(None)
+                continue
+            if tensor._view is not None:
+                refresh(tensor)
+            if tensor._requires_grad:
+                edges.append(tensor._node or tensor)
+                needed = True
+            else:
+                edges.append(None)
+        if needed:
+            node = connect(backward, edges, saved, attributes)
+            if type(data) is not tuple:
+                return _output(data, node, node, saved)
+            node._outputs = len(data)
+            return tuple([_output(array, _output_node(node, i), node, saved) for i, array in enumerate(data)])
     return tuple([Tensor(array) for array in data]) if type(data) is tuple else Tensor(data)
 
 
-def _outputs(data: Any, node: Backward, saved: Sequence) -> Any:
-    if type(data) is tuple:
-        node._outputs = len(data)
-        return tuple([_output(array, _output_node(node, index), node, saved) for index, array in enumerate(data)])
-    return _output(data, node, node, saved)
-
-
-def _output(array: Any, node: Backward | None, maker: Backward, saved: Sequence) -> Tensor:
+def _output(array: Any, node: Backward, maker: Backward, saved: Sequence) -> Tensor:
     tensor = Tensor(array)
     if tensor.data.dtype.kind == "f":
         tensor._node = node
@@ -163,10 +174,8 @@ def _output(array: Any, node: Backward | None, maker: Backward, saved: Sequence)
 
 
 def _output_node(maker: Backward, index: int) -> Backward:
-    node = OutputBackward()
-    node.inputs, node.needs = (maker,), (True,)
+    node = connect(OutputBackward, [maker])
     node.index, node._outputs = index, maker._outputs
-    node._order = -next(_made)
     return node
 
 
@@ -185,15 +194,22 @@ def record_view(
     return y
 
 
-def refresh(y: Any) -> None:
-    """Makes the view's node anew if its parent was written since."""
-    x, seen, take, backward, attributes = y._view
-    if x._view is not None:
-        refresh(x)
-    if x._node is not seen:
-        y._node = _connect(backward, (x,), (), attributes)
-        y._requires_grad = y._node is not None
-        y._view = (x, x._node, take, backward, attributes)
+def refresh(view: Any) -> None:
+    """Makes the view's node anew if a parent was written since."""
+    x, seen, _, _, _ = view._view
+    if x._view is None and x._node is seen:
+        return
+    stale = []
+    while view is not None and view._view is not None:
+        stale.append(view)
+        view = view._view[0]
+    for view in reversed(stale):  # from the oldest parent down
+        x, seen, take, backward, attributes = view._view
+        if x._node is not seen:
+            edge = (x._node or x) if x._requires_grad else None
+            view._node = None if edge is None else connect(backward, [edge], (), attributes)
+            view._requires_grad = edge is not None
+            view._view = (x, x._node, take, backward, attributes)
 
 
 def check_inplace(x: Tensor, op: str) -> None:
@@ -218,28 +234,26 @@ def record_inplace(
     """Records a write that just happened to ``x.data``; x is among ``inputs`` where its old values still count."""
     x._version[0] += 1
     if mode.enabled:
-        node = _connect(backward, inputs, saved, attributes)
-        for item in saved if node is not None else ():
-            if item is x.data:
-                node._versions = [*node._versions, (x._version, x._version[0])]  # type: ignore[union-attr]
-        if node is not None or x._requires_grad:
+        edges = [edge_of(tensor) for tensor in inputs]
+        if edges.count(None) < len(edges):
+            node = connect(backward, edges, saved, attributes)
+            if any(item is x.data for item in saved):
+                node._versions = [*node._versions, (x._version, x._version[0])]
             _rebase(x, node)
+        elif x.requires_grad:
+            _rebase(x, None)
     return x
 
 
 def _rebase(x: Tensor, node: Backward | None) -> None:
-    if x._view is None:
-        x._node, x._requires_grad = node, node is not None
-        return
-    parent, _, take, backward, attributes = x._view
-    above = WriteBackward()
-    above.inputs = (edge_of(parent), node)
-    above.needs = (above.inputs[0] is not None, node is not None)
-    above._order = -next(_made)
-    above.take = take
-    _rebase(parent, above)
+    """Makes ``node`` the maker of x, and of what x is a view of."""
+    if x._view is not None:
+        parent, _, take, backward, attributes = x._view
+        above = connect(WriteBackward, [edge_of(parent), node])
+        above.take = take
+        _rebase(parent, above)
+        x._view = (parent, above, take, backward, attributes)
     x._node, x._requires_grad = node, node is not None
-    x._view = (parent, above, take, backward, attributes)
 
 
 class WriteBackward(Backward):

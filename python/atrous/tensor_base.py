@@ -25,8 +25,8 @@ class TensorBase:
     __slots__ = (
         "__weakref__",
         "_grad",
-        "_grad_owned",  # whether the engine allocated the gradient's buffer, so that it may add into it
-        "_hooks",
+        "_grad_owned",  # set with _grad: whether the engine allocated its buffer, so that it may add into it
+        "_hooks",  # set by register_hook on a leaf
         "_node",  # what made it: None for a leaf
         "_requires_grad",
         "_version",  # [number of writes], one list for all views of the same memory
@@ -43,8 +43,6 @@ class TensorBase:
         self._requires_grad = False
         self._node: Any = None
         self._grad: Any = None
-        self._grad_owned = False
-        self._hooks: dict[int, Callable] | None = None
         self._version = [0]
         self._view: Any = None
         if requires_grad:
@@ -189,7 +187,7 @@ class TensorBase:
         if owner is not None:
             owner.hooks = hooks = owner.hooks or {}
         else:
-            self._hooks = hooks = self._hooks or {}
+            self._hooks = hooks = getattr(self, "_hooks", {})
         return HookHandle(hooks, hook)
 
     def retain_grad(self) -> None:

@@ -83,35 +83,67 @@ void forward(const MaxPool2dShape& s, const T* x, T* y, Tap* taps) {
   forward_rows<0>(s, x, y, taps);
 }
 
+// W bytes, each in a lane as wide as T but not at its bottom: compilers widen bytes badly, and comparing needs no more
+// than one mask for each sizeof(T) lanes. Little-endian.
+template <typename T, int W>
+struct SpreadBytes {
+  using Word = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+  typedef Word Words __attribute__((vector_size(W * sizeof(T))));
+  static constexpr int kGroup = sizeof(T);
+
+  // The byte as it stands in each lane, or in those of the group that begins at lane `first` only.
+  static Words place(uint64_t byte, int first = -1) {
+    Words words{};
+    for (int i = 0; i < W; ++i)
+      if (first < 0 || i / kGroup == first / kGroup) words[i] = static_cast<Word>(byte << 8 * (i % kGroup));
+    return words;
+  }
+
+  static Words load(const uint8_t* p) {
+    Words all{};
+    for (int first = 0; first < W; first += kGroup) {
+      Word word = 0;
+      __builtin_memcpy(&word, p + first, W < kGroup ? W : kGroup);
+      all |= (Words{} + word) & place(255, first);
+    }
+    return all;
+  }
+};
+
 // The S x S input pixels with (i + padding) / S == (bh, bw), for a dense K x K window of stride S: they are reached by
 // the J x J outputs up to (bh, bw) only, each of which is loaded once. Not whole: some of these pixels or outputs do
 // not exist.
-template <bool whole, int K, int S, int W, typename T, typename Tap>
-inline void gather_block(const MaxPool2dShape& s, int64_t bh, int64_t bw, const T* grad_y, const Tap* taps, T* grad_x) {
+template <bool whole, int K, int S, int W, typename T>
+inline void gather_block(const MaxPool2dShape& s, int64_t bh, int64_t bw, const T* grad_y, const uint8_t* taps,
+                         T* grad_x) {
   using L = Lanes<T, W>;
+  using Bytes = SpreadBytes<T, W>;
   constexpr int J = (K + S - 1) / S;
   const int64_t ih = bh * S - s.ph, iw = bw * S - s.pw;
   for_channels<W>(s.C, [&](int64_t c) {
     typename L::Vector sum[S][S]{};
-    for (int jh = J - 1; jh >= 0; --jh)
-      for (int jw = J - 1; jw >= 0; --jw) {
-        const int64_t oh = bh - jh, ow = bw - jw, at = (oh * s.OW + ow) * s.C + c;
-        if (!whole && (oh < 0 || oh >= s.OH || ow < 0 || ow >= s.OW)) continue;
-        const auto grad = L::load(grad_y + at);
-        const auto tap = L::load_integers(taps + at);
-        for (int rh = 0; rh < S && rh + jh * S < K; ++rh)
-          for (int rw = 0; rw < S && rw + jw * S < K; ++rw)
-            sum[rh][rw] = tap == (rh + jh * S) * K + rw + jw * S ? sum[rh][rw] + grad : sum[rh][rw];
-      }
-    for (int rh = 0; rh < S; ++rh)
-      for (int rw = 0; rw < S; ++rw)
-        if (whole || (ih + rh >= 0 && ih + rh < s.IH && iw + rw >= 0 && iw + rw < s.IW))
-          L::store(grad_x + ((ih + rh) * s.IW + iw + rw) * s.C + c, sum[rh][rw]);
+    unrolled<J * J>([&](auto output) {
+      constexpr int jh = J - 1 - decltype(output)::value / J, jw = J - 1 - decltype(output)::value % J;
+      const int64_t oh = bh - jh, ow = bw - jw, at = (oh * s.OW + ow) * s.C + c;
+      if (!whole && (oh < 0 || oh >= s.OH || ow < 0 || ow >= s.OW)) return;
+      const auto grad = L::load(grad_y + at);
+      const auto tap = Bytes::load(taps + at);
+      unrolled<S * S>([&](auto pixel) {
+        constexpr int rh = decltype(pixel)::value / S, rw = decltype(pixel)::value % S;
+        constexpr int kh = rh + jh * S, kw = rw + jw * S;
+        if (kh < K && kw < K) sum[rh][rw] = tap == Bytes::place(kh * K + kw) ? sum[rh][rw] + grad : sum[rh][rw];
+      });
+    });
+    unrolled<S * S>([&](auto pixel) {
+      constexpr int rh = decltype(pixel)::value / S, rw = decltype(pixel)::value % S;
+      if (whole || (ih + rh >= 0 && ih + rh < s.IH && iw + rw >= 0 && iw + rw < s.IW))
+        L::store(grad_x + ((ih + rh) * s.IW + iw + rw) * s.C + c, sum[rh][rw]);
+    });
   });
 }
 
-template <int K, int S, int W, typename T, typename Tap>
-void gather_row(const MaxPool2dShape& shape, int64_t bh, const T* grad_y, const Tap* taps, T* grad_x) {
+template <int K, int S, int W, typename T>
+void gather_row(const MaxPool2dShape& shape, int64_t bh, const T* grad_y, const uint8_t* taps, T* grad_x) {
   const MaxPool2dShape s = shape;  // in registers: stores may alias the caller's
   constexpr int64_t J = (K + S - 1) / S;
   const auto whole = [](int64_t b, int64_t padding, int64_t I, int64_t O) {
@@ -155,17 +187,18 @@ void backward_scatter(const MaxPool2dShape& s, const T* grad_y, const Tap* taps,
   fill_offsets(s, offsets.data());
   for_images(s.N, s.C, s.IH * s.IW, [&](int64_t n, int64_t first, int64_t last) {
     T* image = grad_x + n * s.IH * s.IW * s.C;
-    for (int64_t i = 0; i < s.IH * s.IW; ++i)
-      for (int64_t c = first; c < last; ++c) image[i * s.C + c] = 0;
-    for (int64_t o = 0; o < s.OH * s.OW; ++o) {
-      const int64_t h = o / s.OW * s.sh - s.ph, w = o % s.OW * s.sw - s.pw, at = (n * s.OH * s.OW + o) * s.C;
-      for (int64_t c = first; c < last; ++c) {
-        const int64_t tap = taps[at + c];
-        if (tap < 0 || tap >= s.KH * s.KW) continue;
-        const int64_t ih = h + offsets.data()[tap].h, iw = w + offsets.data()[tap].w;
-        if (ih >= 0 && ih < s.IH && iw >= 0 && iw < s.IW) image[(ih * s.IW + iw) * s.C + c] += grad_y[at + c];
+    clear_channels(image, s.IH * s.IW, s.C, first, last);
+    const int64_t taps_in_window = s.KH * s.KW;
+    for (int64_t oh = 0, at = n * s.OH * s.OW * s.C; oh < s.OH; ++oh)
+      for (int64_t ow = 0; ow < s.OW; ++ow, at += s.C) {
+        const int64_t h = oh * s.sh - s.ph, w = ow * s.sw - s.pw;
+        for (int64_t c = first; c < last; ++c) {
+          const int64_t tap = taps[at + c];
+          if (tap < 0 || tap >= taps_in_window) continue;
+          const int64_t ih = h + offsets.data()[tap].h, iw = w + offsets.data()[tap].w;
+          if (ih >= 0 && ih < s.IH && iw >= 0 && iw < s.IW) image[(ih * s.IW + iw) * s.C + c] += grad_y[at + c];
+        }
       }
-    }
   });
 }
 

@@ -1,5 +1,6 @@
 // What pooling kernels share: vectors that fit the channels of a pixel, however few they are, and loops over them.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -21,11 +22,6 @@ struct Lanes {
   static void store(T* p, Vector v) { *reinterpret_cast<Unaligned*>(p) = v; }
 
   template <typename Small>
-  static Integers load_integers(const Small* p) {
-    typedef Small From __attribute__((vector_size(W * sizeof(Small)), aligned(alignof(Small)), may_alias));
-    return __builtin_convertvector(*reinterpret_cast<const From*>(p), Integers);
-  }
-  template <typename Small>
   static void store_integers(Small* p, Integers v) {
     typedef Small To __attribute__((vector_size(W * sizeof(Small))));
     typedef Small ToUnaligned __attribute__((vector_size(W * sizeof(Small)), aligned(alignof(Small)), may_alias));
@@ -41,11 +37,20 @@ struct Largest {
   typename L::Integers position;
 
   void see(typename L::Vector v, int64_t at) {
-    const auto take = ~(v <= value) & (value == value);  // larger, or the first NaN
-    value = take ? v : value;
-    position = take ? typename L::Integers{} + static_cast<typename L::Element>(at) : position;
+    const auto keep = (v <= value) | (value != value);  // the first of equals, the first NaN
+    value = keep ? value : v;
+    position = keep ? position : typename L::Integers{} + static_cast<typename L::Element>(at);
   }
 };
+
+// Calls f(integral_constant<int, i>) for i = 0 ... N - 1.
+template <int N, typename F>
+inline void unrolled(F&& f) {
+  if constexpr (N > 0) {
+    unrolled<N - 1>(f);
+    f(std::integral_constant<int, N - 1>{});
+  }
+}
 
 // Calls f(integral_constant<int, W>) with the widest W of the level that is at most C.
 template <typename T, int W = Vec<T>::width, typename F>
@@ -86,6 +91,15 @@ inline void for_images(int64_t N, int64_t C, int64_t pixels, F&& f) {
     const int64_t first = part % parts * step;
     f(part / parts, first, min_of(C, first + step));
   });
+}
+
+template <typename T>
+inline void clear_channels(T* image, int64_t pixels, int64_t C, int64_t first, int64_t last) {
+  if (last - first == C)
+    __builtin_memset(image, 0, static_cast<size_t>(pixels * C) * sizeof(T));
+  else
+    for (int64_t i = 0; i < pixels; ++i)
+      __builtin_memset(image + i * C + first, 0, static_cast<size_t>(last - first) * sizeof(T));
 }
 
 }  // namespace

@@ -165,8 +165,7 @@ void max_backward(const WindowPool2dShape& s, const T* grad_y, const int64_t* in
   const int64_t outputs = s.OH * s.OW, pixels = s.IH * s.IW;
   for_images(s.N, s.C, pixels, [&](int64_t n, int64_t first, int64_t last) {
     T* image = grad_x + n * pixels * s.C;
-    for (int64_t i = 0; i < pixels; ++i)
-      for (int64_t c = first; c < last; ++c) image[i * s.C + c] = 0;
+    clear_channels(image, pixels, s.C, first, last);
     for (int64_t o = n * outputs * s.C; o < (n + 1) * outputs * s.C; o += s.C)
       for (int64_t c = first; c < last; ++c) image[indices[o + c] * s.C + c] += grad_y[o + c];
   });

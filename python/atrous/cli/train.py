@@ -79,9 +79,17 @@ def run(args: argparse.Namespace, limit: int | None = None) -> int:
         train(session)
         finish(session)
     except KeyboardInterrupt:
-        command = shell("train", "--resume", session.folder.path)
-        raise KeyboardInterrupt(f"interrupted; {session.saved} epochs are saved, go on with: {command}") from None
+        raise KeyboardInterrupt(f"interrupted; {how_to_go_on(session)}") from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise RuntimeError(f"{one_line(error)}; {how_to_go_on(session)}") from error
     return 0
+
+
+def how_to_go_on(session: Session) -> str:
+    """What a stopped run has saved, and the command that continues it."""
+    return f"saved up to epoch {session.saved}, go on with: {shell('train', '--resume', session.folder.path)}"
 
 
 def print_header(session: Session) -> None:
@@ -124,10 +132,11 @@ def train(session: Session) -> None:
     settings = session.job.settings
     quiet = np.errstate(over="ignore", invalid="ignore")  # the loss is checked; NumPy need not warn as well
     with quiet, choose_display(settings.epochs, len(session.job.train), start) as display:
-        for epoch, best in session.run(display.batch):
-            display.epoch(epoch, best)
+        for epoch, is_best in session.run(display.batch):
+            display.epoch(epoch, is_best)
     seconds = time.perf_counter() - began
     best = session.progress.best
+    assert best is not None, "there is at least one epoch"
     print(
         f"trained {settings.epochs - start} epochs in {clock(seconds)}; best are the weights of epoch {best['epoch']}:"
     )

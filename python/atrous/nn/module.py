@@ -284,9 +284,13 @@ class Module:
         fn(self)
         return self
 
-    def to(self: M, dtype: Any) -> M:
-        """Converts floating-point parameters and buffers in place to a dtype; integer buffers stay."""
-        return convert(self, dtype)
+    def to(self: M, *targets: Any, dtype: Any = None, device: Any = None) -> M:
+        """Converts floating-point parameters and buffers in place to a dtype; integer buffers stay.
+
+        Args:
+            targets: a dtype, a device ("cpu" alone in this build) or a tensor to imitate; also by name.
+        """
+        return convert(self, *targets, dtype=dtype, device=device)
 
     def float(self: M) -> M:
         """Converts to float32, as `to`."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..autograd import no_grad
-from ..dtypes import as_dtype, is_floating
 from ..ops import tensor
 from ..tensor import Tensor
 
@@ -55,14 +54,14 @@ def _staged(value: Any, target: Tensor) -> Tensor:
     return tensor(value.detach() if hasattr(value, "detach") else value, dtype=target.dtype)
 
 
-def convert(module: M, dtype: Any) -> M:
+def convert(module: M, *targets: Any, dtype: Any = None, device: Any = None) -> M:
     """Gives every floating-point parameter and buffer another dtype, in place: optimizers hold on to the tensors."""
-    found = as_dtype(dtype, "to")
-    if not is_floating(found):
-        raise TypeError(f"to: dtype is {found}; expected a floating-point dtype")
-    for value in (*module.parameters(), *module.buffers()):
-        if value.is_floating_point():
-            grad, value.grad = value.grad, None
-            value.data = value.detach().to(found).data
-            value.grad = None if grad is None else grad.to(found)
+    tensors = [value for value in (*module.parameters(), *module.buffers()) if value.is_floating_point()]
+    converted = [value.detach().to(*targets, dtype=dtype, device=device) for value in tensors]
+    for value, new in zip(tensors, converted, strict=True):
+        if not new.is_floating_point():
+            raise TypeError(f"to: dtype is {new.dtype}; expected a floating-point dtype")
+        grad, value.grad = value.grad, None
+        value.data = new.data
+        value.grad = None if grad is None else grad.to(new.dtype)
     return module

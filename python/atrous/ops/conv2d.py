@@ -52,40 +52,29 @@ def conv2d(
         Yu and Koltun, Multi-scale context aggregation by dilated convolutions, 2016 (arXiv 1511.07122).
     Differs from PyTorch: images without channels are refused.
     """
-    floats_of_one_dtype("conv2d", x=x, weight=weight, optional={"bias": bias})
+    op = "conv2d"
+    floats_of_one_dtype(op, x=x, weight=weight, optional={"bias": bias})
     if x.ndim == 3:  # (IC, H, W): a batch of one
         return conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
-    stride, dilation = pair(stride, "conv2d", "stride"), pair(dilation, "conv2d", "dilation")
-    _check_filters("conv2d", x, weight, stride, dilation, groups)
-    OC, _, KH, KW = weight.shape
-    IC = weight.shape[1] * groups
-    if x.shape[1] != IC:
-        raise ValueError(f"conv2d: x has {x.shape[1]} channels; expected {IC} from weight {weight.shape}{_of(groups)}")
-    if OC % groups:
-        raise ValueError(f"conv2d: weight {weight.shape} has {OC} filters; expected a multiple of groups {groups}")
-    if bias is not None and bias.shape != (OC,):
-        raise ValueError(f"conv2d: bias has shape {bias.shape}; expected ({OC},) from weight {weight.shape}")
+    stride, dilation = pair(stride, op, "stride"), pair(dilation, op, "dilation")
+    _check_sizes(op, x, weight, stride, dilation, groups)
+    OC, IC_per_group, KH, KW = weight.shape
+    _check_channels(op, x, weight, bias, IC_per_group * groups, OC, groups)
     if isinstance(padding, str):
         x, padding = _named_padding(x, padding, (KH, KW), stride, dilation)
-    padding = pair(padding, "conv2d", "padding")
-    if padding[0] < 0 or padding[1] < 0:
-        raise ValueError(f"conv2d: padding is {padding}; expected 0 or more")
-    size = x.shape[2:]
-    for L, K, p, d in zip(size, (KH, KW), padding, dilation, strict=True):
-        if L + 2 * p < d * (K - 1) + 1:
-            raise ValueError(
-                f"conv2d: the filter of weight {weight.shape} with dilation {dilation} exceeds x {x.shape} "
-                f"with padding {padding}"
-            )
+    ph, pw = padding = pair(padding, op, "padding")
+    H, W = size = x.shape[2:]
+    if ph < 0 or pw < 0:
+        raise ValueError(f"{op}: padding is {padding}; expected 0 or more")
+    if H + 2 * ph <= dilation[0] * (KH - 1) or W + 2 * pw <= dilation[1] * (KW - 1):
+        filters = f"weight {weight.shape} with dilation {dilation}"
+        raise ValueError(f"{op}: {filters} exceeds x {x.shape} with padding {padding}")
 
-    data, filters = channels_last(x.data), channels_last(weight.data)
-    y = kernels_for(data).conv2d_forward(
-        data, filters, None if bias is None else bias.data, stride, padding, dilation, groups
-    )
+    data, filters, how = channels_last(x.data), channels_last(weight.data), (stride, padding, dilation, groups)
+    y = kernels_for(data).conv2d_forward(data, filters, None if bias is None else bias.data, *how)
     saved = _saved(x, data, weight, filters)
-    how = (stride, padding, dilation, groups)
-    attributes = {"input_size": size, "kernel_size": (KH, KW), "how": how}
-    return record(y, Conv2dBackward, inputs=(x, weight, bias), saved=saved, **attributes)
+    sizes = {"input_size": size, "kernel_size": (KH, KW), "how": how}
+    return record(y, Conv2dBackward, inputs=(x, weight, bias), saved=saved, **sizes)
 
 
 class Conv2dBackward(Backward):
@@ -149,12 +138,9 @@ def conv_transpose2d(
         ).squeeze(0)
     stride, dilation = pair(stride, op, "stride"), pair(dilation, op, "dilation")
     padding, output_padding = pair(padding, op, "padding"), pair(output_padding, op, "output_padding")
-    _check_filters(op, x, weight, stride, dilation, groups)
-    IC, OC, kernel_size = weight.shape[0], weight.shape[1] * groups, weight.shape[2:]
-    require(x.shape[1] == IC, op, f"x has {x.shape[1]} channels; expected {IC} from weight {weight.shape}")
-    require(IC % groups == 0, op, f"weight {weight.shape} has {IC} filters; expected a multiple of groups {groups}")
-    if bias is not None and bias.shape != (OC,):
-        raise ValueError(f"{op}: bias has shape {bias.shape}; expected ({OC},) from weight {weight.shape}{_of(groups)}")
+    _check_sizes(op, x, weight, stride, dilation, groups)
+    IC, OC_per_group, *kernel_size = weight.shape
+    _check_channels(op, x, weight, bias, IC, OC_per_group * groups, groups)
     require(min(padding) >= 0, op, f"padding is {padding}; expected 0 or more")
     for extra, s, d in zip(output_padding, stride, dilation, strict=True):
         require(
@@ -180,7 +166,9 @@ def conv_transpose2d(
     if bias is not None:
         quiet.run(y.__iadd__, bias.data[:, None, None])  # (OC, 1, 1)
     saved = _saved(x, data, weight, filters)
-    return record(y, ConvTranspose2dBackward, inputs=(x, weight, bias), saved=saved, kernel_size=kernel_size, how=how)
+    return record(
+        y, ConvTranspose2dBackward, inputs=(x, weight, bias), saved=saved, kernel_size=tuple(kernel_size), how=how
+    )
 
 
 class ConvTranspose2dBackward(Backward):
@@ -197,19 +185,31 @@ class ConvTranspose2dBackward(Backward):
         )
 
 
-def _check_filters(op, x, weight, stride, dilation, groups):
+def _check_sizes(op, x, weight, stride, dilation, groups):
     if x.ndim != 4:
         raise ValueError(f"{op}: x has shape {x.shape}; expected (N, C, H, W) or (C, H, W)")
     if weight.ndim != 4 or 0 in weight.shape:
         raise ValueError(f"{op}: weight has shape {weight.shape}; expected four sizes of 1 or more")
     if 0 in x.shape[1:]:
         raise ValueError(f"{op}: x has shape {x.shape}; expected 1 or more channels, rows and columns")
-    if isinstance(groups, bool) or not isinstance(groups, int):
+    if type(groups) is not int and (type(groups) is bool or not hasattr(groups, "__index__")):
         raise TypeError(f"{op}: groups is {groups!r}; expected an int")
-    if groups < 1:
-        raise ValueError(f"{op}: groups is {groups}; expected 1 or more")
-    if min(stride) < 1 or min(dilation) < 1:
-        raise ValueError(f"{op}: stride is {stride} and dilation {dilation}; expected 1 or more")
+    if min(*stride, *dilation, groups) < 1:
+        raise ValueError(f"{op}: stride is {stride}, dilation {dilation}, groups {groups}; expected 1 or more")
+
+
+def _check_channels(op, x, weight, bias, IC, OC, groups):
+    """x has IC channels and bias OC; the first size of weight, be it OC or IC, is cut into groups."""
+    if x.shape[1] == IC and weight.shape[0] % groups == 0 and (bias is None or bias.shape == (OC,)):
+        return
+    of = f"weight {weight.shape}" if groups == 1 else f"weight {weight.shape} and groups {groups}"
+    if x.shape[1] != IC:
+        raise ValueError(f"{op}: x has {x.shape[1]} channels; expected {IC} from {of}")
+    if weight.shape[0] % groups:
+        raise ValueError(
+            f"{op}: weight {weight.shape} has {weight.shape[0]} filters; expected a multiple of groups {groups}"
+        )
+    raise ValueError(f"{op}: bias has shape {bias.shape}; expected ({OC},) from {of}")
 
 
 def _named_padding(x, name, kernel_size, stride, dilation):
@@ -222,10 +222,6 @@ def _named_padding(x, name, kernel_size, stride, dilation):
     if total_h % 2 or total_w % 2:
         x = pad(x, (0, total_w % 2, 0, total_h % 2))
     return x, (total_h // 2, total_w // 2)
-
-
-def _of(groups):
-    return "" if groups == 1 else f" and groups {groups}"
 
 
 def _saved(x, data, weight, filters):

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, layout
-from ..autograd import Backward, check_inplace, is_grad_enabled, record, record_inplace
+from ..autograd import Backward, check_inplace, record, record_inplace
 from ..backend import array_module, quiet
+from ..grad_mode import mode
+from ..graph import edge_of
 from ..tensor import Tensor
 from .creation import as_tensor
 
@@ -35,8 +37,10 @@ def operands(op: str, a: Any, b: Any) -> tuple[Any, Any, Tensor | None, Tensor |
         y = b.data
         if x.dtype is y.dtype:
             return x, y, a, b
+    elif type(b) in (float, int) and x.dtype.kind == "f":
+        return x, b, a, None  # NumPy keeps the array's dtype beside a Python number
     elif isinstance(b, (int, float, np.number, np.bool_)):
-        if x.dtype.kind == "f":  # NumPy keeps the array's dtype beside a Python number
+        if x.dtype.kind == "f":
             return x, b.item() if isinstance(b, np.generic) else b, a, None
         dtype = dtypes.result_type(x, b)
         return x.astype(dtype, copy=False), np.asarray(b).astype(dtype), a, None
@@ -51,13 +55,14 @@ def operands(op: str, a: Any, b: Any) -> tuple[Any, Any, Tensor | None, Tensor |
 
 def compute(op: str, function: str, x: Any, y: Any, out: Any = None) -> Any:
     """``xp.function(x, y)`` of the operands' array library, a large result in pool memory."""
-    ufunc = getattr(array_module(y if isinstance(x, (int, float)) else x), function)
+    array = y if type(x) in (float, int) else x
+    xp = np if type(array) is np.ndarray else array_module(array)
     try:
         if out is None:
-            if getattr(x, "nbytes", 0) < layout.LARGE and getattr(y, "nbytes", 0) < layout.LARGE:
-                return quiet.run(ufunc, x, y)
+            if array.nbytes < layout.LARGE and (type(y) in (float, int) or y.nbytes < layout.LARGE):
+                return quiet.run(getattr(xp, function), x, y)
             out = _large_output(x, y)
-        return quiet.run(ufunc, x, y, out)
+        return quiet.run(getattr(xp, function), x, y, out)
     except ValueError:
         raise ValueError(f"{op}: shapes {np.shape(x)} and {np.shape(y)} do not broadcast together") from None
 
@@ -80,24 +85,33 @@ def unbroadcast(grad: Any, shape: tuple[int, ...], dtype: Any) -> Any:
 class Binary(Backward):
     """Backward of an op on two operands. ``parts`` gives both gradients, in the shape of the result."""
 
-    saves: tuple[Any, Any] = (False, False)  # which operands to save: False, True, or "other": for the other's gradient
+    saves: tuple = ()  # for each operand, False, True or "other" (for the other's gradient); () is none
     operands: tuple  # (shape, dtype) of each operand that is a tensor
 
     def parts(self, grad_y: Any) -> tuple:
         raise NotImplementedError
 
     def __call__(self, grad_y: Any) -> tuple:
-        parts = self.parts(grad_y)
-        return tuple([unbroadcast(parts[i], *self.operands[i]) if self.needs[i] else None for i in (0, 1)])
+        part_a, part_b = self.parts(grad_y)
+        edge_a, edge_b = self.inputs
+        kind_a, kind_b = self.operands
+        return (
+            None if edge_a is None else unbroadcast(part_a, *kind_a),
+            None if edge_b is None else unbroadcast(part_b, *kind_b),
+        )
 
 
 def binary(op: str, function: str, backward: type[Binary], a: Any, b: Any) -> Tensor:
+    """The op: computes and, where an operand requires grad, records."""
     x, y, a, b = operands(op, a, b)
-    if not is_grad_enabled():
-        return Tensor(compute(op, function, x, y))
-    return record(
-        compute(op, function, x, y), backward, (a, b), _kept(backward, x, y, a, b), operands=(kind(a), kind(b))
-    )
+    z = compute(op, function, x, y)
+    if not mode.enabled:
+        return Tensor(z)
+    for tensor in (a, b):
+        if tensor is not None and (tensor._requires_grad or tensor._view is not None):
+            kept = _kept(backward, x, y, a, b) if backward.saves else ()
+            return record(z, backward, (a, b), kept, operands=(kind(a), kind(b)))
+    return Tensor(z)
 
 
 def binary_(op: str, function: str, backward: type[Binary], a: Tensor, b: Any) -> Tensor:
@@ -110,7 +124,7 @@ def binary_(op: str, function: str, backward: type[Binary], a: Tensor, b: Any) -
         raise ValueError(
             f"{op}: the result has another shape than the tensor written, {a.shape}; the other operand is {np.shape(y)}"
         )
-    kept = _kept(backward, x, y, a, b)
+    kept = _kept(backward, x, y, a, b) if backward.saves else ()
     if kept and kept[0] is a:  # its values are about to go
         kept = (x.copy(), kept[1] if kept[1] is not a else y.copy())
     operand_kinds = kind(a), kind(b)
@@ -128,12 +142,10 @@ def kind(tensor: Tensor | None) -> tuple | None:
 def _kept(backward: type[Binary], x: Any, y: Any, a: Tensor | None, b: Tensor | None) -> tuple:
     """What to save: operands as tensors, whose version is checked, or as what they were converted to."""
     saves_x, saves_y = backward.saves
-    if not saves_x and not saves_y:
-        return ()
     if saves_x == "other":
-        saves_x = b is not None and b.requires_grad
+        saves_x = b is not None and edge_of(b) is not None
     if saves_y == "other":
-        saves_y = a is not None and a.requires_grad
+        saves_y = a is not None and edge_of(a) is not None
     return (
         None if not saves_x else a if a is not None and x is a.data else x,
         None if not saves_y else b if b is not None and y is b.data else y,

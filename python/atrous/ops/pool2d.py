@@ -207,14 +207,16 @@ def _window(op, x, kernel_size, stride, padding, dilation, ceil_mode):
     kernel_size = pair(kernel_size, op, "kernel_size")
     stride = kernel_size if stride is None else pair(stride, op, "stride")
     padding, dilation = pair(padding, op, "padding"), pair(dilation, op, "dilation")
-    if min(kernel_size) < 1 or min(stride) < 1 or min(dilation) < 1:
+    if min(*kernel_size, *stride, *dilation) < 1:
         raise ValueError(f"{op}: kernel_size {kernel_size}, stride {stride}, dilation {dilation}; expected 1 or more")
-    for L, K, s, p, d in zip(x.shape[2:], kernel_size, stride, padding, dilation, strict=True):
-        if not 0 <= p <= K // 2:
-            raise ValueError(f"{op}: padding is {padding}; expected 0 to half of kernel_size {kernel_size}")
-        if (L + 2 * p - d * (K - 1) - 1 + (s - 1 if ceil_mode else 0)) // s < 0:
-            window = f"{kernel_size} with dilation {dilation}"
-            raise ValueError(f"{op}: the window {window} exceeds x {x.shape} with padding {padding}")
+    (KH, KW), (ph, pw) = kernel_size, padding
+    if not (0 <= ph <= KH // 2 and 0 <= pw <= KW // 2):
+        raise ValueError(f"{op}: padding is {padding}; expected 0 to half of kernel_size {kernel_size}")
+    overhang_h, overhang_w = (stride[0] - 1, stride[1] - 1) if ceil_mode else (0, 0)
+    H, W = x.shape[2:]
+    if H + 2 * ph + overhang_h <= dilation[0] * (KH - 1) or W + 2 * pw + overhang_w <= dilation[1] * (KW - 1):
+        window = f"{kernel_size} with dilation {dilation}"
+        raise ValueError(f"{op}: the window {window} exceeds x {x.shape} with padding {padding}")
     return kernel_size, stride, padding, dilation
 
 

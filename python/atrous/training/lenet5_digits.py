@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ SIZE = 32  # pixels: what LeNet-5 takes
 SHIFT = 3  # pixels; this, the epochs and the rates below were chosen on the validation part
 SPLIT_SEED = 0  # the same test and validation images whatever the run's seed, so that runs compare
 CLASSES = [str(digit) for digit in range(10)]
-OPTIMIZERS: dict[str, tuple[type[Optimizer], float, dict[str, Any]]] = {  # name: class, default rate, other settings
+OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], float, dict[str, Any]]] = {  # class, default rate, the rest
     "adam": (Adam, 1e-3, {}),
     "adamw": (AdamW, 1e-3, {}),
     "sgd": (SGD, 2e-2, {"momentum": 0.9}),

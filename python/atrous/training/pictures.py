@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from .progress import percent
@@ -123,7 +124,7 @@ def draw_mistakes(
     rows = [-(-len(chosen) // columns) for _, chosen, _ in blocks]
     width, height, heading_height = 1.75, 2.4, 0.5  # inches: a cell of the grid, and the line above a block
     total = height * sum(rows) + heading_height * len(blocks) + 0.1
-    figure = new_figure(width * columns + 0.2, total, layout="none")
+    figure = new_figure(width * columns + 0.2, total, arranged=False)
     y = 0.05  # inches from the top
     for (title, chosen, color), row_count in zip(blocks, rows, strict=True):
         figure.text(0.2 / figure.get_figwidth(), 1 - (y + 0.3) / total, title, color=color, weight="bold", size=14)
@@ -196,12 +197,11 @@ def draw_filters(path: Path, filters: np.ndarray, images: np.ndarray, maps: np.n
     save(figure, path)
 
 
-def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:
-    """An empty figure, in inches, that draws without a screen."""
+def new_figure(width: float, height: float, arranged: bool = True) -> Figure:
+    """An empty figure, in inches, that draws without a screen; ``arranged`` lets matplotlib place its axes."""
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08) if arranged else None
     figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
-    if layout == "constrained":
-        figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
     return figure
 
 

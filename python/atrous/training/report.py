@@ -28,6 +28,8 @@ def draw_report(session: Session, seen: Evaluation) -> None:
     from .images import write_image
 
     path, model, history = session.folder.path, session.job.model, session.progress.history
+    best = session.progress.best
+    assert best is not None, "a finished run has a best epoch"
     facts = session.job.preprocessing
     inputs = cat([x for x, _ in session.job.test])  # (N, 1, H, W), as the network sees them
     images = (inputs.numpy()[:, 0] * facts["std"] + facts["mean"]).clip(0, 1)
@@ -39,7 +41,7 @@ def draw_report(session: Session, seen: Evaluation) -> None:
     with no_grad():
         maps = model.relu(model.conv1(inputs[firsts[2:5]])).numpy()
 
-    pictures.draw_curves(path / "curves.png", history, int(session.progress.best["epoch"]))
+    pictures.draw_curves(path / "curves.png", history, int(best["epoch"]))
     pictures.draw_confusion(path / "confusion.png", counts, CLASSES)
     pictures.draw_mistakes(path / "mistakes.png", images, labels, chances, CLASSES)
     pictures.draw_filters(path / "filters.png", model.conv1.weight.detach().numpy()[:, 0], images[firsts[2:5]], maps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -14,6 +15,8 @@ from typing import Any, TextIO
 
 from ..serialization import load_metadata, save_file
 from .checkpoint import Progress
+
+SPACE = 5_000_000  # bytes: two checkpoints while one replaces the other, the model, pictures
 
 
 class RunFolder:
@@ -31,9 +34,12 @@ class RunFolder:
         """Makes a new folder ``out/<today>-<name>``, or ``...-2``, ``-3``: never one that exists.
 
         Raises:
-            OSError: the folder cannot be made.
+            OSError: the folder cannot be made, or the disk is nearly full.
         """
         out.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(out).free
+        if free < SPACE:
+            raise OSError(f"{out}: only {free / 1e6:.1f} MB are free on this disk; a run needs {SPACE / 1e6:.0f} MB")
         for number in count(1):
             path = out / f"{date.today().isoformat()}-{name}{'' if number == 1 else f'-{number}'}"
             try:

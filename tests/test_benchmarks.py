@@ -1,0 +1,173 @@
+"""The benchmarks: each runs, finds what is wrong before it times it, and says what it measured. No timing is judged."""
+
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("bench_*.py"))
+
+
+@pytest.fixture
+def load(cpu, monkeypatch):
+    """load(name) imports a file of benchmarks/, afresh in each test."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    ours = {path.stem for path in FOLDER.glob("*.py")}
+    yield importlib.import_module
+    for name in ours & set(sys.modules):
+        del sys.modules[name]
+
+
+@pytest.fixture
+def without_torch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+
+def smallest(script):
+    """The case with the least work of the quick ones in each column."""
+    cases = sorted(script.cases(True), key=lambda case: -case.work)
+    return {case.column: case for case in cases}.values()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_benchmark_agrees_with_its_reference_and_is_timed(load, without_torch, name):
+    harness, script = load("harness"), load(name)
+    for case in smallest(script):
+        measured = harness.measure(case, rounds=1, seconds=0)
+        assert measured["seconds"].keys() >= {"atrous", "reference"}
+        assert all(0 < seconds < math.inf for seconds in measured["seconds"].values())
+        assert measured["errors"]["atrous"] <= case.tolerance
+        assert case.work > 0
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_pytorch_computes_the_same(load, name):
+    pytest.importorskip("torch")
+    harness, script = load("harness"), load(name)
+    for case in smallest(script):
+        truth, calls = case.setup()
+        theirs = {name: call for name, call in calls.items() if name.startswith("pytorch")}
+        assert theirs
+        harness.verify(case, truth, theirs)
+
+
+def test_full_and_quick_cases_have_names_of_their_own(load):
+    for name in SCRIPTS:
+        for quick in (False, True):
+            names = [(case.row, case.column) for case in load(name).cases(quick)]
+            assert len(set(names)) == len(names) > 0
+
+
+@pytest.mark.parametrize("value", [1.1, np.nan])
+def test_what_is_wrong_is_not_timed(load, value):
+    harness = load("harness")
+    calls = []
+
+    def wrong():
+        calls.append(1)
+        return np.full(3, value)
+
+    case = harness.Case("row", "column", 1, "GB/s", 1e-6, lambda: (np.ones(3), {"atrous": wrong}))
+    measured = harness.measure(case, rounds=3, seconds=1)
+    assert "atrous is off by" in measured["wrong"]
+    assert len(calls) == 1
+
+
+def run_here(load, monkeypatch, script, *argv):
+    """run() with the two measuring processes replaced by calls."""
+    harness, machine = load("harness"), load("machine")
+
+    class Worker:
+        def __init__(self, path, options, environment):
+            self.only_pytorch, self.cases = "tuned" in options, [case for case in script.cases(True)][:1]
+
+        def ask(self, number):
+            return harness.measure(self.cases[number], 1, 0, self.only_pytorch)
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(harness, "_Worker", Worker)
+    monkeypatch.setattr(
+        machine, "_measure", lambda argument: {"fma_gflops": 500.0, "copy_gbs": 40.0, "ping_pong_ns": 50}
+    )
+    return harness.run(script.__file__, lambda quick: [*script.cases(True)][:1], ["--quick", "--threads", "1", *argv])
+
+
+def test_report(load, monkeypatch, tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("matplotlib")
+    figures, picture = tmp_path / "a" / "figures.json", tmp_path / "picture.png"
+    script = load("bench_linear")
+    assert run_here(load, monkeypatch, script, "--json", str(figures), "--picture", str(picture)) == 0
+    result = json.loads(figures.read_text(encoding="utf-8"))
+    assert result["family"] == "linear"
+    assert result["threads"] == 1
+    assert result["machine"]["torch"] == torch.__version__
+    assert result["peaks"]["copy_gbs"] == 40
+    (row,) = result["results"]
+    assert row["ratios"].keys() == {"reference", "pytorch", "pytorch tuned"}
+    assert row["ratios"]["pytorch"] == pytest.approx(row["seconds"]["pytorch"] / row["seconds"]["atrous"])
+    assert row["share_of_peak"] == pytest.approx(row["work"] / row["seconds"]["atrous"] / 500)
+    assert result["geometric_means"]["forward"] == pytest.approx(row["ratios"])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    printed = capsys.readouterr().out
+    assert "LeNet-5 F5" in printed
+    assert "geometric mean" in printed
+
+
+def test_geometric_mean(load):
+    assert load("report").geometric_mean([2, 0.5, 8, 0.125]) == pytest.approx(1)
+
+
+def test_a_wrong_kernel_fails_the_run(load, monkeypatch, tmp_path, cpu, capsys):
+    script = load("bench_linear")
+    monkeypatch.setattr(load("harness"), "_cpu", Doubled(cpu))
+    figures = tmp_path / "figures.json"
+    assert run_here(load, monkeypatch, script, "--json", str(figures), "--picture", str(tmp_path / "none.png")) == 1
+    assert "WRONG: atrous is off by" in capsys.readouterr().out
+    assert "seconds" not in json.loads(figures.read_text(encoding="utf-8"))["results"][0]
+
+
+class Doubled:
+    """A backend whose results are twice too large."""
+
+    def __init__(self, module):
+        self.module = module
+
+    def __getattr__(self, name):
+        function = getattr(self.module, name)
+        return (lambda **arguments: 2 * function(**arguments)) if name == "linear_forward" else function
+
+
+def test_environments(load, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
+    default, tuned = load("harness").environments(3)
+    assert not [name for name in default if name.startswith("MALLOC_")]
+    assert "OPENBLAS_CORETYPE" not in default
+    assert default["OPENBLAS_NUM_THREADS"] == default["OMP_NUM_THREADS"] == "3"
+    assert tuned == {**default, "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
+
+
+def test_im2col_against_the_reference(load):
+    """Chunks of images, stride, padding and dilation together."""
+    from atrous import reference
+
+    peers = load("peers")
+    rng = np.random.default_rng(0)
+    window = {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2)}
+    x, weight = rng.standard_normal((5, 3, 9, 8), np.float32), rng.standard_normal((4, 3, 3, 2), np.float32)
+    program = peers.Im2col(5, 3, (9, 8), (3, 2), **window)
+    program.chunk = 2  # the last one holds a single image
+    y = reference.conv2d_forward(x, weight, None, **window, groups=1)
+    np.testing.assert_allclose(program.forward(x, weight, None), y, atol=1e-5)
+    grad_x = reference.conv2d_backward_input(y, weight, (9, 8), **window, groups=1)
+    np.testing.assert_allclose(program.backward_input(y, weight, (9, 8)), grad_x, atol=1e-4)
+    grad_weight = reference.conv2d_backward_weight(y, x, (3, 2), **window, groups=1)
+    np.testing.assert_allclose(program.backward_weight(y, x), grad_weight, rtol=1e-4, atol=1e-4)
