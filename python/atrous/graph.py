@@ -220,12 +220,12 @@ def check_inplace(x: Tensor, op: str) -> None:
         )
     if mode.enabled:
         edge_of(x)
-        root = x
-        while root._view is not None:
-            root = root._view[0]
-        if root._requires_grad and root._node is None:
-            what = "a leaf" if root is x else "a view of a leaf"
-            raise RuntimeError(f"{op}: {what} that requires grad is written in place; do so under no_grad()")
+        tensor = x
+        while tensor is not None:  # x and what it is a view of
+            if tensor._requires_grad and tensor._node is None:
+                what = "a leaf" if tensor is x else "a view of a leaf"
+                raise RuntimeError(f"{op}: {what} that requires grad is written in place; do so under no_grad()")
+            tensor = tensor._view[0] if tensor._view is not None else None
 
 
 def record_inplace(
