@@ -121,12 +121,11 @@ def binary_(op: str, function: str, backward: type[Binary], a: Tensor, b: Any) -
     """The op with its result written over ``a``."""
     check_inplace(a, op)
     x, y, _, b = operands(op, a, b)
-    if not np.can_cast(x.dtype, a.dtype, "same_kind") or (function == "true_divide" and a.dtype.kind != "f"):
+    fits = x is a.data or np.can_cast(x.dtype, a.dtype, "same_kind")
+    if not fits or (function == "true_divide" and a.dtype.kind != "f"):
         raise TypeError(f"{op}: the result does not fit {a.dtype}; convert the tensor first")
-    if np.broadcast_shapes(a.shape, np.shape(y)) != a.shape:
-        raise ValueError(
-            f"{op}: the result has another shape than the tensor written, {a.shape}; the other operand is {np.shape(y)}"
-        )
+    if b is not None and y.shape != a.shape and np.broadcast_shapes(a.shape, y.shape) != a.shape:
+        raise ValueError(f"{op}: the result has another shape than the tensor written, {a.shape}, beside {y.shape}")
     kept = _kept(backward, x, y, a, b) if backward.saves else ()
     if kept and kept[0] is a:  # its values are about to go
         kept = (x.copy(), kept[1] if kept[1] is not a else y.copy())
