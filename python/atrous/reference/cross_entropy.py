@@ -72,7 +72,7 @@ def log_softmax_backward(grad_y: Array, y: Array) -> Array:
 
 def softmax_forward(x: Array) -> Array:
     """y = exp(x) / sum_c exp(x_c)."""
-    e = np.exp(x - x.max(axis=1, keepdims=True))
+    e = np.exp(x - x.max(axis=1, keepdims=True, initial=-np.inf))
     return e / e.sum(axis=1, keepdims=True)
 
 
@@ -83,7 +83,7 @@ def softmax_backward(grad_y: Array, y: Array) -> Array:
 
 def _log_softmax(x: Array) -> tuple[Array, Array]:
     """log_p (N, C, H, W) and lse (N, H, W); the largest logit is taken out first, so that exp cannot overflow."""
-    largest = x.max(axis=1, keepdims=True)
+    largest = x.max(axis=1, keepdims=True, initial=-np.inf)
     log_sum = np.log(np.exp(x - largest).sum(axis=1, keepdims=True))
     return x - largest - log_sum, (largest + log_sum)[:, 0]
 
