@@ -32,6 +32,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
         _adam(weight_decay=0.1, amsgrad=True, values="large"),
         _adam(values="subnormal"),  # moments that have faded away
         _adam(values="special"),
+        _adam(amsgrad=True, decoupled=True, values="special"),
     ],
     "sgd_step": [
         _sgd(),
