@@ -6,39 +6,41 @@
 namespace atrous::ATROUS_LEVEL {
 namespace {
 
-// The sum of a window's rows x columns pixels, for W channels from x. K > 0: both are K, known to the compiler.
-template <int K, int W, typename T>
-inline typename Lanes<T, W>::Vector window_sum(const T* x, int64_t rows, int64_t columns, int64_t row_step, int64_t C) {
-  typename Lanes<T, W>::Vector sum{};
-  for (int64_t h = 0; h < (K ? K : rows); ++h) {
-    typename Lanes<T, W>::Vector line{};
-    for (int64_t w = 0; w < (K ? K : columns); ++w) line += Lanes<T, W>::load(x + h * row_step + w * C);
-    sum += line;
-  }
-  return sum;
+// One output pixel, from the corner of its window; M vectors of channels at a time. K > 0: K x K, known to the
+// compiler.
+template <int K, int M, int W, typename T>
+inline void average_pixel(const T* corner, int64_t rows, int64_t columns, int64_t row_step, int64_t C, T divisor,
+                          T* y) {
+  using L = Lanes<T, W>;
+  for_channels<M * W>(C, [&](int64_t c) {
+    typename L::Vector sum[M]{};
+    for (int64_t h = 0; h < (K ? K : rows); ++h) {
+      typename L::Vector line[M]{};
+      for (int64_t w = 0; w < (K ? K : columns); ++w)
+        unrolled<M>([&](auto m) { line[m] += L::load(corner + h * row_step + w * C + c + m * W); });
+      unrolled<M>([&](auto m) { sum[m] += line[m]; });
+    }
+    unrolled<M>([&](auto m) { L::store(y + c + m * W, sum[m] / divisor); });
+  });
 }
 
 template <int W, typename T>
 void average_row(const WindowPool2dShape& shape, const PoolWindow rows, const T* x, T* y) {
   const WindowPool2dShape s = shape;  // in registers: stores may alias the caller's
-  const int64_t row_step = s.IW * s.C, height = rows.end - rows.begin;
+  const int64_t row_step = s.IW * s.C, KH = rows.end - rows.begin;
   for (int64_t ow = 0; ow < s.OW; ++ow, y += s.C) {
     const PoolWindow columns = s.columns[ow];
-    const int64_t width = columns.end - columns.begin;
+    const int64_t KW = columns.end - columns.begin;
     const T divisor = static_cast<T>(rows.divisor * columns.divisor);
     const T* corner = x + rows.begin * row_step + columns.begin * s.C;
-    const auto average = [&](auto K) {
-      for_channels<W>(s.C, [&](int64_t c) {
-        const auto sum = window_sum<decltype(K)::value, W>(corner + c, height, width, row_step, s.C);
-        Lanes<T, W>::store(y + c, sum / divisor);
-      });
-    };
-    if (height == 2 && width == 2)
-      average(std::integral_constant<int, 2>{});
-    else if (height == 3 && width == 3)
-      average(std::integral_constant<int, 3>{});
+    if (KH == 2 && KW == 2)
+      average_pixel<2, 1, W>(corner, KH, KW, row_step, s.C, divisor, y);
+    else if (KH == 3 && KW == 3)
+      average_pixel<3, 1, W>(corner, KH, KW, row_step, s.C, divisor, y);
+    else if (s.C >= 4 * W)
+      average_pixel<0, 4, W>(corner, KH, KW, row_step, s.C, divisor, y);
     else
-      average(std::integral_constant<int, 0>{});
+      average_pixel<0, 1, W>(corner, KH, KW, row_step, s.C, divisor, y);
   }
 }
 

@@ -39,8 +39,7 @@ def cross_entropy_backward(
     """grad_x_c = grad_losses * (p_c * sum_j weight_j q_j - weight_c q_c)."""
     kept, index = _split_ignored(target, ignore_index)
     one_hot = (index[:, None] == np.arange(x.shape[1])[:, None, None]).astype(x.dtype)
-    grad_x = cross_entropy_soft_backward(grad_losses, x, one_hot, lse, weight, label_smoothing)
-    return np.where(kept[:, None], grad_x, 0)
+    return cross_entropy_soft_backward(np.where(kept, grad_losses, 0), x, one_hot, lse, weight, label_smoothing)
 
 
 def cross_entropy_soft_forward(
