@@ -3,6 +3,8 @@
 import importlib
 import json
 import math
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -119,6 +121,22 @@ def test_report(load, monkeypatch, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "LeNet-5 F5" in printed
     assert "geometric mean" in printed
+
+
+def test_as_a_script_without_torch_and_compiler(cpu, tmp_path):
+    """The whole way, through the processes that measure; --only finds one case."""
+    (tmp_path / "torch.py").write_text("raise ImportError")
+    path = os.pathsep.join([str(tmp_path), str(Path(cpu.__file__).parents[1])])
+    figures = tmp_path / "figures.json"
+    options = ["--quick", "--threads", "1", "--only", "f5 · 64×400→120 input gradient", "--json", str(figures)]
+    command = [sys.executable, str(FOLDER / "bench_linear.py"), *options, "--picture", str(tmp_path / "picture.png")]
+    environment = {**os.environ, "PYTHONPATH": path, "CXX": "no-such-compiler"}
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    result = json.loads(figures.read_text(encoding="utf-8"))
+    (row,) = result["results"]
+    assert row["column"] == "input gradient"
+    assert row["ratios"].keys() == {"reference"}
+    assert row["share_of_peak"] is None
 
 
 def test_geometric_mean(load):
