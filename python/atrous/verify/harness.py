@@ -194,7 +194,7 @@ def _rules(
     with _poisoned_memory(backend):
         yield from agrees("in poisoned memory: it was not fully written", _dense)
     for threads in (1, 2, 3):
-        with _threads(backend, threads):
+        with _threads(backend, threads), _poisoned_memory(backend):  # else the last call's outputs could show through
             yield from agrees(f"on {threads} threads", _dense)
 
 
