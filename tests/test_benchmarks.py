@@ -139,6 +139,21 @@ def test_as_a_script_without_torch_and_compiler(cpu, tmp_path):
     assert row["share_of_peak"] is None
 
 
+def test_total_adds_up_a_line_and_takes_one_layout_for_all_of_it(load):
+    report = load("report")
+    nchw, last = "pytorch nchw", "pytorch channels-last"
+    common = {"row": "layer", "work": 6.0, "unit": "GFLOP/s", "seconds_tuned": None}
+    rows = [
+        {**common, "column": "forward", "seconds": {"atrous": 1.0, "reference": 9.0, nchw: 2.0, last: 4.0}},
+        {**common, "column": "gradient", "seconds": {"atrous": 2.0, "reference": 9.0, nchw: 6.0, last: 1.0}},
+    ]
+    row = report.total(rows, "both", {"fma_gflops": 8.0})
+    assert (row["row"], row["column"], row["rate"], row["share_of_peak"]) == ("layer", "both", 4, 0.5)
+    assert row["pytorch_layout"] == last
+    assert row["ratios"] == pytest.approx({"reference": 6, "pytorch": 5 / 3})
+    assert report.total([*rows, {"row": "layer", "column": "x", "wrong": "off"}], "both", {}) is None
+
+
 def test_geometric_mean(load):
     assert load("report").geometric_mean([2, 0.5, 8, 0.125]) == pytest.approx(1)
 
