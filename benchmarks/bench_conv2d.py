@@ -80,7 +80,7 @@ def out_size(layer: Conv) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(__file__, cases, argv)
+    return run(__file__, cases, argv, total="forward + gradients")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def grad_weight(layer: Dense) -> Outcome:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(__file__, cases, argv)
+    return run(__file__, cases, argv, total="forward + gradients")
 
 
 if __name__ == "__main__":

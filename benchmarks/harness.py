@@ -147,45 +147,54 @@ def environments(threads: int) -> tuple[dict[str, str], dict[str, str]]:
     return kept, kept | TUNED
 
 
-def run(script: str, cases: Callable[[bool], Iterable[Case]], argv: Sequence[str] | None = None) -> int:
-    """Runs a benchmark from the command line; returns 1 if a case failed its verification, and times nothing there."""
+def run(script: str, cases: Callable[[bool], Iterable[Case]], argv: Sequence[str] | None, total: str = "") -> int:
+    """Runs a benchmark from the command line; returns 1 if a case failed its verification, and times nothing there.
+
+    `total` names a further column that adds up the others of a line.
+    """
     args = _parser(script).parse_args(argv)
     chosen = [case for case in cases(args.quick) if args.only.lower() in f"{case.row} {case.column}".lower()]
-    rounds, seconds = (3, 0.05) if args.quick else (15, 0.5)
+    rounds, seconds = (3, 0.05) if args.quick else (11, 0.5)
     if args.worker:
         return _work(chosen, rounds, seconds, args.threads, only_pytorch=args.worker == "tuned")
     if not chosen:
         print(f"no case matches {args.only!r}", file=sys.stderr)
         return 1
-    family = Path(script).stem.removeprefix("bench_")
-    about = machine.describe()
     result = {
-        "family": family,
+        "family": Path(script).stem.removeprefix("bench_"),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "quick": args.quick,
         "threads": args.threads,
         "dtype": "float32",
-        "machine": about,
+        "machine": machine.describe(),
         "peaks": machine.peaks(args.threads),
         "unset": sorted(name for name in os.environ if name.startswith(("OPENBLAS_", "MALLOC_"))),
         "tuned": TUNED,
+        "total": total,
         "results": [],
     }
     report.print_header(result)
     options = ["--threads", str(args.threads), "--only", args.only, *(["--quick"] if args.quick else [])]
     default, tuned = environments(args.threads)
-    workers = {"": _Worker(script, [*options, "--worker", "default"], default)}
-    if about["torch"]:
-        workers["tuned"] = _Worker(script, [*options, "--worker", "tuned"], tuned)
-    for i, case in enumerate(chosen):
-        measured = {name: worker.ask(i) for name, worker in workers.items()}
-        row = report.summarise(case, measured[""], measured.get("tuned"), result["peaks"])
-        result["results"].append(row)
-        report.print_row(row)
-    for worker in workers.values():
+    workers = [_Worker(script, [*options, "--worker", "default"], default)]
+    if result["machine"]["torch"]:
+        workers.append(_Worker(script, [*options, "--worker", "tuned"], tuned))
+    _fill(result, chosen, workers)
+    for worker in workers:
         worker.close()
     result["peaks"]["ping_pong_ns_after"] = machine.ping_pong()
     return report.finish(result, args.json, args.picture)
+
+
+def _fill(result: dict[str, Any], cases: list[Case], workers: list["_Worker"]) -> None:
+    rows, parts = result["results"], len({case.column for case in cases})
+    for i, case in enumerate(cases):
+        rows.append(report.summarise(case, [worker.ask(i) for worker in workers], result["peaks"]))
+        report.print_row(rows[-1])
+        line = [row for row in rows if row["row"] == case.row]
+        if result["total"] and len(line) == parts > 1 and (row := report.total(line, result["total"], result["peaks"])):
+            rows.append(row)
+            report.print_row(row)
 
 
 def _parser(script: str) -> argparse.ArgumentParser:

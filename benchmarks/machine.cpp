@@ -1,8 +1,8 @@
 // What this machine can do at best, for the benchmarks: prints JSON. Stand-alone: machine.py builds and runs it as
 //   c++ -O3 -march=native -ffp-contract=fast -pthread machine.cpp -o machine && ./machine THREADS
 // (or ./machine ping-pong).
-// - fma_gflops: independent multiply-adds of float32 on full vectors held in registers, all threads, best of 5
-// - copy_gbs: memcpy of 256 MB between arrays larger than any cache, read + written bytes, all threads, best of 5
+// - fma_gflops: independent multiply-adds of float32 on full vectors held in registers, all threads, best of 20
+// - copy_gbs: memcpy of 256 MB between arrays larger than any cache, read + written bytes, all threads, best of 20
 // - ping_pong_ns: the time in which a cache line that two threads write in turn crosses to the other core, median of
 // 101
 #include <algorithm>
@@ -23,6 +23,7 @@ constexpr int kVectorBytes = 16;
 #endif
 typedef float Vector __attribute__((vector_size(kVectorBytes)));
 
+constexpr int kRepeats = 20;
 using Clock = std::chrono::steady_clock;
 
 // Runs body(thread) on all threads at once, and returns the seconds from their common start to the last one's end.
@@ -45,11 +46,11 @@ double timed(int threads, F body) {
 }
 
 double fma_gflops(int threads) {
-  constexpr int kChains = 12, kSteps = 10'000'000;  // 12: two units times a latency of 4, and a little more
+  constexpr int kChains = 12, kSteps = 2'000'000;  // 12: two units times a latency of 4, and a little more
   constexpr int kLanes = kVectorBytes / sizeof(float);
   std::vector<float> sink(threads);
   double best = 0;
-  for (int repeat = 0; repeat < 5; ++repeat) {
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
     const double seconds = timed(threads, [&](int t) {
       Vector sum[kChains], factor = Vector{} + 0.999f, term = Vector{} + 0.001f;
       for (int i = 0; i < kChains; ++i) sum[i] = Vector{} + (t + i + 2.0f);  // equal or constant chains would be merged
@@ -72,7 +73,7 @@ double copy_gbs(int threads) {
   std::memset(from, 1, kBytes), std::memset(to, 2, kBytes);  // pages are there before the clock starts
   const size_t share = kBytes / threads;
   double best = 0;
-  for (int repeat = 0; repeat < 5; ++repeat)
+  for (int repeat = 0; repeat < kRepeats; ++repeat)
     best = std::max(best, 2.0 * share * threads * 1e-9 /
                               timed(threads, [&](int t) { std::memcpy(to + t * share, from + t * share, share); }));
   std::free(from), std::free(to);

@@ -10,28 +10,39 @@ RATIOS = ["reference", "numpy", "pytorch", "pytorch tuned"]
 TITLES = {"reference": "reference", "numpy": "NumPy", "pytorch": "PyTorch", "pytorch tuned": "PyTorch*"}
 
 
-def summarise(case: Any, default: dict, tuned: dict | None, peaks: dict[str, float | None]) -> dict[str, Any]:
-    """One line of the report, from what the two processes measured of a case."""
+def summarise(case: Any, answers: list[dict[str, Any]], peaks: dict[str, float | None]) -> dict[str, Any]:
+    """One line of the report, from what the processes measured of a case: the default one, perhaps the tuned one."""
     row = {"row": case.row, "column": case.column, "work": case.work, "unit": case.unit, "tolerance": case.tolerance}
-    for answer in (default, tuned or {}):
+    for answer in answers:
         if "wrong" in answer:
             return row | {"wrong": answer["wrong"]}
-    seconds = default["seconds"]
+    row |= {"errors": answers[0]["errors"], "seconds": answers[0]["seconds"], "seconds_tuned": None}
+    if len(answers) > 1:
+        row["seconds_tuned"] = answers[1]["seconds"]
+    return _with_ratios(row, peaks)
+
+
+def total(rows: list[dict[str, Any]], title: str, peaks: dict[str, float | None]) -> dict[str, Any] | None:
+    """The line `title` that adds up the times of some lines, or None if one of them is wrong."""
+    if any("wrong" in row for row in rows):
+        return None
+    first = rows[0]
+    row = {"row": first["row"], "column": title, "work": sum(row["work"] for row in rows), "unit": first["unit"]}
+    for kind in ("seconds", "seconds_tuned"):
+        row[kind] = first[kind] and {name: sum(row[kind][name] for row in rows) for name in first[kind]}
+    return _with_ratios(row, peaks)
+
+
+def _with_ratios(row: dict[str, Any], peaks: dict[str, float | None]) -> dict[str, Any]:
+    seconds, tuned = row["seconds"], row["seconds_tuned"] or {}
     ratios = {name: seconds[name] / seconds["atrous"] for name in ("reference", "numpy") if name in seconds}
-    for name, answer in (("pytorch", default), ("pytorch tuned", tuned)):
-        if answer and (best := fastest_pytorch(answer["seconds"])):
-            ratios[name] = answer["seconds"][best] / answer["seconds"]["atrous"]
-    rate = case.work / seconds["atrous"]
-    peak = peaks.get({"GFLOP/s": "fma_gflops", "GB/s": "copy_gbs"}.get(case.unit))
-    return row | {
-        "errors": default["errors"],
-        "seconds": seconds,
-        "seconds_tuned": tuned["seconds"] if tuned else None,
-        "pytorch_layout": fastest_pytorch(seconds),
-        "rate": rate,
-        "share_of_peak": rate / peak if peak else None,
-        "ratios": ratios,
-    }
+    for name, times in (("pytorch", seconds), ("pytorch tuned", tuned)):
+        if best := fastest_pytorch(times):
+            ratios[name] = times[best] / times["atrous"]
+    rate = row["work"] / seconds["atrous"]
+    peak = peaks.get({"GFLOP/s": "fma_gflops", "GB/s": "copy_gbs"}.get(row["unit"], ""))
+    share = rate / peak if peak else None
+    return row | {"pytorch_layout": fastest_pytorch(seconds), "rate": rate, "share_of_peak": share, "ratios": ratios}
 
 
 def fastest_pytorch(seconds: dict[str, float]) -> str | None:
@@ -59,14 +70,15 @@ def print_header(result: dict[str, Any]) -> None:
         print("the machine is busy with other work: these figures say little")
     if result["unset"]:
         print(f"unset for this run: {', '.join(result['unset'])}")
-    print("Times are medians of atrous; × is a competitor's time over atrous's, more is better for atrous.")
+    print("Times are medians of atrous; peak: the share of it reached, above 100 % where data stay in the caches;")
+    print("×: a competitor's time over atrous's, more is better for atrous.")
     print(f"PyTorch in its better layout; PyTorch*: page faults tuned away ({' '.join(result['tuned'])})")
-    print(f"\n{'':44} {'':16} {'time':>9} {'rate':>13} {'peak':>5}", *(f"{TITLES[name]:>9}" for name in RATIOS))
+    print(f"\n{'':44} {'':19} {'time':>9} {'rate':>13} {'peak':>5}", *(f"{TITLES[name]:>9}" for name in RATIOS))
 
 
 def print_row(row: dict[str, Any]) -> None:
     """One line of the table."""
-    head = f"{row['row']:44} {row['column']:16}"
+    head = f"{row['row']:44} {row['column']:19}"
     if "wrong" in row:
         print(f"{head} WRONG: {row['wrong']}", flush=True)
         return
@@ -80,10 +92,11 @@ def finish(result: dict[str, Any], json_path: Path, picture_path: Path) -> int:
     good = [row for row in result["results"] if "wrong" not in row]
     columns = list(dict.fromkeys(row["column"] for row in good))
     means = {column: _means([row for row in good if row["column"] == column]) for column in columns}
-    means |= {"all": _means(good)} if len(columns) > 1 else {}
+    if len(columns) > 1:
+        means["all"] = _means([row for row in good if row["column"] != result["total"]])
     result["geometric_means"] = means
     for column, ratios in means.items():
-        print(f"{'geometric mean':44} {column:46}", _ratios(ratios))
+        print(f"{'geometric mean':44} {column:49}", _ratios(ratios))
     if after := result["peaks"].get("ping_pong_ns_after"):
         print(f"core to core, afterwards: {after} ns")
     json_path.parent.mkdir(parents=True, exist_ok=True)

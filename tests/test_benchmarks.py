@@ -3,6 +3,8 @@
 import importlib
 import json
 import math
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -119,6 +121,37 @@ def test_report(load, monkeypatch, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "LeNet-5 F5" in printed
     assert "geometric mean" in printed
+
+
+def test_as_a_script_without_torch_and_compiler(cpu, tmp_path):
+    """The whole way, through the processes that measure; --only finds one case."""
+    (tmp_path / "torch.py").write_text("raise ImportError")
+    path = os.pathsep.join([str(tmp_path), str(Path(cpu.__file__).parents[1])])
+    figures = tmp_path / "figures.json"
+    options = ["--quick", "--threads", "1", "--only", "f5 · 64×400→120 input gradient", "--json", str(figures)]
+    command = [sys.executable, str(FOLDER / "bench_linear.py"), *options, "--picture", str(tmp_path / "picture.png")]
+    environment = {**os.environ, "PYTHONPATH": path, "CXX": "no-such-compiler"}
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    result = json.loads(figures.read_text(encoding="utf-8"))
+    (row,) = result["results"]
+    assert row["column"] == "input gradient"
+    assert row["ratios"].keys() == {"reference"}
+    assert row["share_of_peak"] is None
+
+
+def test_total_adds_up_a_line_and_takes_one_layout_for_all_of_it(load):
+    report = load("report")
+    nchw, last = "pytorch nchw", "pytorch channels-last"
+    common = {"row": "layer", "work": 6.0, "unit": "GFLOP/s", "seconds_tuned": None}
+    rows = [
+        {**common, "column": "forward", "seconds": {"atrous": 1.0, "reference": 9.0, nchw: 2.0, last: 4.0}},
+        {**common, "column": "gradient", "seconds": {"atrous": 2.0, "reference": 9.0, nchw: 6.0, last: 1.0}},
+    ]
+    row = report.total(rows, "both", {"fma_gflops": 8.0})
+    assert (row["row"], row["column"], row["rate"], row["share_of_peak"]) == ("layer", "both", 4, 0.5)
+    assert row["pytorch_layout"] == last
+    assert row["ratios"] == pytest.approx({"reference": 6, "pytorch": 5 / 3})
+    assert report.total([*rows, {"row": "layer", "column": "x", "wrong": "off"}], "both", {}) is None
 
 
 def test_geometric_mean(load):

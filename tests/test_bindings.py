@@ -1,5 +1,7 @@
 """What every binding does with input that no kernel may see: an error, never a crash, never a value out of thin air."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,11 @@ def good_arguments(family, function):
 def usual(case):
     shapes = [value for value in case.values() if isinstance(value, tuple)]
     return case.get("values") in (None, "", "normal", "ties") and all(min(s) != 1 or len(s) < 4 for s in shapes)
+
+
+def shown(function):
+    """The function's name in messages: the two backwards of batch_norm share a binding."""
+    return re.sub("backward_(train|eval)", "backward", function)
 
 
 def outcome(backend, function, arguments):
@@ -54,7 +61,7 @@ def test_arrays_of_another_kind_are_refused(cpu, family, function):
             3,
             memoryview(b"ab"),
         ]:
-            with pytest.raises(TypeError, match=f"{function}: {name}|incompatible function arguments"):
+            with pytest.raises(TypeError, match=f"{shown(function)}: {name}|incompatible function arguments"):
                 getattr(cpu, function)(**{**arguments, name: other})
 
 
@@ -66,7 +73,7 @@ def test_another_number_of_dimensions_is_refused(cpu, family, function):
             continue  # any number will do
         for other in (array[None, None], array[0, ...], np.ones((), array.dtype)):
             if other.ndim != array.ndim:
-                with pytest.raises(ValueError, match=function):
+                with pytest.raises(ValueError, match=shown(function)):
                     getattr(cpu, function)(**{**arguments, name: other})
 
 
@@ -90,7 +97,7 @@ def test_wild_parameters_are_refused_or_computed_rightly(cpu, family, function):
     for name, value in arguments.items():
         if isinstance(value, tuple):
             wild = [(n, value[1]) for n in WILD] + [(value[0], n) for n in WILD] + [value[:1], (*value, 1), 1, None]
-        elif isinstance(value, int) and not isinstance(value, bool):
+        elif isinstance(value, int) and not isinstance(value, bool) and name != "count":  # which may well be 2^32
             wild = [*WILD, None, 1.5, "1"]
         else:
             continue

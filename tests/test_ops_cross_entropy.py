@@ -57,12 +57,10 @@ def test_agrees_with_pytorch(case, reduction, dtype):
     assert_parity(f, x, target, *([] if weight is None else [weight]), dtype=dtype, terms=400)
 
 
-@pytest.mark.parametrize("case", TABLE, ids=str)
+@pytest.mark.parametrize("case", [c for c in TABLE if c["x"][0]], ids=str)  # the mean over no places is NaN
 def test_gradient(case):
     x, target, weight = arguments(case)
     target, weight = at.tensor(target), None if weight is None else at.tensor(weight)
-    if (target.numpy() == case["ignore_index"]).all():
-        pytest.skip("the mean over no places")
     x = at.tensor(x, requires_grad=True)
     assert gradcheck(lambda x: F.cross_entropy(x, target, weight, **options(case)), [x], fast_mode=True)
 

@@ -53,6 +53,16 @@ def test_a_lost_nan_is_found():
     assert any("error inf" in failure and "values=special" in failure for failure in found)
 
 
+def test_a_nan_is_found_even_where_the_bound_overflows():
+    family = SimpleNamespace(
+        CASES={"relu_forward": [{}]},
+        arguments=lambda function, case, draw: {"x": draw.positive(3)},
+        bound=lambda function, arguments, dtype: np.full(3, np.inf),
+    )
+    backend = broken(relu_forward=lambda x: x * np.nan)
+    assert verify.check_function(backend, family, "relu_forward", np.float64).failures
+
+
 def test_reduced_precision_is_found():
     """Products of float32 values rounded to 16 bits, as some processors are eager to do."""
 

@@ -34,6 +34,8 @@ from .dtypes import (
     short,
     uint8,
 )
+from .dtypes import float32 as float
+from .dtypes import int32 as int
 from .gradcheck import gradcheck
 from .ops import (
     abs,

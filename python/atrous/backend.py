@@ -64,8 +64,9 @@ def array_module(array: Any) -> ModuleType:
     """
     if isinstance(array, (np.ndarray, np.generic)):
         return np
-    array = getattr(array, "data", array)  # a tensor's array
-    return array.__array_namespace__()
+    if hasattr(array, "__array_namespace__"):  # asked before .data, which is a pointer of CuPy's arrays
+        return array.__array_namespace__()
+    return array_module(array.data)  # a tensor's array
 
 
 @contextlib.contextmanager

@@ -140,7 +140,7 @@ def record(
         A Tensor, or a tuple of Tensors.
     """
     if mode.enabled:
-        edges = []
+        edges: list[Any] = []
         needed = False
         for tensor in inputs:  # edge_of, written out: every op comes here
             if tensor is None:
@@ -174,9 +174,7 @@ def _output(array: Any, node: Backward, maker: Backward, saved: Sequence) -> Ten
 
 
 def _output_node(maker: Backward, index: int) -> Backward:
-    node = connect(OutputBackward, [maker])
-    node.index, node._outputs = index, maker._outputs
-    return node
+    return connect(OutputBackward, [maker], (), {"index": index, "_outputs": maker._outputs})
 
 
 # Views and writes in place. A view shares memory and version with the tensor it was taken from, its parent. Its node
@@ -220,12 +218,12 @@ def check_inplace(x: Tensor, op: str) -> None:
         )
     if mode.enabled:
         edge_of(x)
-        root = x
-        while root._view is not None:
-            root = root._view[0]
-        if root._requires_grad and root._node is None:
-            what = "a leaf" if root is x else "a view of a leaf"
-            raise RuntimeError(f"{op}: {what} that requires grad is written in place; do so under no_grad()")
+        tensor: Tensor | None = x
+        while tensor is not None:  # x and what it is a view of
+            if tensor._requires_grad and tensor._node is None:
+                what = "a leaf" if tensor is x else "a view of a leaf"
+                raise RuntimeError(f"{op}: {what} that requires grad is written in place; do so under no_grad()")
+            tensor = tensor._view[0] if tensor._view is not None else None
 
 
 def record_inplace(
@@ -249,8 +247,7 @@ def _rebase(x: Tensor, node: Backward | None) -> None:
     """Makes ``node`` the maker of x, and of what x is a view of."""
     if x._view is not None:
         parent, _, take, backward, attributes = x._view
-        above = connect(WriteBackward, [edge_of(parent), node])
-        above.take = take
+        above = connect(WriteBackward, [edge_of(parent), node], (), {"take": take})
         _rebase(parent, above)
         x._view = (parent, above, take, backward, attributes)
     x._node, x._requires_grad = node, node is not None

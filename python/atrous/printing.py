@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ __all__ = ["format_tensor"]
 
 EDGE = 3  # items shown at each end of a long axis
 THRESHOLD = 1000  # elements above which axes are cut short
+LINE = 80  # characters
 
 
 def format_tensor(tensor: Any) -> str:
@@ -28,7 +30,7 @@ def format_tensor(tensor: Any) -> str:
     else:
         summarize = array.size > THRESHOLD
         shown = _shown(array) if summarize else array
-        body = _format(array, _formatter(shown), summarize, len("tensor("))
+        body = _format(array, *_formatter(shown), summarize, len("tensor("))
     notes = []
     if array.dtype not in (dtypes.float32, dtypes.int64, dtypes.bool_):
         notes.append(f"dtype={array.dtype}")
@@ -47,41 +49,39 @@ def _shown(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _formatter(array: np.ndarray) -> Any:
-    """The function that writes one element, all of one width."""
-    if array.dtype.kind != "f":
-        write: Any = str
-    else:
-        wide = array.astype(np.float64)
-        wide = wide[np.isfinite(wide)]
-        sizes = np.abs(wide[wide != 0])
+def _formatter(array: np.ndarray) -> tuple[Callable[[Any], str], int]:
+    """The function that writes one element, and the width that it fills."""
+    items = array.ravel()
+    write: Callable[[Any], str] = str
+    if array.dtype.kind == "f":
+        items = items[np.isfinite(items) & (items != 0)]  # the others may stick out, as in PyTorch
+        sizes = np.abs(items.astype(np.float64))
         low, high = (sizes.min(), sizes.max()) if sizes.size else (1.0, 1.0)
-        whole = bool(np.all(wide == np.trunc(wide)))
-        if high / low > 1000.0 or high > 1.0e8 or (low < 1.0e-4 and not whole):
+        if high / low > 1000.0 or high > 1.0e8 or low < 1.0e-4:
             write = "{:.4e}".format
         else:
-            write = _whole if whole else "{:.4f}".format
-    width = max(len(write(item)) for item in array.ravel().tolist())
-    return lambda item: write(item).rjust(width)
+            write = _whole if bool(np.all(items == np.ceil(items))) else "{:.4f}".format
+    width = max([1, *[len(write(item)) for item in items.tolist()]])
+    return lambda item: write(item).rjust(width), width
 
 
 def _whole(item: float) -> str:
     return f"{item:.0f}." if np.isfinite(item) else str(item)
 
 
-def _format(array: np.ndarray, write: Any, summarize: bool, indent: int) -> str:
+def _format(array: np.ndarray, write: Callable[[Any], str], width: int, summarize: bool, indent: int) -> str:
     if array.ndim == 0:
-        return write(array.item()).strip()
+        return write(array.item())
     cut = summarize and len(array) > 2 * EDGE
-    rows = [*range(EDGE), *range(len(array) - EDGE, len(array))] if cut else range(len(array))
+    rows = [*range(EDGE), *range(len(array) - EDGE, len(array))] if cut else list(range(len(array)))
     if array.ndim == 1:
-        items = [write(item) for item in array[list(rows)].tolist()]
+        items = [write(item) for item in array[rows].tolist()]
         if cut:
-            items.insert(EDGE, "...")
-        per_line = max(1, (80 - indent) // (max(map(len, items)) + 2))
+            items.insert(EDGE, " ...")
+        per_line = max(1, (LINE - indent) // (width + 2))
         lines = [", ".join(items[i : i + per_line]) for i in range(0, len(items), per_line)]
         return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
-    parts = [_format(array[row], write, summarize, indent + 1) for row in rows]
+    parts = [_format(array[row], write, width, summarize, indent + 1) for row in rows]
     if cut:
         parts.insert(EDGE, "...")
     return "[" + ("," + "\n" * (array.ndim - 1) + " " * (indent + 1)).join(parts) + "]"

@@ -8,6 +8,7 @@ exp are avoided, whose last bit depends on the processor.
 from __future__ import annotations
 
 import math
+import operator
 import os
 import threading
 from typing import Any
@@ -103,7 +104,7 @@ class Generator:
 
 
 def _word64(value: int, name: str) -> int:
-    value = value.__index__()
+    value = operator.index(value)
     if not -(2**63) <= value < 2**64:
         raise ValueError(f"Generator: {name} {value} does not fit 64 bits")
     return value % 2**64

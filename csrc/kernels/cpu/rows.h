@@ -10,21 +10,17 @@
 namespace atrous::ATROUS_LEVEL {
 namespace {
 
-template <typename T, int bytes>
-struct Lanes {
-  typedef T type __attribute__((vector_size(bytes)));
-};
-
-// Combines all lanes as a tree: f(f(0, 2), f(1, 3)) for four of them.
-template <typename T, int bytes = ATROUS_VECTOR_BYTES, typename F>
-inline T fold_lanes(typename Lanes<T, bytes>::type v, F f) {
-  if constexpr (bytes == 2 * sizeof(T)) {
-    return f(T(v[0]), T(v[1]));
+// Combines all lanes as a tree: f(f(0, 2), f(1, 3)) for four of them. Compilers turn the loop into one shuffle; halves
+// read back from memory would keep the vector there through the whole loop before.
+template <typename T, int half = Vec<T>::width / 2, typename F>
+inline T fold_lanes(V<T> v, F f) {
+  if constexpr (half == 0) {
+    return v[0];
   } else {
-    typename Lanes<T, bytes / 2>::type low, high;
-    __builtin_memcpy(&low, &v, sizeof low);
-    __builtin_memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof low, sizeof high);
-    return fold_lanes<T, bytes / 2>(f(low, high), f);
+    V<T> other{};
+#pragma GCC unroll 16
+    for (int lane = 0; lane < Vec<T>::width; ++lane) other[lane] = v[lane ^ half];
+    return fold_lanes<T, half / 2>(f(v, other), f);
   }
 }
 

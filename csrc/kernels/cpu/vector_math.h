@@ -1,8 +1,7 @@
 // exp, log, tanh and sigmoid of whole vectors, float and double from one source. For per-level units only.
 // Argument reduction after Cody and Waite, "Software Manual for the Elementary Functions" (1980), ln 2 split as in
 // Moshier's Cephes library; the polynomials are Taylor series, long enough that the first term left out is below a
-// quarter of an ulp. Largest errors, in ulp: exp 1, log 1, sigmoid 2, tanh 2.5 (a level without FMA has the larger
-// ones).
+// quarter of an ulp. Largest errors found, in ulp, any level and type: exp 1.1, log 0.9, sigmoid 2.3, tanh 2.6.
 #pragma once
 #include <cstdint>
 

@@ -129,7 +129,9 @@ def _aligned(op, params, grads, state):
         for tensors in state:
             held = tensors[i].data
             if like(held, p.data) is not held:
-                raise ValueError(f"{op}: parameter {i} has strides {p.data.strides}, its state {held.strides}; expected equal")
+                raise ValueError(
+                    f"{op}: parameter {i} has strides {p.data.strides}, its state {held.strides}; expected equal"
+                )
     arrays = [p.data for p in params]
     aligned = [like(g.data, p) for g, p in zip(grads, arrays, strict=True)]
     return arrays, aligned, [[t.data for t in tensors] for tensors in state]

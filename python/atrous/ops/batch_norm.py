@@ -58,21 +58,23 @@ def batch_norm(
     kernels = kernels_for(data)
     scale, shift = None if weight is None else weight.data, None if bias is None else bias.data
     if training and data.size:
-        backward = BatchNormTrainBackward
+        backward: type[Backward] = BatchNormTrainBackward
         y, mean, var = kernels.batch_norm_forward_train(data, scale, shift, eps)
-        if running_mean is not None:
+        statistics = (mean, var)
+        if running_mean is not None and running_var is not None:
             count = data.size // data.shape[1]
-            quiet.run(_move, running_mean.data, mean, momentum, 1.0)
-            quiet.run(_move, running_var.data, var, momentum, count / (count - 1))  # unbiased
-            increment_version(running_mean)
-            increment_version(running_var)
+            _move(running_mean, mean, momentum)
+            _move(running_var, var * (count / (count - 1)), momentum)  # unbiased
     else:  # an empty batch has no statistics: any will do
         backward = BatchNormEvalBackward
-        mean, var = _constants(data) if running_mean is None else (running_mean.data, running_var.data)
-        y = kernels.batch_norm_forward_eval(data, scale, shift, mean, var, eps)
+        if running_mean is not None and running_var is not None:
+            statistics = (running_mean, running_var)
+        else:
+            statistics = _zero_and_one(data)
+        y = kernels.batch_norm_forward_eval(data, scale, shift, statistics[0].data, statistics[1].data, eps)
     if data.ndim != x.ndim:
         y = y.reshape(x.shape)
-    saved = (x if data is planes else data, weight, mean, var)
+    saved = (x if data is planes else data, weight, *statistics)
     return record(y, backward, inputs=(x, weight, bias), saved=saved, eps=eps)
 
 
@@ -119,10 +121,15 @@ def _check(x, parameters, training, momentum, eps):
         raise RuntimeError("batch_norm: the running statistics require grad; they have no gradient, detach() them")
 
 
-def _move(running, batch, momentum, correction):
-    """running = (1 − momentum) · running + momentum · correction · batch, in place."""
+def _move(running, batch, momentum):
+    """running = (1 − momentum) · running + momentum · batch, in place."""
+    quiet.run(_interpolate, running.data, batch, momentum)
+    increment_version(running)
+
+
+def _interpolate(running, batch, momentum):
     running *= 1 - momentum
-    running += momentum * correction * batch
+    running += momentum * batch
 
 
 def _planes(x):
@@ -134,6 +141,6 @@ def _alike(grad_y, x):
     return channels_last(_planes(grad_y)), channels_last(_planes(x))
 
 
-def _constants(x):
+def _zero_and_one(x):
     xp, C = array_module(x), x.shape[1]
-    return xp.zeros(C, x.dtype), xp.ones(C, x.dtype)
+    return Tensor(xp.zeros(C, x.dtype)), Tensor(xp.ones(C, x.dtype))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import array_module
+from ..dtypes import bool_
 from ..tensor import Tensor
 from .creation import as_tensor
 from .operands import compute, operands
@@ -19,7 +20,12 @@ __all__ = [
 
 def _compare(op: str, function: str, a: Any, b: Any) -> Tensor:
     x, y, _, _ = operands(op, a, b)
-    return Tensor(compute(op, function, x, y))
+    return Tensor(compute(op, function, x, y, dtype=bool_))
+
+
+def _bitwise(op: str, a: Any, b: Any) -> Tensor:
+    x, y, _, _ = operands(op, a, b)
+    return Tensor(compute(op, op, x, y))
 
 
 def eq(input: Any, other: Any) -> Tensor:
@@ -131,7 +137,7 @@ def bitwise_and(input: Any, other: Any) -> Tensor:
         >>> bitwise_and(at.tensor([1, 3]), 2).tolist()
         [0, 2]
     """
-    return _compare("bitwise_and", "bitwise_and", input, other)
+    return _bitwise("bitwise_and", input, other)
 
 
 def bitwise_or(input: Any, other: Any) -> Tensor:
@@ -144,7 +150,7 @@ def bitwise_or(input: Any, other: Any) -> Tensor:
         >>> bitwise_or(at.tensor([1, 3]), 2).tolist()
         [3, 3]
     """
-    return _compare("bitwise_or", "bitwise_or", input, other)
+    return _bitwise("bitwise_or", input, other)
 
 
 def bitwise_xor(input: Any, other: Any) -> Tensor:
@@ -157,7 +163,7 @@ def bitwise_xor(input: Any, other: Any) -> Tensor:
         >>> bitwise_xor(at.tensor([1, 3]), 2).tolist()
         [3, 1]
     """
-    return _compare("bitwise_xor", "bitwise_xor", input, other)
+    return _bitwise("bitwise_xor", input, other)
 
 
 def bitwise_not(input: Tensor) -> Tensor:

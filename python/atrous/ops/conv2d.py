@@ -67,8 +67,8 @@ def conv2d(
     if ph < 0 or pw < 0:
         raise ValueError(f"{op}: padding is {padding}; expected 0 or more")
     if H + 2 * ph <= dilation[0] * (KH - 1) or W + 2 * pw <= dilation[1] * (KW - 1):
-        filters = f"weight {weight.shape} with dilation {dilation}"
-        raise ValueError(f"{op}: {filters} exceeds x {x.shape} with padding {padding}")
+        dilated = f"weight {weight.shape} with dilation {dilation}"
+        raise ValueError(f"{op}: {dilated} exceeds x {x.shape} with padding {padding}")
 
     data, filters, how = channels_last(x.data), channels_last(weight.data), (stride, padding, dilation, groups)
     y = kernels_for(data).conv2d_forward(data, filters, None if bias is None else bias.data, *how)

@@ -223,7 +223,7 @@ def class_indices(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Any:
         raise TypeError(f"{op}: target is {target.dtype}; expected int64 classes")
     classes = target.data if target.dtype == "int64" else target.data.astype("int64")
     C = x.shape[1 if x.ndim > 1 else 0]
-    if classes.size and (classes.min() < 0 or classes.max() >= C):
+    if classes.size and classes.view("uint64").max() >= C:  # a negative class is a huge one there
         bad = classes[((classes < 0) | (classes >= C)) & (classes != ignore_index)]
         if bad.size:
             raise ValueError(f"{op}: target has class {bad[0]}; expected 0 to {C - 1} from x {x.shape}")

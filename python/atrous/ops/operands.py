@@ -41,7 +41,7 @@ def operands(op: str, a: Any, b: Any) -> tuple[Any, Any, Tensor | None, Tensor |
         return x, b, a, None  # NumPy keeps the array's dtype beside a Python number
     elif isinstance(b, (int, float, np.number, np.bool_)):
         if x.dtype.kind == "f":
-            return x, b.item() if isinstance(b, np.generic) else b, a, None
+            return x, float(b), a, None
         dtype = dtypes.result_type(x, b)
         return x.astype(dtype, copy=False), np.asarray(b).astype(dtype), a, None
     elif isinstance(b, (np.ndarray, list, tuple)):
@@ -53,24 +53,27 @@ def operands(op: str, a: Any, b: Any) -> tuple[Any, Any, Tensor | None, Tensor |
     return x.astype(dtype, copy=False), y.astype(dtype, copy=False), a, b
 
 
-def compute(op: str, function: str, x: Any, y: Any, out: Any = None) -> Any:
-    """``xp.function(x, y)`` of the operands' array library, a large result in pool memory."""
+def compute(op: str, function: str, x: Any, y: Any, out: Any = None, dtype: Any = None) -> Any:
+    """``xp.function(x, y)`` of the operands' array library, whose result has ``dtype``, theirs if None.
+
+    A large result goes to pool memory.
+    """
     array = y if type(x) in (float, int) else x
     xp = np if type(array) is np.ndarray else array_module(array)
     try:
         if out is None:
             if array.nbytes < layout.LARGE and (type(y) in (float, int) or y.nbytes < layout.LARGE):
                 return quiet.run(getattr(xp, function), x, y)
-            out = _large_output(x, y)
-        return quiet.run(getattr(xp, function), x, y, out)
+            out = _large_output(x, y, dtype)
+        return quiet.run(getattr(xp, function), x, y, out=out)
     except ValueError:
         raise ValueError(f"{op}: shapes {np.shape(x)} and {np.shape(y)} do not broadcast together") from None
 
 
-def _large_output(x: Any, y: Any) -> Any:
+def _large_output(x: Any, y: Any, dtype: Any) -> Any:
     """Memory in the order of the operand that has the result's shape; None (NumPy decides) where neither has it."""
     model = x if getattr(x, "size", 1) >= getattr(y, "size", 1) else y
-    return layout.empty_like(model) if np.broadcast_shapes(np.shape(x), np.shape(y)) == model.shape else None
+    return layout.empty_like(model, dtype) if np.broadcast_shapes(np.shape(x), np.shape(y)) == model.shape else None
 
 
 def unbroadcast(grad: Any, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -118,12 +121,11 @@ def binary_(op: str, function: str, backward: type[Binary], a: Tensor, b: Any) -
     """The op with its result written over ``a``."""
     check_inplace(a, op)
     x, y, _, b = operands(op, a, b)
-    if not np.can_cast(x.dtype, a.dtype, "same_kind") or (function == "true_divide" and a.dtype.kind != "f"):
+    fits = x is a.data or np.can_cast(x.dtype, a.dtype, "same_kind")
+    if not fits or (function == "true_divide" and a.dtype.kind != "f"):
         raise TypeError(f"{op}: the result does not fit {a.dtype}; convert the tensor first")
-    if np.broadcast_shapes(a.shape, np.shape(y)) != a.shape:
-        raise ValueError(
-            f"{op}: the result has another shape than the tensor written, {a.shape}; the other operand is {np.shape(y)}"
-        )
+    if b is not None and y.shape != a.shape and np.broadcast_shapes(a.shape, y.shape) != a.shape:
+        raise ValueError(f"{op}: the result has another shape than the tensor written, {a.shape}, beside {y.shape}")
     kept = _kept(backward, x, y, a, b) if backward.saves else ()
     if kept and kept[0] is a:  # its values are about to go
         kept = (x.copy(), kept[1] if kept[1] is not a else y.copy())

@@ -80,10 +80,13 @@ def _constant(x: Tensor, widths: list[tuple[int, int]], value: float) -> Tensor:
 
 
 class PadBackward(Backward):
-    """Gradient of constant padding: the part that x fills."""
+    """Gradient of constant padding: the part that x fills, without the gaps that a view of it would have."""
 
     def __call__(self, grad_y):
-        return grad_y[self.inner]
+        part = grad_y[self.inner]
+        grad_x = empty(part.shape, part.dtype, channels_last=is_channels_last(grad_y))
+        grad_x[...] = part
+        return grad_x
 
 
 def _sources(x: Tensor, axis: int, before: int, after: int, mode: str) -> Any:

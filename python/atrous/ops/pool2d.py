@@ -53,8 +53,8 @@ def max_pool2d(
     op = "max_pool2d"
     floats_of_one_dtype(op, x=x)
     if x.ndim == 3:  # (C, H, W): a batch of one
-        y = max_pool2d(x.unsqueeze(0), kernel_size, stride, padding, dilation, ceil_mode, return_indices)
-        return (y[0].squeeze(0), y[1].squeeze(0)) if return_indices else y.squeeze(0)
+        result = max_pool2d(x.unsqueeze(0), kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+        return (result[0].squeeze(0), result[1].squeeze(0)) if isinstance(result, tuple) else result.squeeze(0)
     kernel_size, stride, padding, dilation = _window(op, x, kernel_size, stride, padding, dilation, ceil_mode)
     kernels, data, size = kernels_for(x.data), channels_last(x.data), x.shape[2:]
     how = (kernel_size, stride, padding, dilation)
@@ -184,8 +184,8 @@ def adaptive_max_pool2d(
     op = "adaptive_max_pool2d"
     floats_of_one_dtype(op, x=x)
     if x.ndim == 3:  # (C, H, W): a batch of one
-        y = adaptive_max_pool2d(x.unsqueeze(0), output_size, return_indices)
-        return (y[0].squeeze(0), y[1].squeeze(0)) if return_indices else y.squeeze(0)
+        result = adaptive_max_pool2d(x.unsqueeze(0), output_size, return_indices)
+        return (result[0].squeeze(0), result[1].squeeze(0)) if isinstance(result, tuple) else result.squeeze(0)
     output_size, data = _output_size(op, x, output_size), channels_last(x.data)
     y, indices = kernels_for(data).adaptive_max_pool2d_forward(data, output_size)
     y = record(y, AdaptiveMaxPool2dBackward, inputs=(x,), saved=(indices,), input_size=x.shape[2:])

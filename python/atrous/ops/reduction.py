@@ -79,8 +79,17 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
     found = input.dtype if dtype is None else dtypes.as_dtype(dtype, "mean")
     if found.kind != "f":
         raise TypeError(f"mean: dtype {found} has no means; convert to float first, or give dtype=")
-    axes = axes_of(dim, input.ndim, "mean")
-    return sum(input, axes, keepdim, dtype=found) / float(_count(input.shape, axes))
+    x, axes = input.data, axes_of(dim, input.ndim, "mean")
+    xp, count = array_module(x), _count(x.shape, axes)
+    y = quiet.run(xp.divide, quiet.run(xp.add.reduce, x, axes, found, None, keepdim), count)
+    return record(y, MeanBackward, (input,), shape=x.shape, axes=axes, dtype=x.dtype, count=count)
+
+
+class MeanBackward(SumBackward):
+    count: int
+
+    def __call__(self, grad_y):
+        return super().__call__(grad_y / self.count)
 
 
 def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:

@@ -82,14 +82,16 @@ def _reshape(op: str, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         raise ValueError(f"{op}: {data.size} elements of shape {data.shape} do not fit shape {shape}") from None
     if data.flags.c_contiguous or np.may_share_memory(y, data):
         return record_view(x, y, lambda array: array.reshape(shape), ReshapeBackward, shape=data.shape)
-    return record(y, ReshapeBackward, (x,), shape=data.shape)
+    return record(y, ReshapeBackward, (x,), shape=data.shape, channels_last=layout.is_channels_last(data))
 
 
 class ReshapeBackward(Backward):
     shape: tuple[int, ...]
+    channels_last = False  # the gradient of a map that was converted is converted here, once for all who read it
 
     def __call__(self, grad_y):
-        return layout.reshape(grad_y, self.shape)
+        grad_x = layout.reshape(grad_y, self.shape)
+        return layout.channels_last(grad_x) if self.channels_last else grad_x
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:

@@ -34,7 +34,7 @@ def _apply(function: str, x: Any, out: Any = None) -> Any:
     if out is None and x.nbytes >= layout.LARGE:
         out = layout.empty_like(x)
     ufunc = getattr(array_module(x), function)
-    return quiet.run(ufunc, x) if out is None else quiet.run(ufunc, x, out)
+    return quiet.run(ufunc, x) if out is None else quiet.run(ufunc, x, out=out)
 
 
 def as_float(input: Tensor, op: str) -> Tensor:

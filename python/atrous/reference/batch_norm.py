@@ -16,8 +16,8 @@ def batch_norm_forward_train(
     x: Array, weight: Array | None, bias: Array | None, eps: float
 ) -> tuple[Array, Array, Array]:
     """Normalises by the batch's own statistics; returns y, mean (C,) and the biased var (C,)."""
-    mean = x.mean(axis=AXES, dtype=np.float64)
-    var = np.square(x - _channels(mean)).mean(axis=AXES)
+    mean = _mean(x)
+    var = _mean(np.square(x - _channels(mean)))
     y = batch_norm_forward_eval(x, weight, bias, mean, var, eps)
     return y, mean.astype(x.dtype), var.astype(x.dtype)
 
@@ -27,8 +27,7 @@ def batch_norm_backward_train(
 ) -> tuple[Array, Array, Array]:
     """Gradients of x, weight and bias: grad_x = weight*rstd * (grad_y - mean(grad_y) - x_hat*mean(grad_y*x_hat))."""
     x_hat, scale = _x_hat(x, mean, var, eps), _scale(weight, var, eps)
-    mean_grad = grad_y.mean(axis=AXES, dtype=np.float64)
-    mean_grad_x_hat = (grad_y * x_hat).mean(axis=AXES)
+    mean_grad, mean_grad_x_hat = _mean(grad_y), _mean(grad_y * x_hat)
     grad_x = _channels(scale) * (grad_y - _channels(mean_grad) - x_hat * _channels(mean_grad_x_hat))
     P = x.size // x.shape[1]
     return grad_x.astype(x.dtype), (P * mean_grad_x_hat).astype(x.dtype), (P * mean_grad).astype(x.dtype)
@@ -52,6 +51,11 @@ def batch_norm_backward_eval(
     grad_weight = (grad_y * _x_hat(x, mean, var, eps)).sum(axis=AXES)
     grad_bias = grad_y.sum(axis=AXES, dtype=np.float64)
     return grad_x.astype(x.dtype), grad_weight.astype(x.dtype), grad_bias.astype(x.dtype)
+
+
+def _mean(array: Array) -> Array:
+    P = array.size // array.shape[1]
+    return array.sum(axis=AXES, dtype=np.float64) / max(P, 1)  # 0 for an empty batch
 
 
 def _x_hat(x: Array, mean: Array, var: Array, eps: float) -> Array:

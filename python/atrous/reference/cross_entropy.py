@@ -39,8 +39,7 @@ def cross_entropy_backward(
     """grad_x_c = grad_losses * (p_c * sum_j weight_j q_j - weight_c q_c)."""
     kept, index = _split_ignored(target, ignore_index)
     one_hot = (index[:, None] == np.arange(x.shape[1])[:, None, None]).astype(x.dtype)
-    grad_x = cross_entropy_soft_backward(grad_losses, x, one_hot, lse, weight, label_smoothing)
-    return np.where(kept[:, None], grad_x, 0)
+    return cross_entropy_soft_backward(np.where(kept, grad_losses, 0), x, one_hot, lse, weight, label_smoothing)
 
 
 def cross_entropy_soft_forward(
@@ -72,7 +71,7 @@ def log_softmax_backward(grad_y: Array, y: Array) -> Array:
 
 def softmax_forward(x: Array) -> Array:
     """y = exp(x) / sum_c exp(x_c)."""
-    e = np.exp(x - x.max(axis=1, keepdims=True))
+    e = np.exp(x - x.max(axis=1, keepdims=True, initial=-np.inf))
     return e / e.sum(axis=1, keepdims=True)
 
 
@@ -83,7 +82,7 @@ def softmax_backward(grad_y: Array, y: Array) -> Array:
 
 def _log_softmax(x: Array) -> tuple[Array, Array]:
     """log_p (N, C, H, W) and lse (N, H, W); the largest logit is taken out first, so that exp cannot overflow."""
-    largest = x.max(axis=1, keepdims=True)
+    largest = x.max(axis=1, keepdims=True, initial=-np.inf)
     log_sum = np.log(np.exp(x - largest).sum(axis=1, keepdims=True))
     return x - largest - log_sum, (largest + log_sum)[:, 0]
 

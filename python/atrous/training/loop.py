@@ -74,8 +74,10 @@ def fit(
     Raises:
         NonFiniteLoss: a loss is infinite or not a number.
     Example:
-        >>> for epoch in fit(model, optim.Adam(model.parameters()), F.cross_entropy, train, validation, epochs=3):
-        ...     print(epoch.epoch, epoch.validation_accuracy)
+        >>> model, batches = nn.Linear(2, 2), [(at.randn(4, 2), at.tensor([0, 1, 0, 1]))]
+        >>> epochs = fit(model, optim.Adam(model.parameters()), F.cross_entropy, batches, batches, epochs=3)
+        >>> [epoch.epoch for epoch in epochs]
+        [1, 2, 3]
     """
     for number in range(start + 1, epochs + 1):
         began = time.perf_counter()

@@ -94,7 +94,7 @@ class LiveDisplay(Display):
         self.bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
-            TextColumn("loss {task.fields[loss]:.3f}"),
+            TextColumn("{task.fields[loss]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -107,7 +107,7 @@ class LiveDisplay(Display):
         super().__enter__()
         self.bar.start()
         total = (self.epochs - self.start) * self.batches
-        self.task = self.bar.add_task(self.title(), total=total, loss=float("nan"))
+        self.task = self.bar.add_task(self.title(), total=total, loss="")
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -122,7 +122,7 @@ class LiveDisplay(Display):
         self.bar.console.print(Text(text, style), soft_wrap=True)
 
     def batch(self, number: int, loss: float) -> None:
-        self.bar.update(self.task, advance=1, loss=loss, description=self.title())
+        self.bar.update(self.task, advance=1, loss=f"loss {loss:.3f}", description=self.title())
 
     def epoch(self, epoch: Epoch, best: bool) -> None:
         self.current = epoch.epoch + 1

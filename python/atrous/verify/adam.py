@@ -32,6 +32,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
         _adam(weight_decay=0.1, amsgrad=True, values="large"),
         _adam(values="subnormal"),  # moments that have faded away
         _adam(values="special"),
+        _adam(amsgrad=True, decoupled=True, values="special"),
     ],
     "sgd_step": [
         _sgd(),
@@ -92,7 +93,9 @@ def _adam_bound(a: Arguments, dtype: np.dtype, i: int) -> list[Array]:
         grad = grad + a["weight_decay"] * param
     m = np.abs(a["exp_avgs"][i]) + (1 - a["beta1"]) * grad
     v = a["beta2"] * a["exp_avg_sqs"][i] + (1 - a["beta2"]) * grad * grad
-    after = {name: [array.copy() for array in a[name]] if isinstance(a[name], list) else a[name] for name in a}
+    after: Arguments = {
+        name: [array.copy() for array in a[name]] if isinstance(a[name], list) else a[name] for name in a
+    }
     reference.adam_step(**after)
     exact = after["exp_avg_sqs"][i] if a["max_exp_avg_sqs"] is None else after["max_exp_avg_sqs"][i]
     denominator = np.sqrt(exact / (1 - a["beta2"] ** a["step"])) + a["eps"]

@@ -23,6 +23,7 @@ CASES_4D: list[dict[str, Any]] = [
     _case((4, 3, 6, 6), std=0.0),  # constant channels: only eps keeps them finite
     _case((2, 4, 5, 5), mean=0.0, std=1e-12),
     _case((2, 4, 5, 5), mean=0.0, std=1e12),
+    _case((0, 3, 4, 4)),  # an empty batch
     _case((2, 9, 4, 4), special=True),
     _case((8, 40, 28, 28)),  # enough work for several threads
 ]
@@ -44,6 +45,8 @@ def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
         _, mean, var = reference.batch_norm_forward_train(x, None, None, case["eps"])
     if case["special"]:  # a channel with a NaN, one with an Inf; the others must not notice
         x[0, 1, 0, 0], x[-1, 2, -1, -1], grad_y[0, 3, 1, 1] = np.nan, np.inf, -np.inf
+        if function == "batch_norm_forward_train":  # how means of parts are merged decides between Inf and NaN
+            x[-1, 2, -1, -1] = np.nan
     weight = draw.normal(C) if case["weight"] else None
     bias = draw.normal(C) if case["bias"] else None
     statistics = {"mean": mean, "var": var, "eps": case["eps"]}
@@ -64,7 +67,8 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array | tuple
     """
     a = arguments
     x = a["x"]
-    c = sum_bound(x.size // x.shape[1])
+    P = x.size // x.shape[1]
+    c = sum_bound(P)
     train = function == "batch_norm_forward_train"
     mean = _mean(x) if train else _channels(a["mean"])
     var = _mean(np.square(x - mean)) if train else _channels(a["var"])
@@ -85,7 +89,6 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array | tuple
         y_off = weight * (x_hat_off + 2 * x_hat) + bias
         return (y_off, mean_off.ravel(), var_off.ravel()) if train else y_off
     grad_y = np.abs(a["grad_y"])
-    P = x.size // x.shape[1]
     grad_bias_off = c * _mean(grad_y)
     grad_weight_off = _mean(grad_y * ((c + 3) * x_hat + x_hat_off))
     scale = weight * rstd
@@ -98,7 +101,7 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array | tuple
 
 
 def _mean(array: Array) -> Array:
-    return array.mean(axis=(0, 2, 3), keepdims=True)
+    return array.sum(axis=(0, 2, 3), keepdims=True) / max(1, array.size // array.shape[1])
 
 
 def _channels(per_channel: Array) -> Array:

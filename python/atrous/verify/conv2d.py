@@ -48,6 +48,8 @@ CASES_2D: list[dict[str, Any]] = [
     _case((2, 5, 8, 9), (7, 5, 3, 3), values="special"),
     _case((1, 19, 9, 9), (19, 1, 3, 3), groups=19, values="special"),
     _case((2, 32, 28, 28), (64, 32, 3, 3), padding=(1, 1)),  # enough work for several threads
+    _case((2, 16, 40, 39), (32, 16, 3, 3), stride=(2, 2), padding=(1, 1)),
+    _case((2, 34, 20, 20), (34, 17, 3, 3), padding=(1, 1), groups=2),
     _case((2, 32, 56, 56), (32, 1, 3, 3), padding=(1, 1), groups=32),
 ]
 

@@ -56,12 +56,13 @@ def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
     x, weight, grad_y = values(case["M"], case["IN"]), values(case["OUT"], case["IN"]), values(case["M"], case["OUT"])
     if case["values"] == "special":
         draw.special(x if function == "linear_forward" else grad_y)
-    return {
+    by_function: dict[str, Arguments] = {
         "linear_forward": {"x": x, "weight": weight, "bias": values(case["OUT"]) if case["bias"] else None},
         "linear_backward_input": {"grad_y": grad_y, "weight": weight},
         "linear_backward_weight": {"grad_y": grad_y, "x": x},
         "linear_backward_bias": {"grad_y": grad_y},
-    }[function]
+    }
+    return by_function[function]
 
 
 def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array:
