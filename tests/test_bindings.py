@@ -1,6 +1,5 @@
 """What every binding does with input that no kernel may see: an error, never a crash, never a value out of thin air."""
 
-
 import numpy as np
 import pytest
 
