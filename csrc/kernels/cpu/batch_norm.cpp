@@ -19,11 +19,11 @@ struct Rows {
   int64_t pieces;  // the last one also has the P % pixels pixels that fill no row
 
   explicit Rows(const BatchNormShape& s) : P(s.P), C(s.C) {
-    constexpr int64_t kElementsPerPiece = 1 << 16;
+    constexpr int64_t kElementsPerPiece = 1 << 16, kElementsWorthThreads = 1 << 18;
     pixels = C >= 64 ? 1 : 16 * divide_up(16, max_of(C, 1));
     lanes = pixels * C;
     rows_per_piece = max_of(kBlock, kElementsPerPiece / max_of(lanes, 1));
-    pieces = max_of(1, P / pixels / rows_per_piece);
+    pieces = P * C < kElementsWorthThreads ? 1 : max_of(1, P / pixels / rows_per_piece);
   }
 
   static constexpr int64_t kBlock = 64;  // rows whose sums are kept in T

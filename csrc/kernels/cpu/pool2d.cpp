@@ -67,7 +67,7 @@ template <int K, typename T, typename Tap>
 void forward_rows(const MaxPool2dShape& s, const T* x, T* y, Tap* taps) {
   const int64_t in = s.IH * s.IW * s.C, out = s.OW * s.C;
   with_width<T>(s.C, [&](auto W) {
-    for_rows(s.N * s.OH, in / s.OH, [&](int64_t row) {
+    for_rows<decltype(W)::value>(s.N * s.OH, in / s.OH, [&](int64_t row) {
       max_row<K, decltype(W)::value>(s, row % s.OH, x + row / s.OH * in, y + row * out, taps + row * out);
     });
   });
@@ -163,7 +163,7 @@ void backward_gather(const MaxPool2dShape& s, const T* grad_y, const uint8_t* ta
   const int64_t in = s.IH * s.IW * s.C, out = s.OH * s.OW * s.C;
   const int64_t first = s.ph / S, blocks = divide_up(s.IH + s.ph, S) - first;
   with_width<T>(s.C, [&](auto W) {
-    for_rows(s.N * blocks, S * s.IW * s.C, [&](int64_t row) {
+    for_rows<decltype(W)::value>(s.N * blocks, S * s.IW * s.C, [&](int64_t row) {
       const int64_t n = row / blocks;
       gather_row<K, S, decltype(W)::value>(s, first + row % blocks, grad_y + n * out, taps + n * out, grad_x + n * in);
     });
@@ -218,7 +218,7 @@ template <typename Tap>
 void indices(const MaxPool2dShape& s, const Tap* taps, int64_t* indices) {
   const Workspace<TapOffset> offsets(s.KH * s.KW);
   fill_offsets(s, offsets.data());
-  for_rows(s.N * s.OH, s.OW * s.C, [&](int64_t row) {
+  for_rows<1>(s.N * s.OH, s.OW * s.C, [&](int64_t row) {
     for (int64_t ow = 0; ow < s.OW; ++ow) {
       const int64_t h = row % s.OH * s.sh - s.ph, w = ow * s.sw - s.pw, at = (row * s.OW + ow) * s.C;
       for (int64_t c = 0; c < s.C; ++c) {

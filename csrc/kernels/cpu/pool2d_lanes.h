@@ -72,11 +72,14 @@ inline void for_channels(int64_t C, F&& f) {
   for (int64_t c = 0; c < C; c += W) f(min_of(c, C - W));
 }
 
-// Calls f(row) for every row, several of them a piece where they are short.
-template <typename F>
-inline void for_rows(int64_t rows, int64_t elements_per_row, F&& f) {
-  constexpr int64_t kElementsPerPiece = 1 << 16;
-  const int64_t rows_per_piece = max_of(1, kElementsPerPiece / max_of(1, elements_per_row));
+// Calls f(row) for every row of about `elements` elements, done W at a time: several rows a piece where they are short,
+// and one piece where starting threads would cost as much as the work.
+template <int W, typename F>
+inline void for_rows(int64_t rows, int64_t elements, F&& f) {
+  constexpr int64_t kVectorsPerPiece = 1 << 12, kVectorsWorthThreads = 1 << 14;
+  const int64_t vectors = max_of(1, elements / W);
+  const int64_t rows_per_piece =
+      rows < kVectorsWorthThreads / vectors ? max_of(1, rows) : max_of(1, kVectorsPerPiece / vectors);
   parallel_for(divide_up(rows, rows_per_piece), [&](int64_t piece, int) {
     const int64_t first = piece * rows_per_piece;
     for (int64_t row = first; row < min_of(rows, first + rows_per_piece); ++row) f(row);
@@ -87,7 +90,7 @@ inline void for_rows(int64_t rows, int64_t elements_per_row, F&& f) {
 template <typename F>
 inline void for_images(int64_t N, int64_t C, int64_t pixels, F&& f) {
   const int64_t step = 64, parts = divide_up(C, step);
-  for_rows(N * parts, pixels * min_of(C, step), [&](int64_t part) {
+  for_rows<1>(N * parts, pixels * min_of(C, step), [&](int64_t part) {
     const int64_t first = part % parts * step;
     f(part / parts, first, min_of(C, first + step));
   });

@@ -49,7 +49,7 @@ void average_forward(const WindowPool2dShape& s, const T* x, T* y) {
   if (s.N * s.C * s.OH * s.OW == 0) return;
   const int64_t in = s.IH * s.IW * s.C;
   with_width<T>(s.C, [&](auto W) {
-    for_rows(s.N * s.OH, in / s.OH, [&](int64_t row) {
+    for_rows<decltype(W)::value>(s.N * s.OH, in / s.OH, [&](int64_t row) {
       average_row<decltype(W)::value>(s, s.rows[row % s.OH], x + row / s.OH * in, y + row * s.OW * s.C);
     });
   });
@@ -128,7 +128,7 @@ void average_backward(const WindowPool2dShape& s, const T* grad_y, T* grad_x) {
   if (s.N * in == 0) return;
   const Bands rows(s.rows, s.OH, s.IH), columns(s.columns, s.OW, s.IW);
   with_width<T>(s.C, [&](auto W) {
-    for_rows(s.N * rows.size(), in / rows.size(), [&](int64_t row) {
+    for_rows<decltype(W)::value>(s.N * rows.size(), in / rows.size(), [&](int64_t row) {
       const int64_t n = row / rows.size();
       band_row<decltype(W)::value>(s, rows[row % rows.size()], columns, grad_y + n * out, grad_x + n * in);
     });
@@ -142,7 +142,7 @@ void max_forward(const WindowPool2dShape& s, const T* x, T* y, int64_t* indices)
   with_width<T>(s.C, [&](auto width) {
     constexpr int W = decltype(width)::value;
     using L = Lanes<T, W>;
-    for_rows(s.N * s.OH, in / s.OH, [&](int64_t row) {
+    for_rows<W>(s.N * s.OH, in / s.OH, [&](int64_t row) {
       const PoolWindow rows = s.rows[row % s.OH];
       const T* image = x + row / s.OH * in;
       for (int64_t ow = 0; ow < s.OW; ++ow) {
