@@ -68,7 +68,6 @@ MaxPool2dShape shape_from_output(const std::string& function, const Shape& y, co
             function + ": output shape " + shape_text(y) +
                 " does not follow from input_size, kernel_size, stride, "
                 "padding and dilation");
-    checked_multiply(checked_multiply(O, f.kernel[i]), 16);  // the kernel's table of taps
   }
   return max_shape(function, y, f, {y[2], y[3]});
 }
@@ -76,7 +75,8 @@ MaxPool2dShape shape_from_output(const std::string& function, const Shape& y, co
 // Calls f(uint8_t{}) or f(int32_t{}): the type that taps of this window have.
 template <typename F>
 py::object for_taps(Pair kernel, F&& f) {
-  return kernel[0] <= 256 && kernel[1] <= 256 && kernel[0] * kernel[1] <= 256 ? f(uint8_t{}) : f(int32_t{});
+  const bool small = kernel[0] > 0 && kernel[1] > 0 && kernel[0] <= 256 && kernel[1] <= 256;
+  return small && kernel[0] * kernel[1] <= 256 ? f(uint8_t{}) : f(int32_t{});
 }
 
 template <typename T, typename Tap>
@@ -121,8 +121,10 @@ py::object max_backward(const py::object& grad_y_, const py::object& taps_, Pair
       require_shape(taps.shape(), grad_y.shape(), "max_pool2d_backward: taps");
       py::array grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
       T* out = mutable_data<T>(grad_x);
-      ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
-      max_kernels<T, Tap>().backward(s, grad_y.data(), taps.data(), out);
+      {
+        ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
+        max_kernels<T, Tap>().backward(s, grad_y.data(), taps.data(), out);
+      }
       return grad_x;
     });
   });
@@ -136,12 +138,14 @@ py::object max_indices(const py::object& taps_, Pair input_size, Pair kernel_siz
     const Frame frame{input_size, kernel_size, stride, padding, dilation};
     const MaxPool2dShape s = shape_from_output("max_pool2d_indices", taps.shape(), frame);
     bool inside = true;
-    for (int64_t i = 0; i < taps.elements(); ++i) inside &= taps.data()[i] >= 0 && taps.data()[i] < s.KH * s.KW;
+    for (int64_t i = 0, n = taps.elements(); i < n; ++i) inside &= taps.data()[i] >= 0 && taps.data()[i] < s.KH * s.KW;
     require(inside, "max_pool2d_indices: taps has a value outside the window");
     py::array indices = empty<int64_t>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
     int64_t* out = mutable_data<int64_t>(indices);
-    ReleaseGil gil(bytes_moved(8.0 * static_cast<double>(taps.elements())));
-    max_kernels<float, Tap>().indices(s, taps.data(), out);
+    {
+      ReleaseGil gil(bytes_moved(8.0 * static_cast<double>(taps.elements())));
+      max_kernels<float, Tap>().indices(s, taps.data(), out);
+    }
     return indices;
   });
 }
@@ -221,8 +225,10 @@ py::object run_average_forward(const Array<T>& x, const Pooling& pooling) {
   const WindowPool2dShape s = pooling.shape(x.shape(), {x.size(2), x.size(3)});
   py::array y = empty<T>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
   T* out = mutable_data<T>(y);
-  ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(x.elements() + y.size())));
-  window_kernels<T>().average_forward(s, x.data(), out);
+  {
+    ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(x.elements() + y.size())));
+    window_kernels<T>().average_forward(s, x.data(), out);
+  }
   return y;
 }
 
@@ -232,8 +238,10 @@ py::object run_average_backward(const char* name, const Array<T>& grad_y, Pair i
   require_shape(grad_y.shape(), {s.N, s.C, s.OH, s.OW}, name);
   py::array grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
   T* out = mutable_data<T>(grad_x);
-  ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
-  window_kernels<T>().average_backward(s, grad_y.data(), out);
+  {
+    ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
+    window_kernels<T>().average_backward(s, grad_y.data(), out);
+  }
   return grad_x;
 }
 
@@ -317,13 +325,15 @@ py::object adaptive_max_backward(const py::object& grad_y_, const py::object& in
     check_plane(function, input_size);
     const WindowPool2dShape s = pooling.shape(grad_y.shape(), input_size);
     bool inside = true;
-    for (int64_t i = 0; i < indices.elements(); ++i)
+    for (int64_t i = 0, n = indices.elements(); i < n; ++i)
       inside &= indices.data()[i] >= 0 && indices.data()[i] < s.IH * s.IW;
     require(inside, "adaptive_max_pool2d_backward: indices has a value outside the input");
     py::array grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
     T* out = mutable_data<T>(grad_x);
-    ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
-    window_kernels<T>().max_backward(s, grad_y.data(), indices.data(), out);
+    {
+      ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
+      window_kernels<T>().max_backward(s, grad_y.data(), indices.data(), out);
+    }
     return grad_x;
   });
 }
