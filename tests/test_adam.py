@@ -187,3 +187,39 @@ def read_only(array):
 
 def spread(array):
     return np.repeat(array, 2, axis=1)[:, ::2]
+
+
+class Made(list):
+    """A list whose items are new arrays each time: nobody else keeps them alive."""
+
+    def __getitem__(self, i):
+        return super().__getitem__(i).copy()
+
+
+def test_items_that_a_list_makes_on_the_spot_are_kept_alive(cpu):
+    a, expected = good("adam_step"), good("adam_step")
+    cpu.adam_step(**expected)
+    cpu.adam_step(**{**a, "grads": Made(a["grads"])})
+    for x, y in zip(a["params"], expected["params"], strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("function", ["adam_step", "sgd_step"])
+def test_arrays_that_are_written_overlap_no_other(cpu, function):
+    """They would hold what the order of the threads makes of it. Gradients may be shared: they are only read."""
+    buffer = np.zeros(12, np.float32)
+    state = "exp_avgs" if function == "adam_step" else "momentum_buffers"
+    for name, spoilt in [
+        ("params", [buffer[:8], buffer[7:11]]),
+        ("params", [buffer[:4], buffer[:4]]),
+        (state, [buffer[:4], buffer[2:6]]),
+    ]:
+        a = {key: [np.zeros_like(x) for x in spoilt] if isinstance(v, list) else v for key, v in good(function).items()}
+        getattr(cpu, function)(**a)
+        with pytest.raises(ValueError, match=f"{function}: an array that is written overlaps"):
+            getattr(cpu, function)(**{**a, name: spoilt})
+        with pytest.raises(ValueError, match=f"{function}: an array that is written overlaps"):
+            getattr(cpu, function)(**{**a, "grads": a["params"]})
+    x = np.zeros(3, np.float32)
+    a = {key: [x.copy(), x.copy()] if isinstance(v, list) else v for key, v in good(function).items()}
+    getattr(cpu, function)(**{**a, "grads": [x, x]})

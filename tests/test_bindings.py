@@ -150,3 +150,15 @@ def test_subclasses_and_masked_arrays_do_not_leak_through(cpu):
     masked = np.ma.masked_array(np.array([-1.0, 2.0]), mask=[True, False])
     assert type(cpu.relu_forward(masked)) is np.ndarray
     assert cpu.relu_forward(masked).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("dtype", ["U", "S", "V8", "O", "M8[s]", "(2,)f4", [("a", "f4")]])
+def test_empty_makes_arrays_of_plain_numbers_only(cpu, dtype):
+    """NumPy takes the size of a "U" to be 4 and not 0: it would write beyond the block."""
+    with pytest.raises(ValueError, match="plain number type"):
+        cpu.empty((3,), np.dtype(dtype))
+
+
+def test_strides_too_large_for_64_bits_are_refused(cpu):
+    with pytest.raises(ValueError, match="too large"):
+        cpu.empty((0, 2**31, 2**31), np.float64)

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -91,6 +92,13 @@ def test_per_level_objects_share_no_code():
         exported[path] = {name for kind, name in symbols if kind in "TDBR"}
     assert weak == []
     assert all("<(atrous::Level)" in name for names in exported.values() for name in names), exported
+
+
+def test_no_binding_returns_while_the_gil_is_released():
+    """`return y` of a py::array as a py::object counts a reference, which needs the GIL: its scope ends before."""
+    for path in (ROOT / "csrc" / "bindings").glob("*.cpp"):
+        for scope in re.findall(r"ReleaseGil gil\(.*?^ *}", path.read_text(), re.MULTILINE | re.DOTALL):
+            assert "return " not in scope, path.name
 
 
 def functions_in(path):

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -79,3 +81,28 @@ def test_a_thread_may_end_while_its_arrays_live_on(cpu):
     assert (view == 2).all()
     del view
     assert (cpu.relu_forward(np.full(100_000, 3, np.float32)) == 3).all()
+
+
+REFUSED_THREADS = """
+import resource
+import numpy as np
+from atrous import _cpu
+x = np.linspace(-1, 1, 1 << 22, dtype=np.float32)
+_cpu.set_num_threads(1)
+expected = _cpu.relu_forward(x)
+_cpu.relu_forward(x)  # its block stays in the pool
+now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+resource.setrlimit(resource.RLIMIT_AS, (now + (20 << 20), hard))  # two stacks, not 63
+_cpu.set_num_threads(64)
+for _ in range(3):
+    assert (_cpu.relu_forward(x)[::4096] == expected[::4096]).all()
+print("done")
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux's limit on address space")
+def test_threads_that_the_system_refuses_are_done_without(cpu):
+    """Waiting for a thread that never started would hang for ever."""
+    out = subprocess.run([sys.executable, "-c", REFUSED_THREADS], capture_output=True, text=True, timeout=60)
+    assert (out.stdout, out.stderr) == ("done\n", "")

@@ -201,3 +201,10 @@ def test_the_binding_refuses(cpu, function, change, message):
     good = arguments(function, CASES_2D[2], Draw(np.float32))
     with pytest.raises(ValueError, match=message):
         getattr(cpu, function)(**{**good, **change})
+
+
+def test_backward_input_visits_no_residue_beyond_the_image(cpu):
+    """A stride may be far larger than the image: the time depends on the image alone."""
+    one, far = np.ones((1, 1, 1, 1), np.float32), (2**30, 2**30)
+    grad_x = cpu.conv2d_backward_input(one, one, (3, 4), far, (0, 0), (1, 1), 1)
+    assert grad_x.tolist() == [[[[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]]]

@@ -22,8 +22,10 @@ py::object forward(const py::object& x_, const std::string& name, Run run) {
     const Array<T> x(x_, name.c_str(), axes);
     py::array y = empty<T>(x.shape(), axes);
     T* out = mutable_data<T>(y);
-    ReleaseGil gil(bytes_moved(2.0 * static_cast<double>(x.elements()) * sizeof(T)));
-    run(kernels<T>(), x.elements(), x.data(), out);
+    {
+      ReleaseGil gil(bytes_moved(2.0 * static_cast<double>(x.elements()) * sizeof(T)));
+      run(kernels<T>(), x.elements(), x.data(), out);
+    }
     return y;
   });
 }
@@ -39,8 +41,10 @@ py::object backward(const py::object& grad_y_, const std::string& grad_name, con
     require_shape(grad_y.shape(), saved.shape(), grad_name.c_str());
     py::array grad_x = empty<T>(saved.shape(), axes);
     T* out = mutable_data<T>(grad_x);
-    ReleaseGil gil(bytes_moved(3.0 * static_cast<double>(saved.elements()) * sizeof(T)));
-    run(kernels<T>(), saved.elements(), grad_y.data(), saved.data(), out);
+    {
+      ReleaseGil gil(bytes_moved(3.0 * static_cast<double>(saved.elements()) * sizeof(T)));
+      run(kernels<T>(), saved.elements(), grad_y.data(), saved.data(), out);
+    }
     return grad_x;
   });
 }
@@ -70,16 +74,16 @@ void bind_activation(py::module_& m) {
   bind(m, "tanh", [](auto& k) { return k.tanh_forward; }, [](auto& k) { return k.tanh_backward; });
   m.def(
       "leaky_relu_forward",
-      [](const py::object& x, double negative_slope) {
-        return forward(x, "leaky_relu_forward: x", [&](const auto& k, int64_t n, const auto* x, auto* y) {
+      [](const py::object& x_, double negative_slope) {
+        return forward(x_, "leaky_relu_forward: x", [&](const auto& k, int64_t n, const auto* x, auto* y) {
           k.leaky_relu_forward(n, x, negative_slope, y);
         });
       },
       "x"_a, "negative_slope"_a, "Elementwise; the strides of x where it is dense.");
   m.def(
       "leaky_relu_backward",
-      [](const py::object& grad_y, const py::object& x, double negative_slope) {
-        return backward(grad_y, "leaky_relu_backward: grad_y", x, "leaky_relu_backward: x",
+      [](const py::object& grad_y_, const py::object& x_, double negative_slope) {
+        return backward(grad_y_, "leaky_relu_backward: grad_y", x_, "leaky_relu_backward: x",
                         [&](const auto& k, int64_t n, const auto* grad_y, const auto* x, auto* grad_x) {
                           k.leaky_relu_backward(n, grad_y, x, negative_slope, grad_x);
                         });

@@ -1,5 +1,7 @@
 #include "kernels/adam.h"
 
+#include <algorithm>
+
 #include "bindings/array.h"
 #include "core/cpu_features.h"
 
@@ -25,16 +27,16 @@ template <typename T>
 class ArrayList {
  public:
   ArrayList(const py::object& list, const char* function, const char* name, const ArrayList* params, bool writable)
-      : function_(function), name_(name) {
+      : function_(function), name_(name), writable_(writable) {
     if (!py::isinstance<py::list>(list) && !py::isinstance<py::tuple>(list))
       throw py::type_error(std::string(function) + ": " + name + " must be a list of arrays");
-    for (const py::handle item : py::reinterpret_borrow<py::sequence>(list)) {
+    for (const py::object item : py::reinterpret_borrow<py::sequence>(list)) {  // a subclass may make it on the spot
       if (!py::isinstance<py::array>(item)) throw py::type_error(label() + " is not a numpy.ndarray");
       const auto array = py::reinterpret_borrow<py::array>(item);
       if (!has_dtype<T>(array))
         throw py::type_error(label() + " has dtype " + std::string(py::str(array.dtype())) + "; expected " +
                              std::string(py::str(py::dtype::of<T>())));
-      check(array, params, writable);
+      check(array, params);
       arrays_.push_back(array);
     }
     if (params && size() != params->size())
@@ -46,15 +48,16 @@ class ArrayList {
   int64_t elements(size_t i) const { return arrays_[i].size(); }
   const T* data(size_t i) const { return static_cast<const T*>(arrays_[i].data()); }
   T* mutable_data(size_t i) { return static_cast<T*>(arrays_[i].mutable_data()); }  // checks the flag once more
+  bool writable() const { return writable_; }
 
  private:
   std::string label() const {
     return std::string(function_) + ": " + name_ + "[" + std::to_string(arrays_.size()) + "]";
   }
 
-  void check(const py::array& array, const ArrayList* params, bool writable) const {
+  void check(const py::array& array, const ArrayList* params) const {
     const size_t i = arrays_.size();
-    if (writable && !array.writeable()) throw std::invalid_argument(label() + " is read-only");
+    if (writable_ && !array.writeable()) throw std::invalid_argument(label() + " is read-only");
     if (reinterpret_cast<uintptr_t>(array.data()) % alignof(T) != 0)
       throw std::invalid_argument(label() + " is not aligned");
     if (!params && !is_dense(array)) throw std::invalid_argument(label() + " has gaps or repeats in memory");
@@ -64,8 +67,31 @@ class ArrayList {
   }
 
   const char *function_, *name_;
+  bool writable_;
   std::vector<py::array> arrays_;
 };
+
+// An array that is written twice, or read too, would hold what the order of the threads makes of it.
+template <typename T, typename... Lists>
+void refuse_overlaps(const char* function, const Lists*... lists) {
+  struct Range {
+    const T *begin, *end;
+    bool written;
+  };
+  std::vector<Range> ranges;
+  const auto add = [&](const ArrayList<T>* list) {
+    for (size_t i = 0; list && i < list->size(); ++i)
+      if (list->elements(i) > 0) ranges.push_back({list->data(i), list->data(i) + list->elements(i), list->writable()});
+  };
+  (add(lists), ...);
+  std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+  const T *written_end = nullptr, *read_end = nullptr;
+  for (const Range& range : ranges) {
+    if (range.begin < written_end || (range.written && range.begin < read_end))
+      throw std::invalid_argument(std::string(function) + ": an array that is written overlaps another one");
+    (range.written ? written_end : read_end) = std::max(range.written ? written_end : read_end, range.end);
+  }
+}
 
 // The first parameter decides the dtype; an empty list needs no step.
 template <typename F>
@@ -90,6 +116,7 @@ void adam_step(const py::sequence& params_, const py::object& grads_, const py::
     ArrayList<T> exp_avg_sqs(exp_avg_sqs_, name, "exp_avg_sqs", &params, true);
     std::optional<ArrayList<T>> maxima;
     if (!max_exp_avg_sqs_.is_none()) maxima.emplace(max_exp_avg_sqs_, name, "max_exp_avg_sqs", &params, true);
+    refuse_overlaps<T>(name, &params, &grads, &exp_avgs, &exp_avg_sqs, maxima ? &*maxima : nullptr);
     std::vector<AdamTensor<T>> tensors(params.size());
     double elements = 0;
     for (size_t i = 0; i < tensors.size(); ++i) {
@@ -112,6 +139,7 @@ void sgd_step(const py::sequence& params_, const py::object& grads_, const py::o
     const ArrayList<T> grads(grads_, "sgd_step", "grads", &params, false);
     std::optional<ArrayList<T>> buffers;
     if (!momentum_buffers_.is_none()) buffers.emplace(momentum_buffers_, "sgd_step", "momentum_buffers", &params, true);
+    refuse_overlaps<T>("sgd_step", &params, &grads, buffers ? &*buffers : nullptr);
     std::vector<SgdTensor<T>> tensors(params.size());
     double elements = 0;
     for (size_t i = 0; i < tensors.size(); ++i) {

@@ -140,7 +140,7 @@ py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape,
 py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, const Axes& axes) {
   const int64_t bytes = checked_multiply(count(shape), dtype.itemsize());
   std::vector<int64_t> strides = dense_strides(shape, axes);
-  for (int64_t& stride : strides) stride *= dtype.itemsize();
+  for (int64_t& stride : strides) stride = checked_multiply(stride, dtype.itemsize());
   void* block = allocate(bytes);
   py::capsule owner(block, [](void* pointer) { release(pointer); });
   return py::array(dtype, shape, strides, block, owner);

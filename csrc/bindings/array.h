@@ -113,6 +113,7 @@ py::object for_dtype(const py::handle& object, const char* name, F&& f) {
 }
 
 // Releases the GIL for work above about 200 us only: taking it back from a busy Python thread costs milliseconds.
+// Its scope ends before the return: an array that becomes the py::object of the result is copied, and counted.
 class ReleaseGil {
  public:
   explicit ReleaseGil(double operations) {

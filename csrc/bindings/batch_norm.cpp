@@ -59,8 +59,10 @@ py::object forward_eval(const py::object& x_, const py::object& weight_, const p
     const Array<T> var = channel_vector<T>(var_, "batch_norm_forward_eval: var", s.C);
     py::array y = empty<T>(x.shape(), Order::channels_last);
     T* out = mutable_data<T>(y);
-    ReleaseGil gil(bytes(x, 2));
-    kernels<T>().forward_eval(s, x.data(), weight.data(), bias.data(), mean.data(), var.data(), out);
+    {
+      ReleaseGil gil(bytes(x, 2));
+      kernels<T>().forward_eval(s, x.data(), weight.data(), bias.data(), mean.data(), var.data(), out);
+    }
     return y;
   });
 }

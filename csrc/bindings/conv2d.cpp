@@ -79,8 +79,10 @@ py::object forward(const py::object& x_, const py::object& weight_, const py::ob
     const Conv2dAlgorithm chosen = choose("conv2d_forward", s, algorithm);
     py::array y = empty<T>({s.N, s.OC, s.OH, s.OW}, Order::channels_last);
     T* out = mutable_data<T>(y);
-    ReleaseGil gil(operations(s));
-    if (s.N > 0) kernels<T>().forward(s, chosen, x.data(), weight.data(), bias.data(), out);
+    {
+      ReleaseGil gil(operations(s));
+      if (s.N > 0) kernels<T>().forward(s, chosen, x.data(), weight.data(), bias.data(), out);
+    }
     return y;
   });
 }
@@ -99,8 +101,10 @@ py::object backward_input(const py::object& grad_y_, const py::object& weight_, 
     const Conv2dAlgorithm chosen = choose("conv2d_backward_input", s, algorithm);
     py::array grad_x = empty<T>({s.N, s.IC, s.IH, s.IW}, Order::channels_last);
     T* out = mutable_data<T>(grad_x);
-    ReleaseGil gil(operations(s));
-    if (s.N > 0) kernels<T>().backward_input(s, chosen, grad_y.data(), weight.data(), out);
+    {
+      ReleaseGil gil(operations(s));
+      if (s.N > 0) kernels<T>().backward_input(s, chosen, grad_y.data(), weight.data(), out);
+    }
     return grad_x;
   });
 }
@@ -118,8 +122,10 @@ py::object backward_weight(const py::object& grad_y_, const py::object& x_, Pair
     const Conv2dAlgorithm chosen = choose("conv2d_backward_weight", s, algorithm);
     py::array grad_weight = empty<T>(weight, Order::channels_last);
     T* out = mutable_data<T>(grad_weight);
-    ReleaseGil gil(operations(s));
-    kernels<T>().backward_weight(s, chosen, grad_y.data(), x.data(), out);
+    {
+      ReleaseGil gil(operations(s));
+      kernels<T>().backward_weight(s, chosen, grad_y.data(), x.data(), out);
+    }
     return grad_weight;
   });
 }
@@ -130,8 +136,10 @@ py::object backward_bias(const py::object& grad_y_) {
     const Array<T> grad_y(grad_y_, "conv2d_backward_bias: grad_y", 4, Order::channels_last);
     py::array grad_bias = empty<T>({grad_y.size(1)});
     T* out = mutable_data<T>(grad_bias);
-    ReleaseGil gil(bytes_moved(static_cast<double>(grad_y.elements()) * sizeof(T)));
-    kernels<T>().backward_bias(grad_y.size(0) * grad_y.size(2) * grad_y.size(3), grad_y.size(1), grad_y.data(), out);
+    {
+      ReleaseGil gil(bytes_moved(static_cast<double>(grad_y.elements()) * sizeof(T)));
+      kernels<T>().backward_bias(grad_y.size(0) * grad_y.size(2) * grad_y.size(3), grad_y.size(1), grad_y.data(), out);
+    }
     return grad_bias;
   });
 }

@@ -74,9 +74,11 @@ py::object backward(const py::object& grad_losses_, const py::object& x_, const 
     const OptionalVector<T> weight(weight_, "cross_entropy_backward: weight", sizes.C);
     py::array grad_x = empty<T>(x.shape(), Order::channels_last);
     T* out = mutable_data<T>(grad_x);
-    ReleaseGil gil(x.operations());
-    kernels<T>().backward(sizes, grad_losses.data(), x.data(), target.data(), lse.data(), weight.data(), ignore_index,
-                          label_smoothing, out);
+    {
+      ReleaseGil gil(x.operations());
+      kernels<T>().backward(sizes, grad_losses.data(), x.data(), target.data(), lse.data(), weight.data(), ignore_index,
+                            label_smoothing, out);
+    }
     return grad_x;
   });
 }
@@ -109,9 +111,11 @@ py::object soft_backward(const py::object& grad_losses_, const py::object& x_, c
     const OptionalVector<T> weight(weight_, "cross_entropy_soft_backward: weight", x.size(1));
     py::array grad_x = empty<T>(x.shape(), Order::channels_last);
     T* out = mutable_data<T>(grad_x);
-    ReleaseGil gil(x.operations());
-    kernels<T>().soft_backward(x.sizes(), grad_losses.data(), x.data(), target.data(), lse.data(), weight.data(),
-                               label_smoothing, out);
+    {
+      ReleaseGil gil(x.operations());
+      kernels<T>().soft_backward(x.sizes(), grad_losses.data(), x.data(), target.data(), lse.data(), weight.data(),
+                                 label_smoothing, out);
+    }
     return grad_x;
   });
 }
@@ -123,8 +127,10 @@ py::object softmax(const py::object& x_, const char* name, Run run) {
     const Logits<T> x(x_, name);
     py::array y = empty<T>(x.shape(), Order::channels_last);
     T* out = mutable_data<T>(y);
-    ReleaseGil gil(x.operations());
-    run(kernels<T>(), x.sizes(), x.data(), out);
+    {
+      ReleaseGil gil(x.operations());
+      run(kernels<T>(), x.sizes(), x.data(), out);
+    }
     return y;
   });
 }
@@ -138,8 +144,10 @@ py::object softmax_gradient(const py::object& grad_y_, const char* grad_name, co
     const auto grad_y = of_shape<T>(grad_y_, grad_name, y.shape());
     py::array grad_x = empty<T>(y.shape(), Order::channels_last);
     T* out = mutable_data<T>(grad_x);
-    ReleaseGil gil(y.operations());
-    run(kernels<T>(), y.sizes(), grad_y.data(), y.data(), out);
+    {
+      ReleaseGil gil(y.operations());
+      run(kernels<T>(), y.sizes(), grad_y.data(), y.data(), out);
+    }
     return grad_x;
   });
 }

@@ -22,8 +22,10 @@ template <typename T>
 py::object run(const MatmulShape& s, const T* a, const T* b, const T* bias, const std::vector<int64_t>& shape) {
   py::array c = empty<T>(shape);
   T* out = mutable_data<T>(c);
-  ReleaseGil gil(operations(s));
-  kernels<T>().matmul(s, a, b, bias, out);
+  {
+    ReleaseGil gil(operations(s));
+    kernels<T>().matmul(s, a, b, bias, out);
+  }
   return c;
 }
 
@@ -70,8 +72,10 @@ py::object backward_bias(const py::object& grad_y_) {
     const Array<T> grad_y(grad_y_, "linear_backward_bias: grad_y", 2);
     py::array grad_bias = empty<T>({grad_y.size(1)});
     T* out = mutable_data<T>(grad_bias);
-    ReleaseGil gil(bytes_moved(static_cast<double>(grad_y.elements()) * sizeof(T)));
-    kernels<T>().backward_bias(grad_y.size(0), grad_y.size(1), grad_y.data(), out);
+    {
+      ReleaseGil gil(bytes_moved(static_cast<double>(grad_y.elements()) * sizeof(T)));
+      kernels<T>().backward_bias(grad_y.size(0), grad_y.size(1), grad_y.data(), out);
+    }
     return grad_bias;
   });
 }

@@ -36,7 +36,8 @@ MaxPool2dShape shape_from_output(const std::string& function, const Shape& y, co
 // Calls f(uint8_t{}) or f(int32_t{}): the type that taps of this window have.
 template <typename F>
 py::object for_taps(Pair kernel, F&& f) {
-  return kernel[0] <= 256 && kernel[1] <= 256 && kernel[0] * kernel[1] <= 256 ? f(uint8_t{}) : f(int32_t{});
+  const bool small = kernel[0] > 0 && kernel[1] > 0 && kernel[0] <= 256 && kernel[1] <= 256;
+  return small && kernel[0] * kernel[1] <= 256 ? f(uint8_t{}) : f(int32_t{});
 }
 
 template <typename T, typename Tap>
@@ -81,8 +82,10 @@ py::object max_backward(const py::object& grad_y_, const py::object& taps_, Pair
       require_shape(taps.shape(), grad_y.shape(), "max_pool2d_backward: taps");
       py::array grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
       T* out = mutable_data<T>(grad_x);
-      ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
-      max_kernels<T, Tap>().backward(s, grad_y.data(), taps.data(), out);
+      {
+        ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
+        max_kernels<T, Tap>().backward(s, grad_y.data(), taps.data(), out);
+      }
       return grad_x;
     });
   });
@@ -96,12 +99,14 @@ py::object max_indices(const py::object& taps_, Pair input_size, Pair kernel_siz
     const Frame frame{input_size, kernel_size, stride, padding, dilation};
     const MaxPool2dShape s = shape_from_output("max_pool2d_indices", taps.shape(), frame);
     bool inside = true;
-    for (int64_t i = 0; i < taps.elements(); ++i) inside &= taps.data()[i] >= 0 && taps.data()[i] < s.KH * s.KW;
+    for (int64_t i = 0, n = taps.elements(); i < n; ++i) inside &= taps.data()[i] >= 0 && taps.data()[i] < s.KH * s.KW;
     require(inside, "max_pool2d_indices: taps has a value outside the window");
     py::array indices = empty<int64_t>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
     int64_t* out = mutable_data<int64_t>(indices);
-    ReleaseGil gil(bytes_moved(8.0 * static_cast<double>(taps.elements())));
-    max_kernels<float, Tap>().indices(s, taps.data(), out);
+    {
+      ReleaseGil gil(bytes_moved(8.0 * static_cast<double>(taps.elements())));
+      max_kernels<float, Tap>().indices(s, taps.data(), out);
+    }
     return indices;
   });
 }
@@ -159,8 +164,10 @@ py::object run_average_forward(const Array<T>& x, const Pooling& pooling) {
   py::array y = empty<T>({x.size(0), x.size(1), pooling.output[0], pooling.output[1]}, Order::channels_last);
   T* out = mutable_data<T>(y);
   const Tables tables(x.shape(), pooling);
-  ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(x.elements() + y.size())));
-  window_kernels<T>().average_forward(tables.shape, x.data(), out);
+  {
+    ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(x.elements() + y.size())));
+    window_kernels<T>().average_forward(tables.shape, x.data(), out);
+  }
   return y;
 }
 
@@ -171,8 +178,10 @@ py::object run_average_backward(const char* name, const Array<T>& grad_y, const 
   py::array grad_x = empty<T>({N, C, pooling.input[0], pooling.input[1]}, Order::channels_last);
   T* out = mutable_data<T>(grad_x);
   const Tables tables(grad_y.shape(), pooling);
-  ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
-  window_kernels<T>().average_backward(tables.shape, grad_y.data(), out);
+  {
+    ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
+    window_kernels<T>().average_backward(tables.shape, grad_y.data(), out);
+  }
   return grad_x;
 }
 
@@ -255,13 +264,15 @@ py::object adaptive_max_backward(const py::object& grad_y_, const py::object& in
     const WindowPool2dShape s{grad_y.size(0), grad_y.size(1), input_size[0], input_size[1],
                               grad_y.size(2), grad_y.size(3), nullptr,       nullptr};
     bool inside = true;
-    for (int64_t i = 0; i < indices.elements(); ++i)
+    for (int64_t i = 0, n = indices.elements(); i < n; ++i)
       inside &= indices.data()[i] >= 0 && indices.data()[i] < s.IH * s.IW;
     require(inside, "adaptive_max_pool2d_backward: indices has a value outside the input");
     py::array grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
     T* out = mutable_data<T>(grad_x);
-    ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
-    window_kernels<T>().max_backward(s, grad_y.data(), indices.data(), out);
+    {
+      ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
+      window_kernels<T>().max_backward(s, grad_y.data(), indices.data(), out);
+    }
     return grad_x;
   });
 }

@@ -14,10 +14,11 @@ py::array random_bits(uint64_t seed, uint64_t stream, int64_t offset, int64_t co
   require(offset <= INT64_MAX - count, "random_bits: the stream has 2^63 words; offset + count is beyond its end");
   py::array bits = empty<uint32_t>({count});
   auto* out = mutable_data<uint32_t>(bits);
-  ReleaseGil gil(bytes_moved(4.0 * static_cast<double>(count)));
-  at_level([](auto level) {
-    return random_kernels<decltype(level)::value>();
-  }).bits(seed, stream, static_cast<uint64_t>(offset), count, out);
+  const auto kernels = at_level([](auto level) { return random_kernels<decltype(level)::value>(); });
+  {
+    ReleaseGil gil(bytes_moved(4.0 * static_cast<double>(count)));
+    kernels.bits(seed, stream, static_cast<uint64_t>(offset), count, out);
+  }
   return bits;
 }
 

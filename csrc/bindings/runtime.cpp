@@ -59,7 +59,8 @@ void bind_runtime(py::module_& m) {
         for (int64_t size : shape) require(size >= 0, "empty: shape " + shape_text(shape) + " has a negative size");
         require(!channels_last || shape.size() == 4, "empty: channels_last needs 4 dimensions");
         const py::dtype type = py::dtype::from_args(dtype);
-        require(!type.has_fields() && type.kind() != 'O', "empty: dtype must be a plain number type");
+        const bool number = std::string("biufc").find(type.kind()) != std::string::npos;
+        require(number, "empty: dtype must be a plain number type");
         return empty_bytes(type, shape, channels_last ? Order::channels_last : Order::c);
       },
       "shape"_a, "dtype"_a, "channels_last"_a = false, "A new uninitialised array in pool memory.");

@@ -14,7 +14,8 @@ inline void require(bool condition, const std::string& message) {
 // a * b for sizes (>= 0), refusing to overflow.
 inline int64_t checked_multiply(int64_t a, int64_t b) {
   int64_t product;
-  require(a >= 0 && b >= 0 && !__builtin_mul_overflow(a, b, &product), "an array would be too large to address");
+  if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &product))
+    throw std::invalid_argument("an array would be too large to address");
   return product;
 }
 

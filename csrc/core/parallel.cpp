@@ -64,7 +64,7 @@ void run_pieces(Job& job, int worker) {
 
 class ThreadPool {
  public:
-  // Runs the job on the caller and on threads - 1 workers; false when another caller has the pool.
+  // Runs the job on the caller and on at most threads - 1 workers; false when another caller has the pool.
   bool run(Job& job, int threads) {
     std::unique_lock<std::mutex> busy(busy_, std::try_to_lock);
     if (!busy) return false;
@@ -89,15 +89,12 @@ class ThreadPool {
   }
 
  private:
+  // Fewer where the system refuses a thread: whoever is there runs all the pieces.
   void start_workers(int count) {
-    while (static_cast<int>(workers_) < count) {
-      const int worker = workers_ + 1;
-      try {
-        std::thread([this, worker, seen = generation_.load()] { work(worker, seen); }).detach();
-      } catch (const std::system_error&) {
-        return;  // the system has no thread to give: fewer do the work
-      }
-      workers_ = worker;
+    try {
+      for (; workers_ < count; ++workers_)
+        std::thread([this, worker = workers_ + 1, seen = generation_.load()] { work(worker, seen); }).detach();
+    } catch (const std::exception&) {
     }
   }
 
@@ -190,8 +187,9 @@ void run_parallel(int64_t pieces, void (*body)(void*, int64_t, int), void* conte
       job.shares[static_cast<size_t>(t)].next.store(pieces * t / threads, std::memory_order_relaxed);
       job.shares[static_cast<size_t>(t)].end = pieces * (t + 1) / threads;
     }
+    ThreadPool* const workers = pool();
     inside_a_job = true;
-    const bool done = pool()->run(job, threads);
+    const bool done = workers->run(job, threads);
     inside_a_job = false;
     if (job.error) std::rethrow_exception(job.error);
     if (done) return;

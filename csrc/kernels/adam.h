@@ -7,9 +7,10 @@
 //   p = p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 // SGD (b = momentum buffer):
 //   weight_decay                  g = g + weight_decay * p
-//   momentum buffers              b = first ? g : momentum * b + (1 - dampening) * g;  g = nesterov ? g + momentum * b
-//   : b p = p - lr * g
-// The four or five arrays of a tensor hold n elements each, in the same memory order, and do not overlap.
+//   momentum buffers              b = first ? g : momentum * b + (1 - dampening) * g
+//                                 g = nesterov ? g + momentum * b : b
+//   p = p - lr * g
+// The arrays of a tensor hold n elements each, in the same memory order; those that are written overlap no other.
 // What depends on the options alone is computed in double. An element's bits depend on its values and the level only.
 #pragma once
 #include <cstdint>

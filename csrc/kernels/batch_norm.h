@@ -1,7 +1,8 @@
 // batch_norm: per-channel normalisation of an NHWC tensor.  Reference: reference/batch_norm.py
 //   y[p,c] = (x[p,c] - mean[c]) * rstd[c] * weight[c] + bias[c]        rstd = 1 / sqrt(var + eps)
-// train: mean[c] = sum_p x[p,c] / P,  var[c] = sum_p (x[p,c] - mean[c])^2 / P, zeros where P is 0; y uses them
-// unrounded eval: mean and var are given
+// train: mean[c] = sum_p x[p,c] / P,  var[c] = sum_p (x[p,c] - mean[c])^2 / P, zeros where P is 0
+//        y uses them unrounded
+// eval:  mean and var are given
 //   grad_weight[c] = sum_p grad_y[p,c] * (x[p,c] - mean[c]) * rstd[c]           grad_bias[c] = sum_p grad_y[p,c]
 //   grad_x[p,c]    = weight[c] * rstd[c] * grad_y[p,c]                                                         eval
 //   grad_x[p,c]    = weight[c] * rstd[c] * (grad_y[p,c] - grad_bias[c] / P

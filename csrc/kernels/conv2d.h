@@ -1,7 +1,8 @@
 // conv2d: 2-D convolution (cross-correlation) of NHWC tensors.  Reference: reference/conv2d.py
 //   y[n,oh,ow,oc]         = bias[oc] + sum_{kh,kw,ic} x[n, ih, iw, g*ICG + ic] * weight[oc,kh,kw,ic]
-//   grad_x[n,ih,iw,g,ic]  = sum over (oh,ow,kh,kw) that read this input, and oc in g, of grad_y[n,oh,ow,oc] *
-//   weight[oc,kh,kw,ic] grad_weight[oc,kh,kw,ic] = sum_{n,oh,ow} grad_y[n,oh,ow,oc] * x[n, ih, iw, g*ICG + ic]
+//   grad_x[n,ih,iw,g,ic]  = sum over (oh,ow,kh,kw) that read this input, and oc in g,
+//                           of grad_y[n,oh,ow,oc] * weight[oc,kh,kw,ic]
+//   grad_weight[oc,kh,kw,ic] = sum_{n,oh,ow} grad_y[n,oh,ow,oc] * x[n, ih, iw, g*ICG + ic]
 //   grad_bias[oc]         = sum_{n,oh,ow} grad_y[n,oh,ow,oc]
 // with ih = oh*sh - ph + kh*dh (likewise iw; outside the image x is 0), ICG = IC/G, OCG = OC/G, g = oc / OCG.
 // backward_input is also the forward of the transposed convolution.

@@ -1,8 +1,9 @@
 // cross_entropy: softmax, log-softmax and the cross-entropy of logits.  Reference: reference/cross_entropy.py
 // Per pixel p, over its C logits x[p, :], with m = max_c x_c and s = sum_c exp(x_c - m):
 //   log_p_c = (x_c - m) - log s              lse = m + log s              p_c = exp(x_c - m) / s
-//   q_c     = weight_c * ((1 - e) * t_c + e / C)     e = label_smoothing, t = target: probabilities, or one-hot of an
-//   index loss    = -sum_c q_c * log_p_c           grad_x_c = grad_loss * (p_c * sum_j q_j - q_c)
+//   q_c     = weight_c * ((1 - e) * t_c + e / C)     e = label_smoothing
+//             t = target: probabilities, or one-hot of an index
+//   loss    = -sum_c q_c * log_p_c           grad_x_c = grad_loss * (p_c * sum_j q_j - q_c)
 // A pixel whose index is ignore_index has loss and weight 0 and grad_loss counts as 0; other indices are in [0, C),
 // checked by the caller. weights[p] = weight[target[p]]. weight may be nullptr: all ones.
 //   log_softmax   y = log_p     grad_x_c = grad_y_c - exp(y_c) * sum_j grad_y_j

@@ -2,8 +2,9 @@
 //
 // Max pooling: output pixel (oh, ow) looks through the taps (kh, kw), row by row, that fall inside the image:
 //   y[n,oh,ow,c]     = max x[n, oh*sh - ph + kh*dh, ow*sw - pw + kw*dw, c]     -Inf where no tap is inside
-//   taps[n,oh,ow,c]  = kh*KW + kw of that element: the first of equals; a NaN is larger than all     0 where none is
-//   inside grad_x[n,ih,iw,c] = sum of grad_y over the outputs whose tap is this pixel, in the order of (oh, ow)
+//   taps[n,oh,ow,c]  = kh*KW + kw of that element: the first of equals; a NaN is larger than all
+//                      0 where none is inside
+//   grad_x[n,ih,iw,c] = sum of grad_y over the outputs whose tap is this pixel, in the order of (oh, ow)
 //   indices[n,oh,ow,c] = ih*IW + iw of the tap
 // taps are uint8 where KH*KW <= 256, else int32. The backward compares taps and never uses them as addresses: a tap
 // that points outside its window or the image is ignored. indices needs 0 <= tap < KH*KW, which the caller checks.

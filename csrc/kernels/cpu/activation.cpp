@@ -29,42 +29,42 @@ void map(int64_t n, F f, T* y, const Inputs*... inputs) {
 
 template <typename T>
 void relu_forward(int64_t n, const T* x, T* y) {
-  map(n, [](V<T> x) { return x < T(0) ? V<T>{} : x; }, y, x);
+  map(n, [](V<T> v) { return v < T(0) ? V<T>{} : v; }, y, x);
 }
 
 template <typename T>
 void relu_backward(int64_t n, const T* grad_y, const T* y, T* grad_x) {
-  map(n, [](V<T> grad_y, V<T> y) { return y <= T(0) ? V<T>{} : grad_y; }, grad_x, grad_y, y);
+  map(n, [](V<T> g, V<T> v) { return v <= T(0) ? V<T>{} : g; }, grad_x, grad_y, y);
 }
 
 template <typename T>
 void leaky_relu_forward(int64_t n, const T* x, T slope, T* y) {
-  map(n, [=](V<T> x) { return x > T(0) ? x : x * slope; }, y, x);
+  map(n, [=](V<T> v) { return v > T(0) ? v : v * slope; }, y, x);
 }
 
 template <typename T>
 void leaky_relu_backward(int64_t n, const T* grad_y, const T* x, T slope, T* grad_x) {
-  map(n, [=](V<T> grad_y, V<T> x) { return x > T(0) ? grad_y : grad_y * slope; }, grad_x, grad_y, x);
+  map(n, [=](V<T> g, V<T> v) { return v > T(0) ? g : g * slope; }, grad_x, grad_y, x);
 }
 
 template <typename T>
 void sigmoid_forward(int64_t n, const T* x, T* y) {
-  map(n, [](V<T> x) { return sigmoid<T>(x); }, y, x);
+  map(n, [](V<T> v) { return sigmoid<T>(v); }, y, x);
 }
 
 template <typename T>
 void sigmoid_backward(int64_t n, const T* grad_y, const T* y, T* grad_x) {
-  map(n, [](V<T> grad_y, V<T> y) { return grad_y * (T(1) - y) * y; }, grad_x, grad_y, y);
+  map(n, [](V<T> g, V<T> v) { return g * (T(1) - v) * v; }, grad_x, grad_y, y);
 }
 
 template <typename T>
 void tanh_forward(int64_t n, const T* x, T* y) {
-  map(n, [](V<T> x) { return tanh<T>(x); }, y, x);
+  map(n, [](V<T> v) { return tanh<T>(v); }, y, x);
 }
 
 template <typename T>
 void tanh_backward(int64_t n, const T* grad_y, const T* y, T* grad_x) {
-  map(n, [](V<T> grad_y, V<T> y) { return grad_y * (T(1) - y * y); }, grad_x, grad_y, y);
+  map(n, [](V<T> g, V<T> v) { return g * (T(1) - v * v); }, grad_x, grad_y, y);
 }
 
 template <typename T>

@@ -31,7 +31,7 @@ Cut cut_sites(int64_t sites, int64_t taps, int64_t SC, int64_t columns) {
 template <typename T>
 void gather_product(const Sites& sites, const T* source, const T* packed, const T* bias, T* destination) {
   const int64_t K = sites.K, columns = sites.DC / sites.G, total = count_of(sites), packed_rows = sites.all_taps * K;
-  if (total == 0) return;  // fewer input rows than the stride
+  if (total == 0) return;
   const Cut cut = cut_sites<T>(total, max_of(sites.taps, 1), K * sites.G, columns);
   const int threads = num_threads();
   Workspace<T> zeros(K * sites.G);
@@ -47,7 +47,7 @@ void gather_product(const Sites& sites, const T* source, const T* packed, const 
     T** out = outs.data() + worker * cut.rows;
     fill_table(sites, first, rows, source, zeros.data(), destination, table, out);
     if (sites.taps == 0) {  // no output pixel reads these
-      for (int64_t i = 0; i < rows; ++i)
+      for (int64_t i = 0; i < rows && group == 0; ++i)
         for (int64_t c = 0; c < sites.DC; ++c) out[i][c] = T(0);
       return;
     }
@@ -111,8 +111,8 @@ void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* gr
   Workspace<T> packed(dense ? packed_size<T>(any) : 0);
   const int64_t columns = s.IC / s.G, filter = s.KH * s.KW * columns;
   if (dense) pack_weight(any, weight, {columns, s.OC / s.G * filter, columns, filter, 1}, packed.data());
-  for (int64_t rh = 0; rh < s.sh; ++rh)
-    for (int64_t rw = 0; rw < s.sw; ++rw) {
+  for (int64_t rh = 0; rh < min_of(s.sh, s.IH); ++rh)
+    for (int64_t rw = 0; rw < min_of(s.sw, s.IW); ++rw) {
       const Sites sites = backward_sites(s, rh, rw, storage.data());
       if (dense)
         gather_product<T>(sites, grad_y, packed.data(), nullptr, grad_x);

@@ -130,7 +130,7 @@ void soft_backward(const Shape& s, const T* grad_losses, const T* x, const T* ta
       const T *weights = targets.weights(), *t = target + p * s.C, shift = lse[p], grad_loss = grad_losses[p];
       const T sum = row.map_sum([=](V<T> v) { return exp<T>(v - shift); }, grad, x + p * s.C);
       const T scale = grad_loss * row.sum(q, weights, t) / sum;
-      row.map([=](V<T> w, V<T> t, V<T> e) { return scale * e - grad_loss * q(w, t); }, grad, weights, t, grad);
+      row.map([=](V<T> w, V<T> u, V<T> e) { return scale * e - grad_loss * q(w, u); }, grad, weights, t, grad);
     }
   });
 }
@@ -158,7 +158,7 @@ template <typename T>
 void log_softmax_backward(const Shape& s, const T* grad_y, const T* y, T* grad_x) {
   for_rows<T>(s, [=](const Row<T>& row, int64_t at) {
     const T sum = row.sum([](V<T> g) { return g; }, grad_y + at);
-    row.map([=](V<T> g, V<T> y) { return g - exp<T>(y) * sum; }, grad_x + at, grad_y + at, y + at);
+    row.map([=](V<T> g, V<T> v) { return g - exp<T>(v) * sum; }, grad_x + at, grad_y + at, y + at);
   });
 }
 
@@ -174,8 +174,8 @@ void softmax_forward(const Shape& s, const T* x, T* y) {
 template <typename T>
 void softmax_backward(const Shape& s, const T* grad_y, const T* y, T* grad_x) {
   for_rows<T>(s, [=](const Row<T>& row, int64_t at) {
-    const T sum = row.sum([](V<T> g, V<T> y) { return g * y; }, grad_y + at, y + at);
-    row.map([=](V<T> g, V<T> y) { return y * (g - sum); }, grad_x + at, grad_y + at, y + at);
+    const T sum = row.sum([](V<T> g, V<T> v) { return g * v; }, grad_y + at, y + at);
+    row.map([=](V<T> g, V<T> v) { return v * (g - sum); }, grad_x + at, grad_y + at, y + at);
   });
 }
 

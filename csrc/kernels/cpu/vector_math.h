@@ -41,6 +41,8 @@ template <typename T>
 using V = typename Vec<T>::type;
 template <typename T>
 using Bits = typename Vec<typename Format<T>::Int>::type;
+template <typename T>
+using Wrapping = typename Vec<typename Format<T>::UInt>::type;  // arithmetic on the bits of a NaN may overflow
 
 template <typename T>
 inline Bits<T> bits_of(T x) {
@@ -76,16 +78,16 @@ inline V<T> square_root(V<T> x) {
 
 // 2^n for n within the exponents of normal numbers.
 template <typename T>
-inline V<T> power_of_two(Bits<T> n) {
+inline V<T> power_of_two(Wrapping<T> n) {
   return (V<T>)((n + Format<T>::bias) << Format<T>::mantissa);
 }
 
 // x = n ln 2 + r with |r| <= ln(2) / 2, for |x| of exp's range.
 template <typename T>
-inline V<T> reduce(V<T> x, Bits<T>& n) {
+inline V<T> reduce(V<T> x, Wrapping<T>& n) {
   constexpr T log2_e = T(1.44269504088896340736);
   const V<T> shifted = x * log2_e + Format<T>::round;
-  n = (Bits<T>)shifted - bits_of<T>(Format<T>::round);
+  n = (Wrapping<T>)shifted - (Wrapping<T>)bits_of<T>(Format<T>::round);
   const V<T> k = shifted - Format<T>::round;
   return (x - k * Format<T>::ln2_high) - k * Format<T>::ln2_low;
 }
@@ -104,12 +106,11 @@ inline V<T> exp_minus_one(V<T> r) {
 
 template <typename T>
 inline V<T> exp(V<T> x) {
-  using UBits = typename Vec<typename Format<T>::UInt>::type;
-  Bits<T> n;
+  Wrapping<T> n;
   const V<T> r = reduce<T>(clamp<T>(x, Format<T>::exp_low, Format<T>::exp_high), n);
   const V<T> fraction = exp_minus_one<T>(r) + T(1);
   // 2^n in two factors: it may lie below the normal numbers, or just above the largest one.
-  const Bits<T> half = (Bits<T>)((UBits)(n + 2 * Format<T>::bias) >> 1) - Format<T>::bias;
+  const Wrapping<T> half = ((n + 2 * Format<T>::bias) >> 1) - Format<T>::bias;
   return fraction * power_of_two<T>(half) * power_of_two<T>(n - half);
 }
 
@@ -117,11 +118,10 @@ inline V<T> exp(V<T> x) {
 // s = f / (2 + f), R = 2 s^2 / 3 + 2 s^4 / 5 + ...
 template <typename T>
 inline V<T> log(V<T> x) {
-  using UBits = typename Vec<typename Format<T>::UInt>::type;
-  const Bits<T> above = (Bits<T>)x - bits_of<T>(T(0.70710678118654752440));
-  const Bits<T> e = (Bits<T>)((UBits)above >> Format<T>::mantissa);
-  const V<T> k = (V<T>)(e + bits_of<T>(Format<T>::round)) - Format<T>::round;
-  const V<T> f = (V<T>)((Bits<T>)x - (e << Format<T>::mantissa)) - T(1);
+  const Wrapping<T> above = (Wrapping<T>)x - (Wrapping<T>)bits_of<T>(T(0.70710678118654752440));
+  const Wrapping<T> e = above >> Format<T>::mantissa;
+  const V<T> k = (V<T>)(e + (Wrapping<T>)bits_of<T>(Format<T>::round)) - Format<T>::round;
+  const V<T> f = (V<T>)((Wrapping<T>)x - (e << Format<T>::mantissa)) - T(1);
   const V<T> s = f / (f + T(2)), w = s * s, half_square = T(0.5) * f * f;
   V<T> series = broadcast<T>(T(2.0 / (2 * Format<T>::log_terms + 1)));
 #pragma GCC unroll 16
@@ -141,7 +141,7 @@ inline V<T> sigmoid(V<T> x) {
 // (exp(z) - 1) / (exp(z) + 1) with z = 2 |x|, and exp(z) - 1 = 2^n (exp(r) - 1) + (2^n - 1).
 template <typename T>
 inline V<T> tanh(V<T> x) {
-  Bits<T> n;
+  Wrapping<T> n;
   const V<T> z = clamp<T>(T(2) * absolute<T>(x), T(0), 2 * Format<T>::tanh_one);
   const V<T> r = reduce<T>(z, n), scale = power_of_two<T>(n);
   const V<T> m = scale * exp_minus_one<T>(r) + (scale - T(1));
