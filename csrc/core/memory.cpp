@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -15,6 +16,18 @@ namespace {
 constexpr int64_t kAlignment = 64;
 constexpr int64_t kHugePage = int64_t{1} << 21;
 constexpr int kClasses = 4 * 48;
+
+// Python sees a MemoryError with this message.
+class OutOfMemory : public std::bad_alloc {
+ public:
+  OutOfMemory(int64_t bytes, const char* why) {
+    std::snprintf(message_, sizeof message_, "no memory for %lld bytes: %s", static_cast<long long>(bytes), why);
+  }
+  const char* what() const noexcept override { return message_; }
+
+ private:
+  char message_[128];
+};
 
 // Sits in the 64 bytes before a block.
 struct Header {
@@ -95,7 +108,7 @@ void* take_block(Pool& p, int c, int64_t bytes) {
     empty_cache_locked(p);
     block = system_allocate(bytes);
   }
-  if (!block) throw std::bad_alloc();
+  if (!block) throw OutOfMemory(bytes, "the system has none left");
   *header_of(block) = Header{bytes, c};
   return block;
 }
@@ -104,12 +117,13 @@ void* take_block(Pool& p, int c, int64_t bytes) {
 
 void* allocate(int64_t bytes) {
   Pool& p = pool();
-  if (bytes < 0 || bytes > (int64_t{1} << 46)) throw std::bad_alloc();
+  if (bytes < 0 || bytes > (int64_t{1} << 46)) throw OutOfMemory(bytes, "no machine has so much");
   if (bytes == 0) bytes = 1;
   const int c = p.enabled ? class_of(bytes) : -1;
   if (c >= 0) bytes = class_bytes(c);
   std::lock_guard<std::mutex> lock(p.mutex);
-  if (p.stats.limit > 0 && p.stats.current + bytes > p.stats.limit) throw std::bad_alloc();
+  if (p.stats.limit > 0 && p.stats.current + bytes > p.stats.limit)
+    throw OutOfMemory(bytes, "the limit of atrous.memory.set_limit is reached");
   void* block = take_block(p, c, bytes);
   p.stats.current += bytes;
   if (p.stats.current > p.stats.peak) p.stats.peak = p.stats.current;
