@@ -112,5 +112,5 @@ def test_the_output_is_normal_and_the_gradient_sees_neither_shift_nor_scale(back
 def test_the_binding_refuses(cpu, function, change):
     good = arguments(function, CASES_4D[0], Draw(np.float32))
     getattr(cpu, function)(**good)
-    with pytest.raises(ValueError, match=r"batch_norm_(forward|backward)"):
+    with pytest.raises(ValueError, match=function):
         getattr(cpu, function)(**{**good, **change})

@@ -1,7 +1,5 @@
 """What every binding does with input that no kernel may see: an error, never a crash, never a value out of thin air."""
 
-import re
-
 import numpy as np
 import pytest
 
@@ -22,11 +20,6 @@ def good_arguments(family, function):
 def usual(case):
     shapes = [value for value in case.values() if isinstance(value, tuple)]
     return case.get("values") in (None, "", "normal", "ties") and all(min(s) != 1 or len(s) < 4 for s in shapes)
-
-
-def shown(function):
-    """The function's name in messages: the two backwards of batch_norm share a binding."""
-    return re.sub("backward_(train|eval)", "backward", function)
 
 
 def outcome(backend, function, arguments):
@@ -61,7 +54,7 @@ def test_arrays_of_another_kind_are_refused(cpu, family, function):
             3,
             memoryview(b"ab"),
         ]:
-            with pytest.raises(TypeError, match=f"{shown(function)}: {name}|incompatible function arguments"):
+            with pytest.raises(TypeError, match=f"{function}: {name}|incompatible function arguments"):
                 getattr(cpu, function)(**{**arguments, name: other})
 
 
@@ -73,7 +66,7 @@ def test_another_number_of_dimensions_is_refused(cpu, family, function):
             continue  # any number will do
         for other in (array[None, None], array[0, ...], np.ones((), array.dtype)):
             if other.ndim != array.ndim:
-                with pytest.raises(ValueError, match=shown(function)):
+                with pytest.raises(ValueError, match=function):
                     getattr(cpu, function)(**{**arguments, name: other})
 
 

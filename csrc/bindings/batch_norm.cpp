@@ -70,15 +70,17 @@ py::object forward_eval(const py::object& x_, const py::object& weight_, const p
 template <bool train>
 py::object backward(const py::object& grad_y_, const py::object& x_, const py::object& weight_, const py::object& mean_,
                     const py::object& var_, double eps) {
-  return for_dtype(x_, "batch_norm_backward: x", [&](auto zero) -> py::object {
+  const std::string function = train ? "batch_norm_backward_train" : "batch_norm_backward_eval";
+  const auto name = [&](const char* argument) { return function + ": " + argument; };
+  return for_dtype(x_, name("x").c_str(), [&](auto zero) -> py::object {
     using T = decltype(zero);
-    const Array<T> grad_y(grad_y_, "batch_norm_backward: grad_y", 4, Order::channels_last);
-    const Array<T> x(x_, "batch_norm_backward: x", 4, Order::channels_last);
-    require_shape(grad_y.shape(), x.shape(), "batch_norm_backward: grad_y");
+    const Array<T> grad_y(grad_y_, name("grad_y").c_str(), 4, Order::channels_last);
+    const Array<T> x(x_, name("x").c_str(), 4, Order::channels_last);
+    require_shape(grad_y.shape(), x.shape(), name("grad_y").c_str());
     const BatchNormShape s = shape_of(x, eps);
-    const OptionalVector<T> weight(weight_, "batch_norm_backward: weight", s.C);
-    const Array<T> mean = channel_vector<T>(mean_, "batch_norm_backward: mean", s.C);
-    const Array<T> var = channel_vector<T>(var_, "batch_norm_backward: var", s.C);
+    const OptionalVector<T> weight(weight_, name("weight").c_str(), s.C);
+    const Array<T> mean = channel_vector<T>(mean_, name("mean").c_str(), s.C);
+    const Array<T> var = channel_vector<T>(var_, name("var").c_str(), s.C);
     py::array grad_x = empty<T>(x.shape(), Order::channels_last);
     py::array grad_weight = empty<T>({s.C}), grad_bias = empty<T>({s.C});
     T *x_out = mutable_data<T>(grad_x), *weight_out = mutable_data<T>(grad_weight);

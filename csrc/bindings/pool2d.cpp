@@ -1,55 +1,17 @@
 #include "kernels/pool2d.h"
 
-#include <algorithm>
+#include <functional>
 
 #include "bindings/array.h"
+#include "bindings/pool2d_frame.h"
 #include "core/cpu_features.h"
 
 namespace atrous {
 namespace {
 
 using namespace py::literals;
+using namespace pooling;
 using Shape = std::vector<int64_t>;
-
-// Every size that enters index arithmetic stays below 2^31, so that no product of two overflows.
-void check_size(const std::string& function, const char* name, int64_t value, int64_t least) {
-  require(value >= least && value < (int64_t{1} << 31), function + ": " + name + " is " + std::to_string(value) +
-                                                            "; expected at least " + std::to_string(least) +
-                                                            " and below 2**31");
-}
-
-void check_image(const std::string& function, int64_t H, int64_t W) {
-  check_size(function, "the input's height", H, 1);
-  check_size(function, "the input's width", W, 1);
-}
-
-struct Frame {
-  Pair input, kernel, stride, padding, dilation;
-
-  void check(const std::string& function) const {
-    check_image(function, input[0], input[1]);
-    for (size_t i = 0; i < 2; ++i) {
-      check_size(function, "kernel_size", kernel[i], 1);
-      check_size(function, "stride", stride[i], 1);
-      check_size(function, "padding", padding[i], 0);
-      check_size(function, "dilation", dilation[i], 1);
-    }
-  }
-
-  // In ceil_mode the last window may overhang the right padding, but must not start in it.
-  int64_t output_size(size_t axis, bool ceil_mode) const {
-    const int64_t I = input[axis], s = stride[axis], p = padding[axis];
-    const int64_t room = I + 2 * p - dilation[axis] * (kernel[axis] - 1) - 1;
-    const int64_t last = room >= 0 ? (room + (ceil_mode ? s - 1 : 0)) / s : (ceil_mode && room > -s ? 0 : -1);
-    return ceil_mode && last * s >= I + p ? last : last + 1;
-  }
-
-  Pair output_size(const std::string& function, bool ceil_mode) const {
-    const Pair size{output_size(0, ceil_mode), output_size(1, ceil_mode)};
-    require(size[0] > 0 && size[1] > 0, function + ": the window (dilation included) is larger than the padded input");
-    return size;
-  }
-};
 
 // Max pooling
 
@@ -66,8 +28,7 @@ MaxPool2dShape shape_from_output(const std::string& function, const Shape& y, co
     const int64_t O = y[i + 2];
     require(O > 0 && (O == f.output_size(i, false) || O == f.output_size(i, true)),
             function + ": output shape " + shape_text(y) +
-                " does not follow from input_size, kernel_size, stride, "
-                "padding and dilation");
+                " does not follow from input_size, kernel_size, stride, padding and dilation");
   }
   return max_shape(function, y, f, {y[2], y[3]});
 }
@@ -152,50 +113,29 @@ py::object max_indices(const py::object& taps_, Pair input_size, Pair kernel_siz
 
 // Average and adaptive pooling
 
-using Windows = std::vector<PoolWindow>;
-
 template <typename T>
 WindowPool2dKernels<T> window_kernels() {
   return at_level([](auto level) { return window_pool2d_kernels<decltype(level)::value, T>(); });
 }
 
-// An axis of avg_pool2d. A window's divisor counts its pixels, those in the padding too with count_include_pad; what
-// overhangs the padding never counts.
-Windows average_windows(const Frame& f, size_t axis, int64_t O, bool count_include_pad) {
-  const int64_t I = f.input[axis], K = f.kernel[axis], p = f.padding[axis];
-  Windows windows(static_cast<size_t>(O));
-  for (int64_t o = 0; o < O; ++o) {
-    const int64_t start = o * f.stride[axis] - p;
-    const int64_t begin = std::clamp<int64_t>(start, 0, I), end = std::clamp<int64_t>(start + K, 0, I);
-    const int64_t count = count_include_pad ? std::min(start + K, I + p) - start : end - begin;
-    windows[static_cast<size_t>(o)] = {begin, end, std::max<int64_t>(count, 1)};
-  }
-  return windows;
-}
-
-// Window o of O over a size I is [floor(o*I / O), ceil((o + 1)*I / O)).
-Windows adaptive_windows(int64_t I, int64_t O) {
-  Windows windows(static_cast<size_t>(O));
-  for (int64_t o = 0; o < O; ++o) {
-    const int64_t begin = o * I / O, end = ((o + 1) * I + O - 1) / O;
-    windows[static_cast<size_t>(o)] = {begin, end, end - begin};
-  }
-  return windows;
-}
-
-// The rows and columns of all output pixels, and the sizes that the kernels want.
+// How average and adaptive pooling cut the input. Tables of windows are made after the arrays whose size bounds theirs.
 struct Pooling {
-  Windows rows, columns;
+  Pair input, output;
+  std::function<Windows(size_t axis)> windows;
+};
 
-  WindowPool2dShape shape(const Shape& like, Pair input) const {
-    return {like[0],
-            like[1],
-            input[0],
-            input[1],
-            static_cast<int64_t>(rows.size()),
-            static_cast<int64_t>(columns.size()),
-            rows.data(),
-            columns.data()};
+struct Tables {
+  Windows rows, columns;
+  WindowPool2dShape shape;
+
+  // `like` has the N and C.
+  Tables(const Shape& like, const Pooling& p)
+      : shape{like[0], like[1], p.input[0], p.input[1], p.output[0], p.output[1], nullptr, nullptr} {
+    if (like[0] * like[1] == 0) return;  // kernels do nothing
+    rows = p.windows(0);
+    columns = p.windows(1);
+    shape.rows = rows.data();
+    shape.columns = columns.data();
   }
 };
 
@@ -204,43 +144,43 @@ Pooling average_pooling(const std::string& function, const Frame& frame, bool ce
   frame.check(function);
   require(divisor_override != 0, function + ": divisor_override is 0; expected a non-zero number");
   const Pair output = frame.output_size(function, ceil_mode);
-  Pooling pooling{average_windows(frame, 0, output[0], count_include_pad),
-                  average_windows(frame, 1, output[1], count_include_pad)};
-  if (divisor_override) {
-    for (PoolWindow& window : pooling.rows) window.divisor = *divisor_override;
-    for (PoolWindow& window : pooling.columns) window.divisor = 1;
-  }
-  return pooling;
+  return {frame.input, output, [=](size_t axis) {
+            Windows windows = average_windows(frame, axis, output[axis], count_include_pad);
+            if (divisor_override)
+              for (PoolWindow& window : windows) window.divisor = axis == 0 ? *divisor_override : 1;
+            return windows;
+          }};
 }
 
 Pooling adaptive_pooling(const std::string& function, Pair input, Pair output) {
   check_image(function, input[0], input[1]);
   check_size(function, "output_size", output[0], 0);
   check_size(function, "output_size", output[1], 0);
-  return {adaptive_windows(input[0], output[0]), adaptive_windows(input[1], output[1])};
+  return {input, output, [=](size_t axis) { return adaptive_windows(input[axis], output[axis]); }};
 }
 
 template <typename T>
 py::object run_average_forward(const Array<T>& x, const Pooling& pooling) {
-  const WindowPool2dShape s = pooling.shape(x.shape(), {x.size(2), x.size(3)});
-  py::array y = empty<T>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
+  py::array y = empty<T>({x.size(0), x.size(1), pooling.output[0], pooling.output[1]}, Order::channels_last);
   T* out = mutable_data<T>(y);
+  const Tables tables(x.shape(), pooling);
   {
     ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(x.elements() + y.size())));
-    window_kernels<T>().average_forward(s, x.data(), out);
+    window_kernels<T>().average_forward(tables.shape, x.data(), out);
   }
   return y;
 }
 
 template <typename T>
-py::object run_average_backward(const char* name, const Array<T>& grad_y, Pair input_size, const Pooling& pooling) {
-  const WindowPool2dShape s = pooling.shape(grad_y.shape(), input_size);
-  require_shape(grad_y.shape(), {s.N, s.C, s.OH, s.OW}, name);
-  py::array grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
+py::object run_average_backward(const char* name, const Array<T>& grad_y, const Pooling& pooling) {
+  const int64_t N = grad_y.size(0), C = grad_y.size(1);
+  require_shape(grad_y.shape(), {N, C, pooling.output[0], pooling.output[1]}, name);
+  py::array grad_x = empty<T>({N, C, pooling.input[0], pooling.input[1]}, Order::channels_last);
   T* out = mutable_data<T>(grad_x);
+  const Tables tables(grad_y.shape(), pooling);
   {
     ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
-    window_kernels<T>().average_backward(s, grad_y.data(), out);
+    window_kernels<T>().average_backward(tables.shape, grad_y.data(), out);
   }
   return grad_x;
 }
@@ -264,8 +204,7 @@ py::object avg_backward(const py::object& grad_y_, Pair input_size, Pair kernel_
     const Array<T> grad_y(grad_y_, name, 4, Order::channels_last);
     const Frame frame{input_size, kernel_size, stride, padding, {1, 1}};
     return run_average_backward(
-        name, grad_y, input_size,
-        average_pooling("avg_pool2d_backward", frame, ceil_mode, count_include_pad, divisor_override));
+        name, grad_y, average_pooling("avg_pool2d_backward", frame, ceil_mode, count_include_pad, divisor_override));
   });
 }
 
@@ -283,8 +222,7 @@ py::object adaptive_avg_backward(const py::object& grad_y_, Pair input_size) {
     const char* name = "adaptive_avg_pool2d_backward: grad_y";
     const Array<T> grad_y(grad_y_, name, 4, Order::channels_last);
     return run_average_backward(
-        name, grad_y, input_size,
-        adaptive_pooling("adaptive_avg_pool2d_backward", input_size, {grad_y.size(2), grad_y.size(3)}));
+        name, grad_y, adaptive_pooling("adaptive_avg_pool2d_backward", input_size, {grad_y.size(2), grad_y.size(3)}));
   });
 }
 
@@ -301,14 +239,15 @@ py::object adaptive_max_forward(const py::object& x_, Pair output_size) {
     const Pair input{x.size(2), x.size(3)};
     const Pooling pooling = adaptive_pooling(function, input, output_size);
     check_plane(function, input);
-    const WindowPool2dShape s = pooling.shape(x.shape(), input);
-    py::array y = empty<T>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
-    py::array indices = empty<int64_t>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
+    const Shape shape{x.size(0), x.size(1), output_size[0], output_size[1]};
+    py::array y = empty<T>(shape, Order::channels_last);
+    py::array indices = empty<int64_t>(shape, Order::channels_last);
     T* out = mutable_data<T>(y);
     int64_t* indices_out = mutable_data<int64_t>(indices);
+    const Tables tables(x.shape(), pooling);
     {
       ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(x.elements() + y.size())));
-      window_kernels<T>().max_forward(s, x.data(), out, indices_out);
+      window_kernels<T>().max_forward(tables.shape, x.data(), out, indices_out);
     }
     return py::make_tuple(y, indices);
   });
@@ -321,9 +260,9 @@ py::object adaptive_max_backward(const py::object& grad_y_, const py::object& in
     const Array<T> grad_y(grad_y_, "adaptive_max_pool2d_backward: grad_y", 4, Order::channels_last);
     const Array<int64_t> indices(indices_, "adaptive_max_pool2d_backward: indices", 4, Order::channels_last);
     require_shape(indices.shape(), grad_y.shape(), "adaptive_max_pool2d_backward: indices");
-    const Pooling pooling = adaptive_pooling(function, input_size, {grad_y.size(2), grad_y.size(3)});
-    check_plane(function, input_size);
-    const WindowPool2dShape s = pooling.shape(grad_y.shape(), input_size);
+    check_image(function, input_size[0], input_size[1]);
+    const WindowPool2dShape s{grad_y.size(0), grad_y.size(1), input_size[0], input_size[1],
+                              grad_y.size(2), grad_y.size(3), nullptr,       nullptr};
     bool inside = true;
     for (int64_t i = 0, n = indices.elements(); i < n; ++i)
       inside &= indices.data()[i] >= 0 && indices.data()[i] < s.IH * s.IW;

@@ -72,25 +72,31 @@ class ThreadPool {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       job_ = &job;
-      wanted_ = workers_ < threads ? workers_ : threads - 1;
-      running_.store(wanted_, std::memory_order_relaxed);
+      wanted_ = threads - 1;
       generation_.fetch_add(1, std::memory_order_release);
       parked = parked_ > 0;
     }
     if (parked) wake_.notify_all();
     run_pieces(job, 0);
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      job_ = nullptr;  // no piece is left: a worker that comes now is not waited for
+    }
     for (int spins = 0; running_.load(std::memory_order_acquire) != 0; ++spins)
       spins < kSpins ? pause() : std::this_thread::yield();
     return true;
   }
 
  private:
-  // Fewer where the system refuses a thread: whoever is there runs all the pieces.
   void start_workers(int count) {
-    try {
-      for (; workers_ < count; ++workers_)
-        std::thread([this, worker = workers_ + 1, seen = generation_.load()] { work(worker, seen); }).detach();
-    } catch (const std::exception&) {
+    while (static_cast<int>(workers_) < count) {
+      const int worker = workers_ + 1;
+      try {
+        std::thread([this, worker, seen = generation_.load()] { work(worker, seen); }).detach();
+      } catch (const std::exception&) {
+        return;  // the system has no thread to give: fewer do the work
+      }
+      workers_ = worker;
     }
   }
 
@@ -98,13 +104,13 @@ class ThreadPool {
     inside_a_job = true;
     for (;;) {
       Job* job = wait_for_job(worker, seen);
-      if (!job) continue;  // this job wants fewer threads
+      if (!job) continue;  // over already, or it wants fewer threads
       run_pieces(*job, worker);
       running_.fetch_sub(1, std::memory_order_release);
     }
   }
 
-  // Generation, job and number of workers are read together under the lock: a worker that is not wanted may come late.
+  // Generation, job and number of workers are read together under the lock, and the worker signs in under it.
   Job* wait_for_job(int worker, uint64_t& seen) {
     for (int spins = 0; spins < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spins) pause();
     std::unique_lock<std::mutex> lock(mutex_);
@@ -112,15 +118,17 @@ class ThreadPool {
     wake_.wait(lock, [&] { return generation_.load(std::memory_order_relaxed) != seen; });
     --parked_;
     seen = generation_.load(std::memory_order_relaxed);
-    return worker <= wanted_ ? job_ : nullptr;
+    if (worker > wanted_ || !job_) return nullptr;
+    running_.fetch_add(1, std::memory_order_relaxed);
+    return job_;
   }
 
   std::mutex busy_;   // held by the caller whose job runs
   std::mutex mutex_;  // guards the start of a job against workers that park
   std::condition_variable wake_;
   std::atomic<uint64_t> generation_{0};
-  std::atomic<int> running_{0};
-  int parked_ = 0;  // guarded by mutex_, as are the next two
+  std::atomic<int> running_{0};  // workers that signed in and are not done
+  int parked_ = 0;               // guarded by mutex_, as are the next two
   int wanted_ = 0;
   Job* job_ = nullptr;
   int workers_ = 0;  // guarded by busy_

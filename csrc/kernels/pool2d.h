@@ -13,7 +13,7 @@
 //   y[n,oh,ow,c]      = sum x[n,ih,iw,c] / (rows[oh].divisor * columns[ow].divisor)                0 over no pixels
 //   grad_x[n,ih,iw,c] = sum over the windows that hold (ih, iw), in the order of (oh, ow), of grad_y / divisor
 //   adaptive max: y as above, indices[n,oh,ow,c] = ih*IW + iw of it;  backward: grad_x[n, index, c] += grad_y
-// The adaptive backward uses indices as addresses: the caller checks that 0 <= index < IH*IW.
+// The adaptive max backward needs no windows and uses indices as addresses: the caller checks 0 <= index < IH*IW.
 //
 // Outputs are overwritten and overlap no input. Each output element is computed by one thread.
 #pragma once

@@ -56,10 +56,16 @@ class Backward:
 
     @property
     def needs(self) -> list[bool]:
+        """For each input, whether its gradient is wanted."""
         return [edge is not None for edge in self.inputs]
 
     @property
     def saved(self) -> tuple:
+        """The arrays given to ``record``.
+
+        Raises:
+            RuntimeError: they were freed by an earlier walk, or one was written since.
+        """
         if self._saved is None:
             raise RuntimeError(
                 f"{self.name()}: backward a second time through the same graph, whose saved arrays are freed already; "

@@ -431,15 +431,18 @@ class Tensor(TensorBase):
         return ops.view(self, *shape)
 
     def reshape_as(self, other: Tensor) -> Tensor:
+        """``reshape`` to the other tensor's shape."""
         return ops.reshape(self, other.shape)
 
     def view_as(self, other: Tensor) -> Tensor:
+        """``view`` in the other tensor's shape."""
         return ops.view(self, other.shape)
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         return ops.flatten(self, start_dim, end_dim)
 
     def ravel(self) -> Tensor:
+        """All elements in one axis: ``flatten()``."""
         return ops.flatten(self)
 
     def unflatten(self, dim: int, sizes: Sequence[int]) -> Tensor:
@@ -467,6 +470,7 @@ class Tensor(TensorBase):
         return ops.expand(self, *size)
 
     def expand_as(self, other: Tensor) -> Tensor:
+        """``expand`` to the other tensor's shape."""
         return ops.expand(self, other.shape)
 
     def repeat(self, *repeats: Any) -> Tensor:

@@ -156,6 +156,8 @@ class TensorBase:
         if value is not None:
             if not isinstance(value, TensorBase):
                 raise TypeError(f"grad: expected a Tensor or None, not {type(value).__name__}")
+            if value is self:
+                raise RuntimeError("grad: a tensor cannot be its own gradient")
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ValueError(
                     f"grad: got {value.dtype} {value.shape}; expected {self.dtype} {self.shape} as the tensor"

@@ -88,7 +88,7 @@ void piece_moments(const Rows& r, int64_t piece, const T* x, const T* base, T* w
   double *lane_mean = lane_moments, *lane_squares = lane_mean + r.lanes;
   const int64_t rows = r.last(piece) - r.first(piece), first_block = min_of(Rows::kBlock, rows);
   const T* from = x + r.begin(piece);
-  for (int64_t l = 0; l < r.lanes; ++l) shift[l] = sum[l] = lane_mean[l] = lane_squares[l] = 0;
+  for (int64_t l = 0; l < r.lanes; ++l) shift[l] = sum[l] = sum_squares[l] = lane_mean[l] = lane_squares[l] = 0;
   add_deviations(from, first_block, r.lanes, shift, sum, sum_squares);
   for (int64_t l = 0; l < r.lanes; ++l) shift[l] = sum[l] / static_cast<T>(max_of(first_block, 1));
   for (int64_t row = 0; row < rows; row += Rows::kBlock) {

@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     name = "atrous"
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - closed by the shell: `>&-`
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without × gets a question mark, not an error

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     chosen = args.level or available
     for level in chosen:
         if level not in available:
-            raise ValueError(f"verify: level {level!r} is not available here; expected one of {', '.join(available)}")
+            raise ValueError(f"level {level!r} is not available here; expected one of {', '.join(available)}")
     start = time.perf_counter()
     kernels, failed = set(), 0
     for level in chosen:

@@ -139,14 +139,14 @@ class Module:
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Adds a parameter under a name; None keeps the name free for one, as a layer without bias does."""
-        self._check_free(name)
+        self._check_free(name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"register_parameter: {name!r} is a {type(param).__name__}; expected Parameter or None")
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Adds a tensor that is no parameter; `state_dict` holds it if it is persistent."""
-        self._check_free(name)
+        self._check_free(name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"register_buffer: {name!r} is a {type(tensor).__name__}; expected Tensor or None")
         self._buffers[name] = tensor
@@ -155,14 +155,14 @@ class Module:
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Adds a sub-module under a name."""
-        self._check_free(name)
+        self._check_free(name, self._modules)
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"add_module: {name!r} is a {type(module).__name__}; expected Module or None")
         self._modules[name] = module
 
-    def _check_free(self, name: str) -> None:
+    def _check_free(self, name: str, own: dict[str, Any]) -> None:
         self._check_name(name)
-        if hasattr(self, name) and not any(name in t for t in (self._parameters, self._buffers, self._modules)):
+        if hasattr(self, name) and name not in own:
             raise KeyError(f"{type(self).__name__} has an attribute {name!r} already")
 
     def _check_name(self, name: str) -> None:

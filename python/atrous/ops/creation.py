@@ -76,6 +76,8 @@ def as_array(data: Any, op: str, dtype: np.dtype | None = None) -> np.ndarray:
         array = np.asarray(data)
     else:
         array = _python_array(data, op)
+        if dtype is not None:
+            check_range(array, dtype, op)
         if dtype is None and not _holds_arrays(data):
             dtype = _weak(array.dtype)
     if not array.dtype.isnative:
@@ -98,6 +100,18 @@ def _python_array(data: Any, op: str) -> np.ndarray:
             f"{op}: expected numbers, an array or a tensor, not {type(data).__name__} holding {array.dtype}"
         )
     return array
+
+
+def check_range(array: np.ndarray, dtype: np.dtype, op: str) -> None:
+    """Raises a ValueError where Python's numbers, as an array, do not fit an integer dtype; unsigned ones take −1, too.
+
+    NumPy would wrap them round. PyTorch refuses them.
+    """
+    if dtype.kind in "iu" and array.dtype.kind in "if" and array.size:
+        limit = np.iinfo(dtype)
+        least, most = array.min(), array.max()
+        if not (least >= (limit.min or -limit.max) and most <= limit.max and most < 2.0**63):
+            raise ValueError(f"{op}: {least if least < limit.min else most} does not fit {dtype}")
 
 
 def _unwrap(data: Any) -> Any:

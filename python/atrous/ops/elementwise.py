@@ -144,7 +144,7 @@ def floor_divide(input: Any, other: Any) -> Tensor:
         [3, -4]
     """
     x, y, _, _ = operands("floor_divide", input, other)
-    _check_divisor("floor_divide", y)
+    _check_divisor("floor_divide", x, y)
     return Tensor(compute("floor_divide", "floor_divide", x, y))
 
 
@@ -158,13 +158,13 @@ def remainder(input: Any, other: Any) -> Tensor:
         >>> remainder(at.tensor([7, -7]), 3).tolist()
         [1, 2]
     """
-    _check_divisor("remainder", operands("remainder", input, other)[1])
+    x, y, _, _ = operands("remainder", input, other)
+    _check_divisor("remainder", x, y)
     return binary("remainder", "remainder", RemainderBackward, input, other)
 
 
-def _check_divisor(op: str, y: Any) -> None:
-    y = np.asarray(y)
-    if y.dtype.kind != "f" and not y.all():
+def _check_divisor(op: str, x: Any, y: Any) -> None:
+    if np.result_type(x, y).kind != "f" and not np.all(y):
         raise ZeroDivisionError(f"{op}: an integer is divided by 0")
 
 
@@ -269,7 +269,8 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
         >>> where(x > 0, x, 0.0).tolist()
         [0.0, 2.0]
     """
-    chosen = as_tensor(condition).data
+    condition = as_tensor(condition)
+    chosen = condition.data
     if chosen.dtype != dtypes.bool_:
         raise TypeError(f"where: the condition has dtype {chosen.dtype}; expected bool")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
@@ -280,7 +281,7 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
     except ValueError:
         shapes = f"{chosen.shape}, {np.shape(x)} and {np.shape(y)}"
         raise ValueError(f"where: shapes {shapes} do not broadcast together") from None
-    return record(z, WhereBackward, (a, b), saved=(chosen,), operands=(kind(a), kind(b)))
+    return record(z, WhereBackward, (a, b), saved=(condition,), operands=(kind(a), kind(b)))
 
 
 class WhereBackward(Binary):

@@ -14,7 +14,7 @@ from ..autograd import Backward, check_inplace, record, record_inplace, record_v
 from ..backend import array_module
 from ..checks import require
 from ..tensor import Tensor
-from .creation import as_tensor
+from .creation import as_tensor, check_range
 from .operands import unbroadcast
 from .shape import axis
 
@@ -36,6 +36,32 @@ def _plain(index: Any) -> Any:
     return index
 
 
+def _tensors(index: Any) -> tuple[Tensor, ...]:
+    """The index tensors, which the gradient reads again: written in place before, they raise."""
+    return tuple([part for part in (index if isinstance(index, tuple) else (index,)) if isinstance(part, Tensor)])
+
+
+def _split_ints(index: Any) -> tuple[tuple, tuple] | None:
+    """PyTorch's order for ``x[0, :, i]``: the ints first, then the arrays in what is left; NumPy takes ints for arrays.
+
+    Returns:
+        Both steps, or None where the index mixes no ints with arrays.
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    is_int = [isinstance(part, (int, np.integer)) and not isinstance(part, bool) for part in parts]
+    if not any(is_int):
+        return None
+    whole = slice(None)
+    taken = [part.ndim if isinstance(part, np.ndarray) and part.dtype.kind == "b" else 1 for part in parts]
+    first: list[Any] = []
+    for part, found, axes in zip(parts, is_int, taken, strict=True):
+        if found or part is Ellipsis:
+            first.append(part)
+        elif part is not None and not isinstance(part, (bool, np.bool_)):
+            first += [whole] * axes
+    return tuple(first), tuple([part for part, found in zip(parts, is_int, strict=True) if not found])
+
+
 def _is_basic(index: Any) -> bool:
     """Whether NumPy gives a view: no arrays among the index."""
     parts = index if isinstance(index, tuple) else (index,)
@@ -52,10 +78,13 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         >>> getitem(at.arange(6).reshape(2, 3), (0, slice(1, None))).tolist()
         [1, 2]
     """
-    data = input.data
+    data, tensors = input.data, _tensors(index)
     index = _plain(index)
     if not _is_basic(index):
-        return record(data[index], IndexBackward, (input,), shape=data.shape, index=index)
+        if steps := _split_ints(index):
+            input, index = getitem(input, steps[0]), steps[1]
+            data = input.data
+        return record(data[index], IndexBackward, (input,), tensors, shape=data.shape, index=index)
     _refuse_backward_steps(index)
     where = index if isinstance(index, tuple) else (index,)
     if Ellipsis not in where:
@@ -81,6 +110,7 @@ class SliceBackward(Backward):
 
 class IndexBackward(SliceBackward):
     def __call__(self, grad_y):
+        _ = self.saved  # the index tensors: raises where one was written since
         xp = array_module(grad_y)
         grad_x = xp.zeros(self.shape, grad_y.dtype)
         xp.add.at(grad_x, self.index, grad_y)  # an element taken twice gets both gradients
@@ -101,15 +131,21 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         [0.0, 2.0, 2.0]
     """
     check_inplace(input, "setitem")
-    index = _plain(index)
+    tensors, index = _tensors(index), _plain(index)
     if _is_basic(index):
         _refuse_backward_steps(index)
+    elif steps := _split_ints(index):
+        input, index = getitem(input, steps[0]), steps[1]  # a view
+    if isinstance(value, (int, float)) and input.dtype.kind in "iu":
+        check_range(np.asarray(value), input.dtype, "setitem")
     source = value if isinstance(value, Tensor) else as_tensor(value, like=input)
     try:
         input.data[index] = source.data
     except ValueError:
         raise ValueError(f"setitem: a value of shape {source.shape} does not fit {input.data[index].shape}") from None
-    record_inplace(input, SetItemBackward, (input, source), index=index, shape=source.shape, dtype=source.dtype)
+    record_inplace(
+        input, SetItemBackward, (input, source), tensors, index=index, shape=source.shape, dtype=source.dtype
+    )
 
 
 class SetItemBackward(Backward):
@@ -118,6 +154,7 @@ class SetItemBackward(Backward):
     dtype: np.dtype
 
     def __call__(self, grad_y):
+        _ = self.saved  # the index tensors, as in IndexBackward
         needs_x, needs_value = self.needs
         grad_value = unbroadcast(grad_y[self.index], self.shape, self.dtype) if needs_value else None
         if not needs_x:
@@ -136,6 +173,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
     require(index.ndim <= 1, "index_select", f"index has shape {index.shape}; expected a vector")
+    if index.data.size and index.data.min() < 0:
+        raise IndexError(f"index_select: index {index.data.min()} is below 0")
     return getitem(input, (slice(None),) * axis(dim, input.ndim, "index_select") + (index.reshape(-1),))
 
 
@@ -153,7 +192,8 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
         >>> gather(at.tensor([[1, 2], [3, 4]]), 1, at.tensor([[1], [0]])).tolist()
         [[2], [3]]
     """
-    return getitem(input, _grid("gather", input, dim, index))
+    grid = _grid("gather", input, dim, index)
+    return record(input.data[grid], IndexBackward, (input,), (index,), shape=input.shape, index=grid)
 
 
 def _grid(op: str, input: Tensor, dim: int, index: Tensor) -> tuple:
@@ -182,13 +222,14 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     require(src.shape == index.shape, "scatter_add", f"src has shape {src.shape}; expected {index.shape} as index")
     y = input.data.copy(order="K")
     array_module(y).add.at(y, grid, src.data)
-    return record(y, ScatterAddBackward, (input, src), grid=grid)
+    return record(y, ScatterAddBackward, (input, src), (index,), grid=grid)
 
 
 class ScatterAddBackward(Backward):
     grid: tuple
 
     def __call__(self, grad_y):
+        _ = self.saved  # the index, as in IndexBackward
         return grad_y, grad_y[self.grid]
 
 

@@ -121,7 +121,7 @@ def binary_(op: str, function: str, backward: type[Binary], a: Tensor, b: Any) -
     """The op with its result written over ``a``."""
     check_inplace(a, op)
     x, y, _, b = operands(op, a, b)
-    fits = x is a.data or np.can_cast(x.dtype, a.dtype, "same_kind")
+    fits = x is a.data or x.dtype.kind + a.dtype.kind == "iu" or np.can_cast(x.dtype, a.dtype, "same_kind")
     if not fits or (function == "true_divide" and a.dtype.kind != "f"):
         raise TypeError(f"{op}: the result does not fit {a.dtype}; convert the tensor first")
     if b is not None and y.shape != a.shape and np.broadcast_shapes(a.shape, y.shape) != a.shape:

@@ -7,6 +7,7 @@ from typing import Any
 from ..autograd import record
 from ..backend import array_module, quiet
 from ..tensor import Tensor
+from .creation import as_tensor
 from .elementwise import maximum, minimum, where
 from .inplace import copy_
 from .unary import Unary, unary, unary_
@@ -180,14 +181,14 @@ class ClampBackward(Unary):
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """``value`` where the mask (boolean, broadcasting) holds, the input elsewhere.
+    """``value`` where the mask (boolean, broadcasting) holds, the input elsewhere; of the input's dtype.
 
     Example:
         >>> import atrous as at
         >>> masked_fill(at.ones(2), at.tensor([True, False]), 0.0).tolist()
         [0.0, 1.0]
     """
-    return where(mask, value, input)
+    return where(mask, as_tensor(value).to(input.dtype), input)
 
 
 def masked_fill_(input: Tensor, mask: Tensor, value: Any) -> Tensor:

@@ -16,7 +16,7 @@ from ..backend import array_module, quiet
 from ..checks import require
 from ..tensor import Tensor
 from .shape import axis
-from .unary import sqrt
+from .unary import Unary, unary
 
 __all__ = ["all", "any", "count_nonzero", "cumsum", "logsumexp", "mean", "norm", "prod", "std", "sum", "var"]
 
@@ -141,14 +141,23 @@ class VarBackward(Backward):
 def std(
     input: Tensor, dim: Dim = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
 ) -> Tensor:
-    """The standard deviation, √ of ``var``.
+    """The standard deviation, √ of ``var``; the gradient is 0 where all elements are equal.
 
     Example:
         >>> import atrous as at
         >>> std(at.tensor([1.0, 2.0, 3.0])).item()
         1.0
     """
-    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    variance = var(input, dim, unbiased, keepdim, correction=correction)
+    return unary("std", "sqrt", StdBackward, variance)
+
+
+class StdBackward(Unary):
+    saves = "y"
+
+    def __call__(self, grad_y):
+        (y,) = self.saved
+        return array_module(y).where(y == 0, 0, grad_y / (2 * y))  # as in PyTorch, where sqrt would give 0 · inf
 
 
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:

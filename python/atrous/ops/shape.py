@@ -44,7 +44,10 @@ def sizes(size: tuple) -> tuple[int, ...]:
     """The ints of ``view(2, 3)`` or ``view((2, 3))``."""
     if len(size) == 1 and isinstance(size[0], (tuple, list)):
         size = tuple(size[0])
-    return tuple([extent.__index__() for extent in size])
+    try:
+        return tuple([extent.__index__() for extent in size])
+    except (AttributeError, TypeError):  # a dtype's class has the method, its objects do not
+        raise TypeError(f"size {size!r}; expected ints, or one tuple of ints") from None
 
 
 def reshape(input: Tensor, *shape: Any) -> Tensor:

@@ -13,7 +13,10 @@ Pair = tuple[int, int]
 def max_pool2d_forward(
     x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
 ) -> tuple[Array, Array]:
-    """The largest value of each window and its tap kh*KW + kw: the first of equals; a NaN is larger than all."""
+    """The largest value of each window and its tap kh*KW + kw: the first of equals; a NaN is larger than all.
+
+    Of several NaN, too, the first is named (PyTorch: the last). A window without a tap inside gives -Inf and tap 0.
+    """
     KH, KW = kernel_size
     OH, OW = _output_size(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
     padded = _pad(x, (OH, OW), kernel_size, stride, padding, dilation)

@@ -93,8 +93,9 @@ def load_checkpoint(path: Path, model: Module, optimizer: Optimizer, generators:
     if "checkpoint" not in metadata:
         raise ValueError(f"{path} is no checkpoint of atrous")
     facts = json.loads(metadata["checkpoint"])
-    if facts["format"] != FORMAT:
-        raise ValueError(f"{path} has checkpoint format {facts['format']}; this version of atrous reads {FORMAT}")
+    found = facts.get("format") if isinstance(facts, dict) else None
+    if found != FORMAT:
+        raise ValueError(f"{path} has checkpoint format {found}; this version of atrous reads {FORMAT}")
     tensors = load_file(path)
     model.load_state_dict(part(tensors, "model."))
     state: dict[int, dict[str, Any]] = {int(i): dict(values) for i, values in facts["optimizer"]["state"].items()}

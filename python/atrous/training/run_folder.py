@@ -115,12 +115,19 @@ def read_facts(model: Path) -> dict[str, Any]:
 
     Raises:
         OSError: there is no such file.
-        ValueError: it is no model file of a run.
+        ValueError: it is no model file of a run, or one that lacks what ``predict`` needs.
     """
     facts = load_metadata(model).get("atrous")
     if facts is None:
         raise ValueError(f"{model} was not written by a training run: it names no classes and no preprocessing")
-    return json.loads(facts)
+    try:
+        found = json.loads(facts)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{model} is damaged: {error}") from error
+    needed: dict[str, type] = {"model": str, "classes": list, "preprocessing": dict}
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in needed.items()):
+        raise ValueError(f"{model} was not written by a training run: it lacks {' or '.join(needed)}")
+    return found
 
 
 @contextmanager
