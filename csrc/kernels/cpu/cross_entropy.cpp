@@ -54,6 +54,9 @@ class Targets {
   Workspace<T> weights_;
 };
 
+// The binding refused classes out of range, but another Python thread may have written to the targets since.
+inline bool is_kept(int64_t t, int64_t C, int64_t ignore_index) { return t != ignore_index && t >= 0 && t < C; }
+
 template <typename T>
 void forward(const Shape& s, const T* x, const int64_t* target, const T* weight, int64_t ignore_index,
              double label_smoothing, T* losses, T* weights, T* lse) {
@@ -63,10 +66,11 @@ void forward(const Shape& s, const T* x, const int64_t* target, const T* weight,
     for (int64_t i = 0; i < count; ++i) {
       const int64_t p = first + i;
       const T m = sums.largest[i], log_sum = sums.log_sum[i];
-      const bool kept = target[p] != ignore_index;
+      const int64_t t = target[p];
+      const bool kept = is_kept(t, s.C, ignore_index);
       lse[p] = m + log_sum;
-      weights[p] = kept ? q.weights()[target[p]] : T(0);
-      T loss = kept ? weights[p] * (log_sum - (x[p * s.C + target[p]] - m)) : T(0);
+      weights[p] = kept ? q.weights()[t] : T(0);
+      T loss = kept ? weights[p] * (log_sum - (x[p * s.C + t] - m)) : T(0);
       if (kept && label_smoothing != 0)
         loss = q.keep * loss + q.uniform * row_of(p).sum([=](V<T> w, V<T> v) { return w * (log_sum - (v - m)); },
                                                          q.weights(), x + p * s.C);
@@ -86,8 +90,9 @@ void backward(const Shape& s, const T* grad_losses, const T* x, const int64_t* t
       T* grad = grad_x + p * s.C;
       const T shift = lse[p];
       const T sum = row.map_sum([=](V<T> v) { return exp<T>(v - shift); }, grad, x + p * s.C);
-      const bool kept = target[p] != ignore_index;
-      const T at_target = kept ? grad_losses[p] * q.keep * q.weights()[target[p]] : T(0);
+      const int64_t t = target[p];
+      const bool kept = is_kept(t, s.C, ignore_index);
+      const T at_target = kept ? grad_losses[p] * q.keep * q.weights()[t] : T(0);
       if (label_smoothing == 0) {
         const T scale = at_target / sum;
         row.map([=](V<T> e) { return scale * e; }, grad, grad);
@@ -96,7 +101,7 @@ void backward(const Shape& s, const T* grad_losses, const T* x, const int64_t* t
         const T scale = (at_target + everywhere * weight_sum) / sum;
         row.map([=](V<T> w, V<T> e) { return scale * e - everywhere * w; }, grad, q.weights(), grad);
       }
-      if (kept) grad[target[p]] -= at_target;
+      if (kept) grad[t] -= at_target;
     }
   });
 }

@@ -169,7 +169,10 @@ void max_backward(const WindowPool2dShape& s, const T* grad_y, const int64_t* in
     T* image = grad_x + n * pixels * s.C;
     clear_channels(image, pixels, s.C, first, last);
     for (int64_t o = n * outputs * s.C; o < (n + 1) * outputs * s.C; o += s.C)
-      for (int64_t c = first; c < last; ++c) image[indices[o + c] * s.C + c] += grad_y[o + c];
+      for (int64_t c = first; c < last; ++c) {
+        const int64_t index = indices[o + c];  // the binding checked, but another Python thread may have written since
+        if (index >= 0 && index < pixels) image[index * s.C + c] += grad_y[o + c];
+      }
   });
 }
 
