@@ -214,3 +214,33 @@ def test_seeds_that_do_not_fit():
             at.manual_seed(wrong)
     with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
         at.manual_seed("five")
+
+
+def test_using_replaces_the_default_generator_in_this_thread_alone():
+    inside, started, go_on = [], threading.Event(), threading.Event()
+
+    def elsewhere():
+        with random.using(Generator(3, stream=4)):
+            started.set()
+            go_on.wait()
+            inside.append(at.rand(4).tolist())
+            inside.append(at.get_rng_state())
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    started.wait()
+    here = at.rand(4).tolist()
+    go_on.set()
+    thread.join()
+    assert here == Generator(0).uniform((4,)).tolist()
+    assert inside == [Generator(3, stream=4).uniform((4,)).tolist(), {"seed": 3, "stream": 4, "offset": 4}]
+    assert at.get_rng_state() == {"seed": 0, "stream": 0, "offset": 4}
+
+
+def test_using_ends_with_its_block_and_can_be_nested():
+    with pytest.raises(KeyError), random.using(Generator(1)):
+        with random.using(Generator(2)):
+            assert at.initial_seed() == 2
+        assert at.manual_seed(9).initial_seed() == at.initial_seed() == 9
+        raise KeyError
+    assert at.get_rng_state() == {"seed": 0, "stream": 0, "offset": 0}
