@@ -447,17 +447,21 @@ def test_note_on_a_python_without_notes():
 
 
 class Slow(Noisy):
+    asked = 0
+
     def __getitem__(self, index):
+        self.asked += 1
         time.sleep(0.05)
         return super().__getitem__(index)
 
 
 def test_break_ends_the_threads_within_a_sample():
-    for _ in loader(2, dataset=Slow(100), batch_size=20):
-        began = time.perf_counter()
+    batches = loader(2, dataset=Slow(100), batch_size=20)
+    for _ in batches:
+        before = batches.dataset.asked
         break
     assert workers_alive() == []
-    assert time.perf_counter() - began < 0.9  # 40 more samples under way would take a second
+    assert batches.dataset.asked - before <= 4  # of the 40 and more that the batches under way still lacked
 
 
 def test_timeout():
@@ -473,7 +477,7 @@ from atrous import data
 class Slow(data.Dataset):
     def __getitem__(self, index):
         if index == 4: print("ready", flush=True)
-        time.sleep(0.02)
+        time.sleep(0.2)
         return index
     def __len__(self):
         return 100_000
@@ -491,11 +495,9 @@ def test_ctrl_c():
     child = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert child.stdout.readline() == "ready\n"
-        began = time.perf_counter()
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=30)
+        out, err = child.communicate(timeout=60)  # a batch takes 200 s
         assert (out, err, child.returncode) == ("['MainThread']\n", "", 0)
-        assert time.perf_counter() - began < 10  # a batch takes 20 s
     finally:
         child.kill()
         child.wait()
@@ -548,8 +550,10 @@ def test_no_more_is_made_than_asked_for():
 
     it = iter(data.DataLoader(Recording(100), num_workers=2, prefetch_factor=3))
     next(it)
-    time.sleep(0.2)
-    assert len(made) == 7  # the one in hand and 6 ahead
+    while len(made) < 7:  # the one in hand and 6 ahead
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert len(made) == 7
     it.close()
 
 
