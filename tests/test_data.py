@@ -112,7 +112,8 @@ class Ragged(data.Dataset):
         (lambda: data.TensorDataset([1, 2]), TypeError, "TensorDataset: got a list; expected tensors"),
         (lambda: data.Subset(dataset(3), [0, 3]), IndexError, "Subset: index 3 is out of range; the data set has 3"),
         (lambda: data.Dataset()[0], NotImplementedError, "Dataset defines no __getitem__(index)"),
-        (lambda: len(data.Dataset()), NotImplementedError, "Dataset defines no __len__()"),
+        (lambda: data.DataLoader(data.Dataset()), TypeError, "DataLoader: dataset is a Dataset; expected len()"),
+        (lambda: iter(data.IterableDataset()), NotImplementedError, "IterableDataset defines no __iter__()"),
         (
             lambda: list(data.DataLoader(Ragged(at.zeros(2), at.zeros(3)), 2)),
             ValueError,

@@ -1,11 +1,32 @@
-"""Data sets: things with a length and samples by number."""
+"""Data sets: things with a length and samples by number, or streams of samples."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import bisect
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..tensor import Tensor
+
+
+class SkipSample(Exception):
+    """Raised by a data set's ``__getitem__``: the loader leaves this sample out of its batch and warns, once a sample.
+
+    Example:
+        >>> class Odd(data.Dataset):
+        ...     def __len__(self):
+        ...         return 4
+        ...     def __getitem__(self, index):
+        ...         if index % 2 == 0:
+        ...             raise data.SkipSample(f"{index} is even")
+        ...         return index
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     [batch.tolist() for batch in data.DataLoader(Odd(), batch_size=4)]
+        [[1, 3]]
+    """
 
 
 class Dataset:
@@ -24,8 +45,23 @@ class Dataset:
     def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} defines no __getitem__(index)")
 
-    def __len__(self) -> int:
-        raise NotImplementedError(f"{type(self).__name__} defines no __len__()")
+    def __add__(self, other: Dataset) -> ConcatDataset:
+        return ConcatDataset([self, other])
+
+
+class IterableDataset(Dataset):
+    """Base class of streams: a subclass defines ``__iter__``, and ``__len__`` where the number of samples is known.
+
+    Example:
+        >>> class Countdown(data.IterableDataset):
+        ...     def __iter__(self):
+        ...         return iter([3, 2, 1])
+        >>> [batch.tolist() for batch in data.DataLoader(Countdown(), batch_size=2)]
+        [[3, 2], [1]]
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError(f"{type(self).__name__} defines no __iter__()")
 
 
 class TensorDataset(Dataset):
@@ -57,6 +93,37 @@ class TensorDataset(Dataset):
         return self.tensors[0].shape[0]
 
 
+class ConcatDataset(Dataset):
+    """Several data sets one after the other, as ``a + b`` makes it too.
+
+    Raises:
+        ValueError: there are none, or one is an IterableDataset.
+    Example:
+        >>> both = data.ConcatDataset([range(3), range(10, 12)])
+        >>> len(both), both[3], both[-3]
+        (5, 10, 2)
+    """
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ValueError("ConcatDataset: there are no data sets; expected one or more")
+        if any(isinstance(dataset, IterableDataset) for dataset in self.datasets):
+            raise ValueError("ConcatDataset: an IterableDataset has no samples by number; chain its iterators instead")
+        self.cumulative_sizes = list(itertools.accumulate(len(dataset) for dataset in self.datasets))
+
+    def __getitem__(self, index: int) -> Any:
+        N = len(self)
+        if not -N <= index < N:
+            raise IndexError(f"ConcatDataset: index {index} is out of range; there are {N} samples")
+        index %= N
+        part = bisect.bisect_right(self.cumulative_sizes, index)
+        return self.datasets[part][index - (self.cumulative_sizes[part - 1] if part else 0)]
+
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]
+
+
 class Subset(Dataset):
     """The samples of another data set at the given numbers, in their order.
 
@@ -68,7 +135,7 @@ class Subset(Dataset):
         (2, 7)
     """
 
-    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
+    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
         self.dataset, self.indices = dataset, [int(i) for i in indices]
         N = len(dataset)
         outside = [i for i in self.indices if not -N <= i < N]
@@ -82,3 +149,15 @@ class Subset(Dataset):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+def takes_lists(dataset: Any) -> bool:
+    """Whether indexing with a list gives a batch, as it does for tensors; of own classes nobody knows.
+
+    Example:
+        >>> takes_lists(Subset(TensorDataset(at.arange(3)), [0])), takes_lists([1, 2])
+        (True, False)
+    """
+    while type(dataset) is Subset:
+        dataset = dataset.dataset
+    return type(dataset) is TensorDataset

@@ -24,6 +24,8 @@ class Optimizer:
         TypeError: something is not a tensor.
     """
 
+    _stepped = False  # a scheduler that steps first warns
+
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         name = type(self).__name__
         if isinstance(params, (Tensor, Mapping)):
@@ -80,6 +82,7 @@ class Optimizer:
                 loss = closure()
         for group in self.param_groups:
             self._update(group)
+        self._stepped = True
         return loss
 
     def _check(self, group: dict[str, Any]) -> None:

@@ -1,5 +1,4 @@
 """`atrous.data` under PyTorch's name: ``from atrous.utils.data import DataLoader``."""
 
-from ..data import DataLoader, Dataset, Subset, TensorDataset, default_collate, stratified_split
-
-__all__ = ["DataLoader", "Dataset", "Subset", "TensorDataset", "default_collate", "stratified_split"]
+from ..data import *  # noqa: F403
+from ..data import __all__ as __all__

@@ -1,0 +1,603 @@
+"""Learning-rate schedules: rates by hand, PyTorch's over 100 steps, states through JSON, warnings, bad input."""
+
+import copy
+import inspect
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import atrous as at
+from atrous import optim
+from atrous.optim import lr_scheduler
+from atrous.optim.lr_scheduler import (
+    ChainedScheduler,
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
+
+
+class Decay:
+    """A callable object, whose attribute belongs to the state of LambdaLR."""
+
+    def __init__(self, speed):
+        self.speed = speed
+
+    def __call__(self, epoch):
+        return 1 / (1 + self.speed * epoch)
+
+
+def seq(lib, o):
+    S = lib.optim.lr_scheduler
+    return S.SequentialLR(
+        o,
+        [
+            S.LinearLR(o, 0.1, total_iters=6),
+            S.CosineAnnealingLR(o, 20),
+            S.MultiStepLR(o, [3, 3, 9]),
+            S.LambdaLR(o, Decay(0.1)),
+        ],
+        milestones=[6, 30, 60],
+    )
+
+
+def seq_restarts(lib, o):
+    S = lib.optim.lr_scheduler
+    return S.SequentialLR(
+        o,
+        [S.CosineAnnealingWarmRestarts(o, 3, 2, 1e-3), S.PolynomialLR(o, 10, 2.0), S.CosineAnnealingWarmRestarts(o, 5)],
+        [17, 40],
+    )
+
+
+def chained(lib, o):
+    S = lib.optim.lr_scheduler
+    return S.ChainedScheduler([S.LinearLR(o, 0.2, total_iters=10), S.ExponentialLR(o, 0.97), S.StepLR(o, 13, 0.5)], o)
+
+
+# One entry a configuration: a function of the library and an optimizer that makes the scheduler.
+SCHEDULERS = {
+    "LambdaLR": lambda lib, o: lib.optim.lr_scheduler.LambdaLR(o, lambda epoch: 0.95**epoch),
+    "LambdaLR, one each": lambda lib, o: lib.optim.lr_scheduler.LambdaLR(o, [Decay(0.1), lambda e: 0.5 ** (e // 7)]),
+    "StepLR": lambda lib, o: lib.optim.lr_scheduler.StepLR(o, 30),
+    "StepLR, short": lambda lib, o: lib.optim.lr_scheduler.StepLR(o, 1, gamma=0.9),
+    "MultiStepLR": lambda lib, o: lib.optim.lr_scheduler.MultiStepLR(o, [30, 80]),
+    "MultiStepLR, twice": lambda lib, o: lib.optim.lr_scheduler.MultiStepLR(o, (50, 0, 10, 10), gamma=0.5),
+    "ConstantLR": lambda lib, o: lib.optim.lr_scheduler.ConstantLR(o),
+    "ConstantLR, long": lambda lib, o: lib.optim.lr_scheduler.ConstantLR(o, 0.7, 40),
+    "LinearLR": lambda lib, o: lib.optim.lr_scheduler.LinearLR(o),
+    "LinearLR, down": lambda lib, o: lib.optim.lr_scheduler.LinearLR(o, 1.0, 0.01, 90),
+    "LinearLR, to 0": lambda lib, o: lib.optim.lr_scheduler.LinearLR(o, 0.5, 0.0, 20),
+    "ExponentialLR": lambda lib, o: lib.optim.lr_scheduler.ExponentialLR(o, 0.9),
+    "PolynomialLR": lambda lib, o: lib.optim.lr_scheduler.PolynomialLR(o),
+    "PolynomialLR, square root": lambda lib, o: lib.optim.lr_scheduler.PolynomialLR(o, 60, power=0.5),
+    "CosineAnnealingLR": lambda lib, o: lib.optim.lr_scheduler.CosineAnnealingLR(o, 100),
+    "CosineAnnealingLR, up again": lambda lib, o: lib.optim.lr_scheduler.CosineAnnealingLR(o, 7, eta_min=0.003),
+    "CosineAnnealingLR, T_max 1": lambda lib, o: lib.optim.lr_scheduler.CosineAnnealingLR(o, 1, 0.003),
+    "CosineAnnealingWarmRestarts": lambda lib, o: lib.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, 10),
+    "CosineAnnealingWarmRestarts, longer": lambda lib, o: lib.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+        o, 3, T_mult=2, eta_min=0.001
+    ),
+    "OneCycleLR": lambda lib, o: lib.optim.lr_scheduler.OneCycleLR(o, 0.5, total_steps=101),
+    "OneCycleLR, linear": lambda lib, o: lib.optim.lr_scheduler.OneCycleLR(
+        o, [0.5, 0.1], epochs=11, steps_per_epoch=10, anneal_strategy="linear", pct_start=0.4, div_factor=5.0
+    ),
+    "OneCycleLR, three phases": lambda lib, o: lib.optim.lr_scheduler.OneCycleLR(
+        o, 0.5, 120, three_phase=True, base_momentum=[0.8, 0.7], max_momentum=0.9, final_div_factor=100.0
+    ),
+    "OneCycleLR, no momentum": lambda lib, o: lib.optim.lr_scheduler.OneCycleLR(
+        o, 0.5, total_steps=150, pct_start=0.0, cycle_momentum=False
+    ),
+    "ReduceLROnPlateau": lambda lib, o: lib.optim.lr_scheduler.ReduceLROnPlateau(o, patience=3),
+    "ReduceLROnPlateau, max": lambda lib, o: lib.optim.lr_scheduler.ReduceLROnPlateau(
+        o, "max", 0.5, 2, 0.01, "abs", cooldown=4, min_lr=[0.01, 0.002], eps=1e-4
+    ),
+    "ReduceLROnPlateau, rel max": lambda lib, o: lib.optim.lr_scheduler.ReduceLROnPlateau(o, "max", 0.5, 0, 0.1),
+    "ReduceLROnPlateau, abs min": lambda lib, o: lib.optim.lr_scheduler.ReduceLROnPlateau(
+        o, patience=1, threshold=0.3, threshold_mode="abs"
+    ),
+    "SequentialLR": seq,
+    "SequentialLR, restarts": seq_restarts,
+    "SequentialLR, milestone 0": lambda lib, o: lib.optim.lr_scheduler.SequentialLR(
+        o, [lib.optim.lr_scheduler.StepLR(o, 3), lib.optim.lr_scheduler.LinearLR(o)], [0]
+    ),
+    "ChainedScheduler": chained,
+}
+
+
+def optimizer_of(lib, name="SGD", groups=2):
+    params = [{"params": [lib.zeros(2, requires_grad=True)], "lr": lr} for lr in (0.1, 0.03)[:groups]]
+    return getattr(lib.optim, name)(params, lr=1.0, **({"momentum": 0.9} if name == "SGD" else {}))
+
+
+def advance(scheduler, step):
+    """One step, with the measure of that step where the scheduler wants one: noisy, falling, now and then NaN."""
+    scheduler.optimizer.step()
+    if hasattr(scheduler, "patience"):
+        measure = math.nan if step == 20 else 1 / (1 + step) + 0.3 * math.sin(step)
+        scheduler.step(measure)
+    else:
+        scheduler.step()
+
+
+def settings_of(scheduler):
+    """What a scheduler sets in each group."""
+    groups = scheduler.optimizer.param_groups
+    return [[g["lr"], *([g["momentum"]] if "momentum" in g else g["betas"])] for g in groups]
+
+
+def run(scheduler, steps, start=0):
+    """What is set before and after each step; get_last_lr() agrees with it."""
+    rows = [settings_of(scheduler)]
+    for step in range(start, start + steps):
+        advance(scheduler, step)
+        rows.append(settings_of(scheduler))
+        assert scheduler.get_last_lr() == [group["lr"] for group in scheduler.optimizer.param_groups]
+    return np.array(rows)
+
+
+def rates(make, steps, lr=1.0, measures=None):
+    """The rates of epochs 0 to steps of one group."""
+    optimizer = optim.SGD([at.zeros(2)], lr=lr, momentum=0.9)
+    scheduler = make(optimizer)
+    found = [optimizer.param_groups[0]["lr"]]
+    for step in range(steps):
+        optimizer.step()
+        scheduler.step(*([measures[step]] if measures else []))
+        found.append(optimizer.param_groups[0]["lr"])
+    return found
+
+
+HALF = math.sqrt(0.5)
+BY_HAND = [
+    (lambda o: LambdaLR(o, lambda e: 1 / (1 + e)), [1, 1 / 2, 1 / 3, 1 / 4]),
+    (lambda o: StepLR(o, 2), [1, 1, 0.1, 0.1, 0.01]),
+    (lambda o: MultiStepLR(o, [3, 1, 3], 0.5), [1, 0.5, 0.5, 0.125, 0.125]),
+    (lambda o: ConstantLR(o, 0.25, 2), [0.25, 0.25, 1, 1]),
+    (lambda o: ConstantLR(o), [1 / 3] * 5 + [1, 1]),
+    (lambda o: LinearLR(o, 0.2, 1.0, 4), [0.2, 0.4, 0.6, 0.8, 1, 1]),
+    (lambda o: LinearLR(o, 1.0, 0.0, 2), [1, 0.5, 0, 0]),
+    (lambda o: ExponentialLR(o, 0.5), [1, 0.5, 0.25, 0.125]),
+    (lambda o: PolynomialLR(o, 4, 2), [1, 9 / 16, 4 / 16, 1 / 16, 0, 0]),
+    (lambda o: PolynomialLR(o), [1, 0.8, 0.6, 0.4, 0.2, 0, 0]),
+    (lambda o: CosineAnnealingLR(o, 4), [1, (1 + HALF) / 2, 0.5, (1 - HALF) / 2, 0, (1 - HALF) / 2, 0.5]),
+    (lambda o: CosineAnnealingLR(o, 2, 0.2), [1, 0.6, 0.2, 0.6, 1, 0.6]),
+    (lambda o: CosineAnnealingWarmRestarts(o, 2), [1, 0.5, 1, 0.5, 1]),
+    (lambda o: CosineAnnealingWarmRestarts(o, 1, 2, 0.2), [1, 1, 0.6, 1, 0.2 + 0.4 * (1 + HALF), 0.6]),
+    (lambda o: OneCycleLR(o, 1.0, 10, pct_start=0.5), [0.04, 0.04 + 0.96 * (1 - HALF) / 2, 0.52]),
+    (lambda o: OneCycleLR(o, 1.0, 5, pct_start=0.6, anneal_strategy="linear"), [0.04, 0.52, 1, 0.500002, 4e-6, 4e-6]),
+    (lambda o: SequentialLR(o, [ConstantLR(o, 0.5, 9), ExponentialLR(o, 0.5)], [2]), [0.5, 0.5, 1, 0.5, 0.25]),
+    (lambda o: ChainedScheduler([ConstantLR(o, 0.5, 2), ExponentialLR(o, 0.5)]), [0.5, 0.25, 0.25, 0.125]),
+]
+
+
+@pytest.mark.parametrize(("make", "expected"), BY_HAND)
+def test_by_hand(make, expected):
+    np.testing.assert_allclose(rates(make, len(expected) - 1), expected, rtol=1e-13, atol=1e-16)
+
+
+def test_plateau_by_hand():
+    measures = [5, 4, 4, 3.9999, 3, math.nan, 3, 3, 3, 3, 2, 2, 2]
+    found = rates(lambda o: ReduceLROnPlateau(o, factor=0.5, patience=1, cooldown=2), len(measures), 1.0, measures)
+    # 4 and 3.9999, no progress beyond a share of 1e-4, are bad: down. 3 is better, NaN falls into the cooldown of two;
+    # 3 and 3 are bad: down. The next two are the cooldown's, 2 is better, 2 and 2 are bad: down.
+    assert found == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.25, 0.125]
+
+
+def test_one_cycle_moves_momentum_against_the_rate():
+    optimizer = optim.SGD([at.zeros(2)], momentum=0.5)
+    scheduler = OneCycleLR(
+        optimizer, 1.0, 5, pct_start=0.6, anneal_strategy="linear", base_momentum=0.8, max_momentum=0.9
+    )
+    np.testing.assert_allclose(run(scheduler, 5)[:, 0, 1], [0.9, 0.85, 0.8, 0.85, 0.9, 0.9], rtol=1e-14)
+    adam = optim.Adam([at.zeros(2)], betas=(0.5, 0.99))
+    scheduler = OneCycleLR(adam, 1.0, 5, pct_start=0.6, anneal_strategy="linear", base_momentum=0.8, max_momentum=0.9)
+    found = run(scheduler, 5)
+    np.testing.assert_allclose(found[:, 0, 1], [0.9, 0.85, 0.8, 0.85, 0.9, 0.9], rtol=1e-14)
+    assert set(found[:, 0, 2]) == {0.99}
+    assert adam.param_groups[0]["betas"] == (0.9, 0.99)
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_same_as_pytorch(name, optimizer):
+    torch = pytest.importorskip("torch")
+    ours, theirs = (run(SCHEDULERS[name](lib, optimizer_of(lib, optimizer)), 100) for lib in (at, torch))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-18)
+
+
+@pytest.mark.parametrize("name", lr_scheduler.__all__)
+def test_same_arguments_as_pytorch(name):
+    torch = pytest.importorskip("torch")
+    ours = inspect.signature(getattr(lr_scheduler, name)).parameters.values()
+    theirs = inspect.signature(getattr(torch.optim.lr_scheduler, name)).parameters.values()
+    assert [(p.name, p.default) for p in ours] == [(p.name, p.default) for p in theirs]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda lib, o, e: lib.StepLR(o, 4, last_epoch=e),
+        lambda lib, o, e: lib.MultiStepLR(o, [4, 6, 9], last_epoch=e),
+        lambda lib, o, e: lib.LambdaLR(o, Decay(0.5), last_epoch=e),
+        lambda lib, o, e: lib.ConstantLR(o, total_iters=9, last_epoch=e),
+        lambda lib, o, e: lib.LinearLR(o, total_iters=9, last_epoch=e),
+        lambda lib, o, e: lib.ExponentialLR(o, 0.9, last_epoch=e),
+        lambda lib, o, e: lib.PolynomialLR(o, 12, last_epoch=e),
+        lambda lib, o, e: lib.CosineAnnealingLR(o, 5, last_epoch=e),
+        lambda lib, o, e: lib.CosineAnnealingWarmRestarts(o, 3, last_epoch=e),
+        lambda lib, o, e: lib.OneCycleLR(o, 0.1, 50, last_epoch=e),
+    ],
+)
+@pytest.mark.parametrize("done", [1, 5, 6])
+def test_goes_on_at_last_epoch_as_pytorch(make, done):
+    torch = pytest.importorskip("torch")
+    found = []
+    for lib in (at, torch):
+        first = optimizer_of(lib)
+        run(make(lib.optim.lr_scheduler, first, -1), done)
+        resumed = optimizer_of(lib)
+        resumed.load_state_dict(first.state_dict())
+        found.append(run(make(lib.optim.lr_scheduler, resumed, done), 20))
+    np.testing.assert_allclose(*found, rtol=1e-12, atol=1e-18)
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+@pytest.mark.parametrize("done", [0, 1, 6, 37])
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_state_goes_through_json_bit_for_bit(name, done, optimizer):
+    full = run(SCHEDULERS[name](at, optimizer_of(at, optimizer)), done + 20)
+    first = SCHEDULERS[name](at, optimizer_of(at, optimizer))
+    run(first, done)
+    saved = json.dumps([first.state_dict(), first.optimizer.state_dict()["param_groups"]], allow_nan=False)
+    second = SCHEDULERS[name](at, optimizer_of(at, optimizer))
+    run(second, 3)  # it does not matter what it did before
+    state, groups = json.loads(saved)
+    second.optimizer.load_state_dict({"state": {}, "param_groups": groups})
+    second.load_state_dict(state)
+    assert second.get_last_lr() == first.get_last_lr()
+    assert second.state_dict() == first.state_dict()
+    np.testing.assert_array_equal(run(second, 20, start=done), full[done:])
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_pytorch_states_load(name):
+    torch = pytest.importorskip("torch")
+    theirs, ours = (SCHEDULERS[name](lib, optimizer_of(lib)) for lib in (torch, at))
+    run(theirs, 11)
+    ours.optimizer.load_state_dict(theirs.optimizer.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    np.testing.assert_allclose(run(ours, 20, start=11), run(theirs, 20, start=11), rtol=1e-12, atol=1e-18)
+    json.dumps(ours.state_dict(), allow_nan=False)
+
+
+def test_state_is_a_copy():
+    scheduler = MultiStepLR(optimizer_of(at), [2, 4])
+    state = scheduler.state_dict()
+    before = copy.deepcopy(state)
+    run(scheduler, 6)
+    assert state == before
+    scheduler.load_state_dict(state)
+    run(scheduler, 6)
+    assert state == before
+    assert state["milestones"] == [2, 4]
+
+
+def test_lambda_state_holds_attributes_of_objects_only():
+    scheduler = LambdaLR(optimizer_of(at), [Decay(0.5), lambda epoch: 1.0])
+    state = scheduler.state_dict()
+    assert state["lr_lambdas"] == [{"speed": 0.5}, None]
+    other = LambdaLR(optimizer_of(at), [Decay(7.0), lambda epoch: 1.0])
+    other.load_state_dict(state)
+    assert other.lr_lambdas[0].speed == 0.5
+    assert state["lr_lambdas"] == [{"speed": 0.5}, None]
+
+
+def test_initial_rates_are_noted_in_the_groups():
+    optimizer = optimizer_of(at)
+    ExponentialLR(optimizer, 0.5)
+    assert [group["initial_lr"] for group in optimizer.param_groups] == [0.1, 0.03]
+    OneCycleLR(optimizer, [1.0, 0.5], 10)
+    assert [group["initial_lr"] for group in optimizer.param_groups] == [0.04, 0.02]
+    assert [group["max_lr"] for group in optimizer.param_groups] == [1.0, 0.5]
+
+
+@pytest.mark.parametrize("done", [3, 9, 10, 11])
+def test_one_cycle_leaves_an_optimizer_that_can_be_saved(done):
+    optimizer = optimizer_of(at)
+    scheduler = OneCycleLR(optimizer, 0.5, 11, anneal_strategy="linear")
+    run(scheduler, done)
+    optimizer_of(at).load_state_dict(optimizer.state_dict())  # refuses a rate below 0
+    if done >= 10:
+        np.testing.assert_allclose(scheduler.get_last_lr(), [0.5 / 25 / 1e4] * 2, rtol=1e-9)
+
+
+def test_one_cycle_ends():
+    scheduler = OneCycleLR(optimizer_of(at), 0.5, 3)
+    run(scheduler, 3)
+    with pytest.raises(ValueError, match=r"OneCycleLR: this is step 4; expected at most total_steps=3"):
+        scheduler.step()
+
+
+def test_one_cycle_with_a_phase_of_no_length():
+    found = rates(lambda o: OneCycleLR(o, 1.0, 10, pct_start=0.1), 1)
+    np.testing.assert_allclose(found, [1.0, 4e-6 + (1 - 4e-6) * (1 + math.cos(math.pi / 9)) / 2], rtol=1e-14)
+    assert rates(lambda o: OneCycleLR(o, 1.0, 3, pct_start=1.0), 3)[2:] == [1.0, 1.0]
+
+
+def test_combined_schedulers_nest():
+    def make(o):
+        first = ChainedScheduler([ConstantLR(o, 0.5, 2), ExponentialLR(o, 0.5)])
+        second = ChainedScheduler([ExponentialLR(o, 0.1), ConstantLR(o, 0.5, 2)])
+        inner = SequentialLR(o, [ConstantLR(o, 0.2, 9), StepLR(o, 1)], [1])
+        return SequentialLR(o, [first, second, inner], [3, 6])
+
+    expected = [0.5, 0.25, 0.25, 0.5, 0.05, 0.01, 0.2, 1.0, 0.1, 0.01]
+    np.testing.assert_allclose(rates(make, 9), expected, rtol=1e-14)
+    first, second = make(optimizer_of(at)), make(optimizer_of(at))
+    run(first, 4)
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    second.optimizer.load_state_dict(first.optimizer.state_dict())
+    np.testing.assert_array_equal(run(first, 5), run(second, 5))
+
+
+@pytest.mark.parametrize("T_mult", [1, 2, 3])
+def test_restarts_at_a_given_epoch(T_mult):
+    """Each epoch of a walk, jumped to: restarts fall on whole epochs exactly."""
+    walker, jumper = (CosineAnnealingWarmRestarts(optimizer_of(at), 3, T_mult, 0.01) for _ in range(2))
+    walker.optimizer.step()
+    jumper.optimizer.step()
+    for epoch in range(1, 300):
+        walker.step()
+        jumper.step(epoch)
+        assert (walker.get_last_lr(), walker.last_epoch) == (jumper.get_last_lr(), jumper.last_epoch), epoch
+    jumper.step(2)  # back into the first round
+    assert jumper.T_i == 3
+
+
+def test_restarts_at_fractions_as_pytorch():
+    torch = pytest.importorskip("torch")
+    found = []
+    for lib in (at, torch):
+        optimizer = optimizer_of(lib)
+        scheduler = lib.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 3, 2, 0.001)
+        optimizer.step()
+        found.append([])
+        for step in [*(0.25 * i for i in range(60)), None, None, 40.5, None, 1.5, None, None]:
+            scheduler.step(step)
+            found[-1].append([*scheduler.get_last_lr(), scheduler.last_epoch])
+    np.testing.assert_allclose(*found, rtol=1e-12)
+
+
+@given(
+    gamma=st.floats(0.1, 1.0),
+    step_size=st.integers(1, 9),
+    milestones=st.lists(st.integers(1, 30), max_size=5),
+    T_max=st.integers(1, 40),
+    lr=st.floats(1e-4, 10.0),
+)
+@settings(max_examples=25, deadline=None)
+def test_steps_add_up_to_the_closed_forms(gamma, step_size, milestones, T_max, lr):
+    epochs = range(31)
+    cases = [
+        (lambda o: StepLR(o, step_size, gamma), [lr * gamma ** (e // step_size) for e in epochs]),
+        (lambda o: MultiStepLR(o, milestones, gamma), [lr * gamma ** sum(m <= e for m in milestones) for e in epochs]),
+        (lambda o: ExponentialLR(o, gamma), [lr * gamma**e for e in epochs]),
+        (
+            lambda o: LinearLR(o, gamma, total_iters=T_max),
+            [lr * (gamma + (1 - gamma) * min(e / T_max, 1)) for e in epochs],
+        ),
+        (lambda o: PolynomialLR(o, T_max, 0.9), [lr * (1 - min(e / T_max, 1)) ** 0.9 for e in epochs]),
+        (lambda o: CosineAnnealingLR(o, T_max), [lr * (1 + math.cos(math.pi * e / T_max)) / 2 for e in epochs]),
+    ]
+    for make, expected in cases:
+        np.testing.assert_allclose(rates(make, 30, lr), expected, rtol=1e-10, atol=lr * 1e-12)
+
+
+def test_groups_that_are_added_later():
+    optimizer = optimizer_of(at, groups=1)
+    step, cosine = StepLR(optimizer, 1, 0.5), CosineAnnealingWarmRestarts(optimizer, 4)
+    plateau = ReduceLROnPlateau(optimizer, patience=0, factor=0.5, min_lr=0.01)
+    strict = ReduceLROnPlateau(optimizer, patience=0, min_lr=[0.01])
+    optimizer.add_param_group({"params": [at.zeros(3)], "lr": 0.8})
+    optimizer.step()
+    step.step()
+    assert step.get_last_lr() == [0.05, 0.4]  # from the rate it has, as in PyTorch
+    with pytest.raises(ValueError, match=r"2 parameter groups; expected 1, as when the scheduler was made"):
+        cosine.step()
+    plateau.step(1.0)
+    plateau.step(1.0)
+    assert plateau.get_last_lr() == [0.025, 0.2]
+    strict.step(1.0)
+    with pytest.raises(ValueError, match=r"2 parameter groups; expected 1, as min_lr"):
+        strict.step(1.0)
+
+
+def test_a_step_before_the_optimizers_warns_once():
+    optimizer = optimizer_of(at)
+    scheduler = StepLR(optimizer, 1)
+    with pytest.warns(UserWarning, match=r"StepLR: step\(\) before the optimizer's first step\(\)") as caught:
+        scheduler.step()
+    assert caught[0].filename == __file__
+    scheduler.step()
+    restarts = CosineAnnealingWarmRestarts(optimizer, 5)
+    with pytest.warns(UserWarning, match=r"call optimizer\.step\(\) first") as caught:
+        restarts.step()
+    assert caught[0].filename == __file__
+    optimizer.step()
+    StepLR(optimizer, 1).step()
+
+
+def test_an_optimizer_with_a_step_of_its_own_does_not_warn():
+    class Own(optim.SGD):
+        def step(self, closure=None):
+            pass
+
+    StepLR(Own([at.zeros(2)], lr=0.1), 1).step()
+
+
+@pytest.mark.parametrize("name", ["StepLR", "CosineAnnealingLR", "OneCycleLR", "LinearLR"])
+def test_get_lr_outside_a_step_warns(name):
+    scheduler = SCHEDULERS[name](at, optimizer_of(at))
+    with pytest.warns(UserWarning, match=r"get_last_lr\(\) has the present ones"):
+        scheduler.get_lr()
+
+
+def test_a_scheduler_of_ones_own():
+    class Halving(LRScheduler):
+        def __init__(self, optimizer, last_epoch=-1):
+            self.halved = 0
+            super().__init__(optimizer, last_epoch)
+
+        def get_lr(self):
+            self.halved += self.last_epoch > 0
+            return [base / 2**self.halved for base in self.base_lrs]
+
+    scheduler = Halving(optimizer_of(at))
+    np.testing.assert_array_equal(run(scheduler, 3)[:, 0, 0], [0.1, 0.05, 0.025, 0.0125])
+    other = Halving(optimizer_of(at))
+    other.load_state_dict(json.loads(json.dumps(scheduler.state_dict())))
+    assert other.halved == 3
+    with pytest.raises(NotImplementedError):
+        LRScheduler(optimizer_of(at))
+
+
+BAD = [
+    (lambda o: StepLR(o, 0), "StepLR: step_size is 0; expected an int of 1 or more"),
+    (lambda o: StepLR(o, 2.0), "StepLR: step_size is 2.0; expected an int of 1 or more"),
+    (lambda o: StepLR(o, True), "StepLR: step_size is True; expected an int of 1 or more"),
+    (lambda o: StepLR(o, 2, -0.1), "StepLR: gamma is -0.1; expected a number of 0 or more"),
+    (lambda o: StepLR(o, 2, last_epoch=-2), "StepLR: last_epoch is -2; expected an int of -1 or more"),
+    (lambda o: StepLR(o, 2, last_epoch=3), "StepLR: group 0 has no initial_lr; last_epoch=3 needs a resumed optimizer"),
+    (lambda o: MultiStepLR(o, [3, -1]), "MultiStepLR: milestones is -1; expected an int of 0 or more"),
+    (lambda o: ExponentialLR(o, math.nan), "ExponentialLR: gamma is nan; expected a number of 0 or more"),
+    (lambda o: ExponentialLR(o, "0.9"), "ExponentialLR: gamma is '0.9'; expected a number of 0 or more"),
+    (lambda o: ConstantLR(o, 0), "ConstantLR: factor is 0; expected a number above 0, 1 or less"),
+    (lambda o: ConstantLR(o, 1.5), "ConstantLR: factor is 1.5; expected a number above 0, 1 or less"),
+    (lambda o: LinearLR(o, 0.0), "LinearLR: start_factor is 0.0; expected a number above 0, 1 or less"),
+    (lambda o: LinearLR(o, 0.1, 2.0), "LinearLR: end_factor is 2.0; expected a number of 0 or more, 1 or less"),
+    (lambda o: LinearLR(o, total_iters=0), "LinearLR: total_iters is 0; expected an int of 1 or more"),
+    (lambda o: PolynomialLR(o, 0), "PolynomialLR: total_iters is 0; expected an int of 1 or more"),
+    (lambda o: PolynomialLR(o, 5, -1), "PolynomialLR: power is -1; expected a number of 0 or more"),
+    (lambda o: CosineAnnealingLR(o, 0), "CosineAnnealingLR: T_max is 0; expected an int of 1 or more"),
+    (lambda o: CosineAnnealingLR(o, 5, -1.0), "CosineAnnealingLR: eta_min is -1.0; expected a number of 0 or more"),
+    (lambda o: CosineAnnealingWarmRestarts(o, 0), "T_0 is 0; expected an int of 1 or more"),
+    (lambda o: CosineAnnealingWarmRestarts(o, 5, 1.5), "T_mult is 1.5; expected an int of 1 or more"),
+    (lambda o: CosineAnnealingWarmRestarts(o, 5).step(-1), "epoch is -1; expected a number of 0 or more"),
+    (lambda o: LambdaLR(o, [abs]), "LambdaLR: lr_lambda has 1 entries; expected 2, one for each parameter group"),
+    (lambda o: OneCycleLR(o, 1.0), "OneCycleLR: expected total_steps, or both epochs and steps_per_epoch"),
+    (lambda o: OneCycleLR(o, 1.0, epochs=3), "OneCycleLR: expected total_steps, or both epochs and steps_per_epoch"),
+    (lambda o: OneCycleLR(o, 1.0, 0), "OneCycleLR: total_steps is 0; expected an int of 1 or more"),
+    (lambda o: OneCycleLR(o, 1.0, epochs=0, steps_per_epoch=3), "OneCycleLR: epochs is 0; expected an int of 1"),
+    (lambda o: OneCycleLR(o, 0.0, 5), "OneCycleLR: max_lr is 0.0; expected a number above 0"),
+    (lambda o: OneCycleLR(o, [1.0], 5), "OneCycleLR: max_lr has 1 entries; expected 2, one for each parameter group"),
+    (lambda o: OneCycleLR(o, 1.0, 5, pct_start=1.5), "pct_start is 1.5; expected a number of 0 or more, 1 or less"),
+    (lambda o: OneCycleLR(o, 1.0, 5, anneal_strategy="exp"), "anneal_strategy is 'exp'; expected 'cos' or 'linear'"),
+    (lambda o: OneCycleLR(o, 1.0, 5, div_factor=0), "OneCycleLR: div_factor is 0; expected a number above 0"),
+    (lambda o: OneCycleLR(o, 1.0, 5, max_momentum=1.0), "max_momentum is 1.0; expected a number of 0 or more, below 1"),
+    (lambda o: OneCycleLR(o, 1.0, 5, last_epoch=2), "OneCycleLR: group 0 has no base_momentum, initial_lr, max_lr"),
+    (lambda o: ReduceLROnPlateau(o, "least"), "ReduceLROnPlateau: mode is 'least'; expected 'min' or 'max'"),
+    (lambda o: ReduceLROnPlateau(o, threshold_mode="x"), "threshold_mode is 'x'; expected 'rel' or 'abs'"),
+    (lambda o: ReduceLROnPlateau(o, factor=1.0), "factor is 1.0; expected a number of 0 or more, below 1"),
+    (lambda o: ReduceLROnPlateau(o, patience=-1), "patience is -1; expected an int of 0 or more"),
+    (lambda o: ReduceLROnPlateau(o, min_lr=[0.1]), "min_lr has 1 entries; expected 2, one for each parameter group"),
+    (lambda o: SequentialLR(o, [], []), "SequentialLR: schedulers is empty; expected at least one"),
+    (lambda o: SequentialLR(o, [StepLR(o, 2)], [1]), "SequentialLR: milestones is [1]; expected 0 ascending epochs"),
+    (
+        lambda o: SequentialLR(o, [StepLR(o, 2), StepLR(o, 2), StepLR(o, 2)], [4, 1]),
+        "SequentialLR: milestones is [4, 1]; expected 2 ascending epochs, one fewer than schedulers",
+    ),
+    (lambda o: SequentialLR(o, [StepLR(o, 2)], [], 4), "SequentialLR: last_epoch is 4; expected -1"),
+    (
+        lambda o: SequentialLR(o, [StepLR(optimizer_of(at), 2)], []),
+        "SequentialLR: scheduler 0 is one of another optimizer; expected one for all",
+    ),
+    (lambda o: ChainedScheduler([]), "ChainedScheduler: schedulers is empty; expected at least one"),
+    (
+        lambda o: ChainedScheduler([StepLR(o, 2), ReduceLROnPlateau(o)]),
+        "ChainedScheduler: scheduler 1 is a ReduceLROnPlateau, whose step() needs a measure",
+    ),
+    (
+        lambda o: StepLR(o, 2).load_state_dict(ExponentialLR(o, 0.5).state_dict()),
+        "StepLR: the state lacks step_size; expected a state_dict() of a StepLR",
+    ),
+    (
+        lambda o: StepLR(o, 2).load_state_dict(StepLR(optimizer_of(at, groups=1), 2).state_dict()),
+        "StepLR: the state is of 1 parameter groups; expected 2, as the optimizer has",
+    ),
+    (
+        lambda o: chained(at, o).load_state_dict(ChainedScheduler([StepLR(o, 2)]).state_dict()),
+        "ChainedScheduler: the state is of 1 schedulers; expected 3",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BAD)
+def test_bad_input(make, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make(optimizer_of(at))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda o: StepLR([o], 2), "StepLR: optimizer is a list; expected an Optimizer"),
+        (lambda o: LambdaLR(None, abs), "LambdaLR: optimizer is a NoneType; expected an Optimizer"),
+        (lambda o: LambdaLR(o, 0.5), "LambdaLR: lr_lambda is a float; expected a function"),
+        (lambda o: ReduceLROnPlateau(3), "ReduceLROnPlateau: optimizer is a int; expected an Optimizer"),
+        (lambda o: SequentialLR(o, [o], []), "SequentialLR: scheduler 0 is a SGD; expected an LRScheduler"),
+        (lambda o: StepLR(o, 2).load_state_dict([1]), "StepLR: the state is a list; expected a state_dict()"),
+    ],
+)
+def test_bad_types(make, message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        make(optimizer_of(at))
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    optimizer = optimizer_of(at)
+    scheduler = ChainedScheduler([StepLR(optimizer, 2), ExponentialLR(optimizer, 0.5)])
+    before = scheduler.state_dict()
+    bad = copy.deepcopy(before)
+    bad["_schedulers"][0]["last_epoch"] = 9
+    del bad["_schedulers"][1]["gamma"]
+    with pytest.raises(ValueError, match="ExponentialLR: the state lacks gamma"):
+        scheduler.load_state_dict(bad)
+    assert scheduler.state_dict() == before
+
+
+def test_numpy_numbers_become_pythons():
+    scheduler = StepLR(optimizer_of(at), np.int64(3), np.float32(0.5))
+    json.dumps(scheduler.state_dict())
+    assert type(scheduler.step_size) is int
+    assert scheduler.gamma == 0.5
+
+
+def test_no_momentum_to_cycle():
+    class Plain(optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"lr": 0.1})
+
+        def _check(self, group):
+            pass
+
+    optimizer = Plain([at.zeros(2)])
+    with pytest.raises(ValueError, match="OneCycleLR: Plain has neither momentum nor betas"):
+        OneCycleLR(optimizer, 1.0, 5)
+    assert "max_lr" not in optimizer.param_groups[0]
+    assert OneCycleLR(optimizer, 1.0, 5, cycle_momentum=False).get_last_lr() == pytest.approx([0.04])

@@ -1,0 +1,190 @@
+"""Samplers, splits and joined data sets; the signatures are PyTorch's."""
+
+import inspect
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import atrous as at
+from atrous import data
+from atrous.data import (
+    BatchSampler,
+    ConcatDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+
+
+def seeded(n=0):
+    return at.Generator(n)
+
+
+def test_sequential():
+    assert list(SequentialSampler(range(4))) == [0, 1, 2, 3]
+    assert len(SequentialSampler(range(4))) == 4
+
+
+@given(n=st.integers(1, 40), count=st.integers(1, 100))
+def test_random_without_replacement_goes_round(n, count):
+    drawn = list(RandomSampler(range(n), num_samples=count, generator=seeded()))
+    assert len(drawn) == count == len(RandomSampler(range(n), num_samples=count))
+    for begin in range(0, count, n):
+        part = drawn[begin : begin + n]
+        assert len(set(part)) == len(part)
+        assert set(part) <= set(range(n))
+
+
+def test_random_is_seeded_and_shuffles():
+    assert list(RandomSampler(range(50), generator=seeded())) == list(RandomSampler(range(50), generator=seeded()))
+    source = seeded()
+    both = [list(RandomSampler(range(50), generator=source)) for _ in range(2)]
+    assert both[0] != both[1] != list(range(50))
+    at.manual_seed(0)
+    assert list(RandomSampler(range(50))) == both[0]
+
+
+def test_random_with_replacement():
+    drawn = list(RandomSampler(range(5), replacement=True, num_samples=10_000, generator=seeded()))
+    counts = np.bincount(drawn)
+    assert (np.abs(counts - 2000) < 5 * 40).all()  # 5 standard deviations √(10⁴ · 0.2 · 0.8) = 40
+
+
+def test_random_follows_a_data_set_that_grows():
+    samples = [1, 2]
+    sampler = RandomSampler(samples)
+    samples.append(3)
+    assert sorted(sampler) == [0, 1, 2]
+    assert len(sampler) == 3
+
+
+def test_subset_random():
+    drawn = list(SubsetRandomSampler([5, 3, 9, 1], generator=seeded()))
+    assert sorted(drawn) == [1, 3, 5, 9]
+    assert list(SubsetRandomSampler([])) == []
+
+
+def test_weighted_with_replacement():
+    counts = np.bincount(list(WeightedRandomSampler([1, 0, 3, 0], 20_000, generator=seeded())), minlength=4)
+    assert counts[[1, 3]].tolist() == [0, 0]
+    assert abs(counts[0] - 5000) < 5 * 62  # 5 · √(2 · 10⁴ · ¼ · ¾)
+
+
+def test_weighted_without_replacement():
+    """The chance that i comes first is its share; all with a weight come once."""
+    source, first = seeded(), np.zeros(3)
+    for _ in range(2000):
+        drawn = list(WeightedRandomSampler([1, 3, 0, 4], 3, replacement=False, generator=source))
+        assert sorted(drawn) == [0, 1, 3]
+        first[[0, 1, 3].index(drawn[0])] += 1
+    expected = 2000 * np.array([1, 3, 4]) / 8
+    assert (np.abs(first - expected) < 5 * np.sqrt(expected)).all()
+
+
+def test_weights_of_any_kind():
+    expected = list(WeightedRandomSampler([1.0, 2.0], 9, generator=seeded()))
+    for weights in (np.array([1, 2]), at.tensor([1.0, 2.0]), (1, 2)):
+        assert list(WeightedRandomSampler(weights, 9, generator=seeded())) == expected
+
+
+@given(n=st.integers(0, 20), size=st.integers(1, 7), drop_last=st.booleans())
+def test_batches(n, size, drop_last):
+    batches = BatchSampler(SequentialSampler(range(n)), size, drop_last)
+    made = list(batches)
+    assert len(made) == len(batches)
+    assert [i for batch in made for i in batch] == list(range(n - n % size if drop_last else n))
+    assert all(len(batch) == size for batch in made[:-1])
+
+
+def test_concat():
+    both = ConcatDataset([[0, 1], [], [2]]).__add__([3, 4])
+    assert [both[i] for i in range(5)] == [0, 1, 2, 3, 4]
+    assert both[-5] == 0
+    assert len(both) == 5
+    assert isinstance(data.TensorDataset(at.zeros(1)) + data.TensorDataset(at.zeros(2)), ConcatDataset)
+    for index in (5, -6):
+        with pytest.raises(IndexError, match=re.escape(f"index {index} is out of range; there are 5 samples")):
+            both[index]
+
+
+def test_random_split():
+    parts = data.random_split(list("abcdefghij"), [7, 3], generator=seeded())
+    assert [len(part) for part in parts] == [7, 3]
+    assert sorted([*parts[0], *parts[1]]) == list("abcdefghij")
+    assert parts[0].indices != sorted(parts[0].indices)
+    assert [len(p) for p in data.random_split(range(11), [0.5, 0.25, 0.25])] == [6, 3, 2]  # as PyTorch's
+    at.manual_seed(0)
+    assert data.random_split(range(10), [10])[0].indices == data.random_split(range(10), [10], seeded())[0].indices
+    with pytest.raises(ValueError, match=re.escape("random_split: lengths [7, 2] add up to neither 1 nor the 10")):
+        data.random_split(range(10), [7, 2])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: RandomSampler([]), ValueError, "RandomSampler: num_samples is 0; expected 1 or more"),
+        (lambda: RandomSampler([], num_samples=3), ValueError, "RandomSampler: data_source has no samples"),
+        (lambda: RandomSampler([1], num_samples=0), ValueError, "RandomSampler: num_samples is 0"),
+        (lambda: RandomSampler([1], num_samples=1.5), TypeError, "RandomSampler: num_samples is 1.5; expected an int"),
+        (lambda: RandomSampler([1], replacement=1), TypeError, "RandomSampler: replacement is 1; expected True"),
+        (lambda: BatchSampler([1], 0, False), ValueError, "BatchSampler: batch_size is 0; expected 1 or more"),
+        (lambda: BatchSampler([1], 2, 0), TypeError, "BatchSampler: drop_last is 0; expected True or False"),
+        (lambda: WeightedRandomSampler([[1.0]], 1), ValueError, "weights have shape (1, 1); expected (N,)"),
+        (lambda: WeightedRandomSampler([1.0, -1], 1), ValueError, "a weight is negative, infinite or not a number"),
+        (lambda: WeightedRandomSampler([np.nan], 1), ValueError, "a weight is negative, infinite or not a number"),
+        (lambda: WeightedRandomSampler([0.0, 0.0], 1), ValueError, "0 weights are above 0; expected 1 or more"),
+        (lambda: WeightedRandomSampler([1.0, 0.0], 2, False), ValueError, "1 weights are above 0; expected 2 or more"),
+        (lambda: WeightedRandomSampler([1.0], 0), ValueError, "num_samples is 0; expected 1 or more"),
+        (lambda: ConcatDataset([]), ValueError, "ConcatDataset: there are no data sets"),
+        (
+            lambda: data.IterableDataset().__add__([1]),
+            ValueError,
+            "ConcatDataset: an IterableDataset has no samples by num",
+        ),
+        (lambda: iter(data.Sampler()), NotImplementedError, "Sampler defines no __iter__()"),
+        (lambda: data.default_collate([]), ValueError, "a batch has no samples; expected one or more"),
+    ],
+)
+def test_misuse(call, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        call()
+
+
+SHARED = sorted(set(data.__all__) - {"SkipSample", "WorkerInfo", "stratified_split"})
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_signatures_are_those_of_pytorch(name):
+    peer = getattr(pytest.importorskip("torch.utils.data"), name)
+
+    def parameters(function):
+        return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+
+    ours, theirs = parameters(getattr(data, name)), parameters(peer)
+    if name == "random_split":  # theirs shows the default generator itself
+        ours, theirs = ours[:-1], theirs[:-1]
+    assert ours == theirs
+
+
+def test_every_name_is_in_utils_data():
+    assert {name: getattr(at.utils.data, name) for name in data.__all__} == {n: getattr(data, n) for n in data.__all__}
+    assert at.utils.data.__all__ == data.__all__
+
+
+def test_default_collate_as_pytorch():
+    torch_data = pytest.importorskip("torch.utils.data")
+    samples = [({"a": 1.5, "b": (i, np.full(2, i, np.float32))}, "name", True) for i in range(3)]
+
+    def plain(value):
+        if isinstance(value, dict):
+            return {key: plain(v) for key, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(v) for v in value]
+        return value.tolist() if hasattr(value, "tolist") else value
+
+    assert plain(data.default_collate(samples)) == plain(torch_data.default_collate(samples))
+    assert plain(data.default_convert(samples)) == plain(torch_data.default_convert(samples))
