@@ -229,7 +229,7 @@ def test_resume_gives_the_rest_bit_for_bit(batches, batch_size, own, sampler, ba
         whole = make(0)
         at.manual_seed(5)
         count = len(bits(whole))
-        position = min(batches, count - 1 if count else 0)
+        position = min(batches, count)
         before, rest, second = stop_and_go_on(make, position)
         # The default generator is the caller's to restore: here to where it was when the epoch had begun.
         at.manual_seed(5)
@@ -259,17 +259,18 @@ def test_state_in_the_loop_and_after_it():
     for _, labels in batches:
         seen.append(batches.state_dict()["batches"])
         assert batches.batch_indices == labels.tolist()
-    assert seen == [1, 2, 3, 0]  # what workers made ahead does not count, and after the last a new epoch starts
+    assert seen == [1, 2, 3, 4]  # what workers made ahead does not count
     assert batches.state_dict()["epoch_start"] is None
 
 
-def test_state_in_the_body_of_the_last_batch_starts_the_next_epoch():
+def test_in_the_body_of_the_last_batch_nothing_is_left_of_the_epoch():
     batches = loader()
     for _ in batches:
         state = batches.state_dict()
     expected = bits(batches)
     again = loader(seed=0)
     again.load_state_dict(state)
+    assert bits(again) == []
     assert bits(again) == expected
 
 
@@ -377,7 +378,7 @@ def test_skipped_samples_are_left_out_with_one_warning_each(workers):
         seen = [(labels.tolist(), batches.batch_indices, batches.state_dict()["batches"]) for _, labels in batches]
     assert [entry[0] for entry in seen] == [[0, 2], [6, 7, 8], [9]]
     assert [entry[1] for entry in seen] == [[0, 2], [6, 7, 8], [9]]
-    assert [entry[2] for entry in seen] == [1, 3, 0]
+    assert [entry[2] for entry in seen] == [1, 3, 4]
     assert [str(w.message) for w in caught] == [
         f"DataLoader: sample {i} is left out: no. {i} is broken" for i in (1, 3, 4, 5)
     ]

@@ -203,8 +203,9 @@ class DataLoader:
     def state_dict(self) -> dict[str, Any]:
         """Where the loader is, as plain numbers that JSON can hold.
 
-        In the body of the loop the batch being worked on counts as done; what workers have made ahead does not. After
-        the last batch, the state is that of a new epoch; of a stream without a length only where its loop has ended.
+        In the body of the loop the batch being worked on counts as done; what workers have made ahead does not. So with
+        the last batch nothing is left of the epoch: the next ``iter`` after loading gives no batch, the one after it a
+        new epoch. Once the loop has ended, the state is that of a new epoch.
 
         Example:
             >>> loader = data.DataLoader(data.TensorDataset(at.arange(4)), batch_size=2)
@@ -214,7 +215,7 @@ class DataLoader:
             1
         """
         position = self._position
-        running = position is not None and not position.finished and position.done != position.total
+        running = position is not None and not position.finished
         return {
             **self._identity(),
             "batches": position.done if position and running else 0,
