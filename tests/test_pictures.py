@@ -10,16 +10,17 @@ Image = pytest.importorskip("PIL.Image")
 
 from atrous.datasets import digits, prepare_digits  # noqa: E402
 from atrous.training import pictures  # noqa: E402
-from atrous.training.images import read_image, write_image  # noqa: E402
+from atrous.training.images import PALETTE, read_image, write_image, write_mask  # noqa: E402
 
 CLASSES = list("0123456789")
-PLAIN = {"size": [32, 32], "mean": 0.0, "std": 1.0}
+PLAIN = {"size": [32, 32], "mode": "L", "fit": "ink", "mean": [0.0], "std": [1.0]}
+COLOURED = {**PLAIN, "mode": "RGB", "fit": "crop", "mean": [0.0] * 3, "std": [1.0] * 3}
 
 
-def answers(wrong, N=30, seed=0):
-    """Images, labels and probabilities (N, 10) of which the first ``wrong`` are misread."""
+def answers(wrong, N=30, seed=0, C=1):
+    """Images (C, 32, 32) by number, labels and probabilities (N, 10) of which the first ``wrong`` are mistaken."""
     generator = at.Generator(seed)
-    images = generator.uniform((N, 32, 32))
+    images = dict(enumerate(generator.uniform((N, C, 32, 32))))
     labels = np.arange(N) % 10
     chances = generator.uniform((N, 10)) + 0.1
     chances[np.arange(N), (labels + (np.arange(N) < wrong)) % 10] += 5
@@ -38,14 +39,22 @@ def drawings():
         yield f"curves-{epochs}", lambda path, n=epochs: pictures.draw_curves(path, history(n), n)
     for counts in (np.eye(10, dtype=int) * 36, np.ones((10, 10), int), np.zeros((10, 10), int) + np.eye(10, dtype=int)):
         yield f"confusion-{counts.sum()}", lambda path, c=counts: pictures.draw_confusion(path, c, CLASSES)
-    images = answers(0)[0][:2]
-    maps = np.repeat(images[:, None, 2:30, 2:30], 6, axis=1)
-    yield (
-        "filters",
-        lambda path: pictures.draw_filters(path, images[0, :6, :25].reshape(6, 5, 5), images, maps),
-    )
+    long = [f"a rather long name of class {c}" for c in range(10)]
+    yield "confusion-long", lambda path: pictures.draw_confusion(path, np.ones((10, 10), int) * 12345, long, "pixels")
+    yield "confusion-100", lambda path: pictures.draw_confusion(path, np.eye(100, dtype=int) * 9, list(map(str, range(100))))
+    yield "mistakes-long", lambda path: pictures.draw_mistakes(path, *answers(5, C=3), long)
+    generator = at.Generator(1)
+    for C in (1, 3):
+        images, maps = generator.uniform((2, C, 32, 32)), generator.normal((2, 16, 28, 28))
+        filters = generator.normal((16, C, 5, 5))
+        yield f"filters-{C}", lambda path, a=(filters, images, maps): pictures.draw_filters(path, *a)
     dead = np.zeros((2, 6, 28, 28))
-    yield "filters-dead", lambda path: pictures.draw_filters(path, np.zeros((6, 5, 5)), images, dead)
+    yield "filters-dead", lambda path: pictures.draw_filters(path, np.zeros((6, 1, 5, 5)), images[:, :1], dead)
+    masks = generator.integers(0, 6, (3, 32, 32))
+    names = ["background", *long[:5]]
+    yield "masks", lambda path: pictures.draw_masks(path, np.stack([images[0]] * 3), masks, masks[::-1], names)
+    lonely = [{"epoch": 1, "train_loss": 0.5}, {"epoch": 2, "train_loss": 0.25}]
+    yield "curves-without-validation", lambda path: pictures.draw_curves(path, lonely, 2)
 
 
 @pytest.mark.parametrize("draw", [pytest.param(draw, id=name) for name, draw in drawings()])
@@ -79,11 +88,42 @@ def stroke(mode="L", size=(32, 32), ink=255, ground=0):
 def test_what_was_written_is_read_as_it_was(tmp_path):
     pixels = at.Generator(0).uniform((32, 32))
     pixels[[0, -1]] = pixels[:, [0, -1]] = 0
-    write_image(tmp_path / "x.png", pixels)
-    x = read_image(tmp_path / "x.png", {**PLAIN, "mean": 0.5, "std": 2.0})
+    write_image(tmp_path / "x.png", pixels[None])
+    x = read_image(tmp_path / "x.png", {**PLAIN, "mean": [0.5], "std": [2.0]})
     assert x.shape == (1, 1, 32, 32)
     assert x.dtype == np.float32
     assert np.abs(x[0, 0] - (pixels - 0.5) / 2).max() <= 0.5 / 255 / 2 + 1e-6
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop"])
+def test_a_coloured_picture_keeps_its_colours(tmp_path, fit):
+    pixels = np.zeros((3, 32, 64), np.float32)
+    pixels[0, :, :32] = pixels[1, :, 32:] = 1  # red, then green
+    write_image(tmp_path / "x.png", pixels)
+    mean, std = [0.25, 0.5, 0.75], [1.0, 2.0, 4.0]
+    x = read_image(tmp_path / "x.png", {**COLOURED, "fit": fit, "mean": mean, "std": std})
+    assert x.shape == (1, 3, 32, 32)
+    red, green = (np.array(color) - mean for color in ([1, 0, 0], [0, 1, 0]))
+    np.testing.assert_allclose(x[0, :, 16, 4], red / std, atol=1e-6)
+    np.testing.assert_allclose(x[0, :, 16, 28], green / std, atol=1e-6)
+
+
+def test_crop_takes_the_middle_and_stretch_all(tmp_path):
+    pixels = np.zeros((3, 32, 96), np.float32)
+    pixels[:, :, 32:64] = 1  # a white middle third
+    write_image(tmp_path / "x.png", pixels)
+    assert read_image(tmp_path / "x.png", COLOURED)[0, :, :, 2:-2].min() > 0.9
+    assert read_image(tmp_path / "x.png", {**COLOURED, "fit": "stretch"})[0, 0, 0].mean() == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_a_mask_is_written_at_the_size_of_its_picture(tmp_path):
+    mask = np.array([[0, 1], [2, 12]])
+    write_mask(tmp_path / "m.png", mask, (8, 6))
+    with Image.open(tmp_path / "m.png") as picture:
+        assert picture.size == (8, 6)
+        classes, colors = np.asarray(picture), np.asarray(picture.convert("RGB"))
+    assert classes[[0, 0, -1, -1], [0, -1, 0, -1]].tolist() == [0, 1, 2, 12]
+    assert [tuple(colors[0, -1]), tuple(colors[-1, -1])] == [PALETTE[1], PALETTE[12]]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I", "F"])
@@ -136,7 +176,7 @@ def test_ink_small_in_its_frame_is_cut_out_without_distortion(tmp_path, ink, gro
 def test_the_images_of_the_training_are_read_as_they_were_trained_on(tmp_path):
     images = prepare_digits(digits()[0][::40])[:, 0]
     for pixels in images:
-        write_image(tmp_path / "x.png", pixels)
+        write_image(tmp_path / "x.png", pixels[None])
         assert np.abs(read_image(tmp_path / "x.png", PLAIN)[0, 0] - pixels).max() <= 0.5 / 255 + 1e-6
 
 

@@ -238,9 +238,10 @@ def test_using_replaces_the_default_generator_in_this_thread_alone():
 
 
 def test_using_ends_with_its_block_and_can_be_nested():
-    with pytest.raises(KeyError), random.using(Generator(1)):
+    with random.using(Generator(1)):
         with random.using(Generator(2)):
             assert at.initial_seed() == 2
         assert at.manual_seed(9).initial_seed() == at.initial_seed() == 9
+    with pytest.raises(KeyError), random.using(Generator(1)):
         raise KeyError
     assert at.get_rng_state() == {"seed": 0, "stream": 0, "offset": 0}

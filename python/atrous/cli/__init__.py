@@ -10,11 +10,12 @@ import sys
 from collections.abc import Sequence
 
 from atrous import __version__
-from atrous.cli import bench, info, predict, train, verify
+from atrous.cli import bench, export, info, predict, train, verify
 from atrous.cli.arguments import Parser, UsageError, one_line
 
 EXAMPLES = """examples:
-  atrous train                                 train LeNet-5 on handwritten digits (about half a minute)
+  atrous train                                 train LeNet-5 on handwritten digits (a few seconds)
+  atrous train --data photos                   train on a folder with a folder of images for each class
   atrous predict runs/NAME runs/NAME/samples/7.png
                                                what a trained network sees in a picture
   atrous verify                                check every kernel against its NumPy twin on this machine
@@ -28,7 +29,7 @@ def build_parser() -> Parser:
     parser = Parser(prog="atrous", description="Trains convolutional networks, and shows its work.", epilog=EXAMPLES)
     parser.add_argument("--version", action="version", version=f"atrous {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (train, predict, verify, bench, info):
+    for module in (train, predict, export, verify, bench, info):
         module.add_parser(subparsers)
     parser.commands = subparsers.choices
     return parser

@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atrous.cli.arguments import EXTRA, one_line
+
+if TYPE_CHECKING:
+    from atrous.training.inference import Predictor
 
 SHOWN = 3  # classes a picture
 EXAMPLES = """examples:
   atrous predict runs/2026-01-31-lenet5-digits runs/2026-01-31-lenet5-digits/samples/7.png
-  atrous predict runs/2026-01-31-lenet5-digits *.png *.jpg
+  atrous predict runs/2026-01-31-resnet8-photos *.png *.jpg
+  atrous predict runs/2026-01-31-unet-shapes photo.jpg --out masks
 
-Prints the three likeliest classes of each picture, which may have any size and colours: it is made what the network
-was trained on, light ink that fills a dark square of 32×32 pixels. A picture holds one digit."""
+Prints the three likeliest classes of each picture; where the network gives each pixel a class, it writes the mask as a
+picture of the same size and prints the classes' shares. A picture may have any size and colours: it is prepared as the
+run's own images were. For handwriting: a digit a picture, light or dark ink."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -26,8 +31,11 @@ def add_parser(subparsers: Any) -> None:
         description="Reads pictures with the network of a training run.",
         epilog=EXAMPLES,
     )
-    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder, or its model.safetensors")
+    parser.add_argument("folder", type=Path, metavar="RUN", help="the run folder, or its checkpoint-best.safetensors")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a picture: PNG, JPEG, ...")
+    parser.add_argument(
+        "--out", type=Path, default=Path(), metavar="DIR", help="where masks are written (default: here)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -38,26 +46,44 @@ def run(args: argparse.Namespace) -> int:
         OSError, ValueError: the run folder holds no usable model.
         RuntimeError: Pillow is missing.
     """
-    from atrous.training.inference import classify, load_model
+    from atrous.training.inference import Predictor
 
     try:
         from atrous.training.images import read_image
     except ImportError as error:
         raise RuntimeError(f"reading pictures needs Pillow ({one_line(error)}): {EXTRA}") from error
 
-    folder: Path = args.folder
-    model, facts = load_model(folder / "model.safetensors" if folder.is_dir() else folder)
+    predictor = Predictor(args.folder)
     width = max(len(str(path)) for path in args.images)
     failures = 0
     for path in args.images:
         try:
-            pixels = read_image(path, facts["preprocessing"])
+            pixels = read_image(path, predictor.preprocessing)
+            answer = masked(predictor, path, pixels, args.out) if predictor.segmentation else named(predictor, pixels)
         except (OSError, ValueError) as error:
             print(f"atrous predict: {one_line(error)}", file=sys.stderr)
             failures += 1
             continue
-        answers = classify(model, pixels, facts["classes"])[:SHOWN]
-        print(
-            f"{path!s:<{width}}  " + "   ".join(f"{name} {100 * chance:5.1f} %" for name, chance in answers), flush=True
-        )
+        print(f"{path!s:<{width}}  {answer}", flush=True)
     return 1 if failures else 0
+
+
+def named(predictor: Predictor, pixels: Any) -> str:
+    """The likeliest classes with their probabilities."""
+    answers = predictor.classify(pixels)[:SHOWN]
+    return "   ".join(f"{name} {100 * chance:5.1f} %" for name, chance in answers)
+
+
+def masked(predictor: Predictor, path: Path, pixels: Any, out: Path) -> str:
+    """Writes the mask of a picture, and says where it is and how much of it each class has."""
+    import numpy as np
+
+    from atrous.training.images import size_of, write_mask
+
+    mask = predictor.segment(pixels)
+    out.mkdir(parents=True, exist_ok=True)
+    target = out / f"{path.stem}-mask.png"
+    write_mask(target, mask, size_of(path))
+    shares = np.bincount(mask.ravel(), minlength=len(predictor.classes)) / mask.size
+    found = [(predictor.classes[c], shares[c]) for c in np.argsort(-shares, kind="stable") if shares[c] > 0]
+    return f"{target}  " + "   ".join(f"{name} {100 * part:5.1f} %" for name, part in found)

@@ -1,4 +1,4 @@
-"""``atrous train``: LeNet-5 on handwritten digits, from nothing to a tested network with pictures."""
+"""``atrous train``: from data to a tested network with a report, in one command."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import math
 import shlex
 import time
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,41 +16,85 @@ if TYPE_CHECKING:
     from atrous.training.session import Session
 
 EXAMPLES = """examples:
-  atrous train                            the whole job: about half a minute on two cores
-  atrous train --epochs 5 --seed 1        a quick look, from other initial weights
-  atrous train --optimizer sgd --lr 0.01  another optimizer
+  atrous train                            LeNet-5 learns handwritten digits: a few seconds on two cores
+  atrous train --data photos              a folder with a folder of images for each class
+  atrous train --data shapes              U-Net finds coloured shapes: a class for each pixel
+  atrous train --data cifar10 --model resnet18 --download
+  atrous train --data photos --model my_module:build
+                                          your own network: a function in my_module.py that returns it
   atrous train --resume runs/2026-01-31-lenet5-digits
                                           go on after Ctrl-C, bit for bit as if never stopped
   atrous train --resume runs/2026-01-31-lenet5-digits --epochs 90
                                           add epochs to a run that is done
 
-The run folder holds config.json, metrics.csv, model.safetensors (the weights of the lowest validation loss),
-checkpoint.safetensors, samples/ to predict, and pictures: curves.png, confusion.png, mistakes.png, filters.png.
-A fifth of the images is the test: it is used once, at the end, and nothing is chosen by it."""
+The run folder holds report.md with its pictures, metrics.csv, config.json, samples/ to predict, checkpoint-best (the
+weights of the lowest validation loss) and checkpoint-last (all that it takes to go on). The test images are used once, at
+the end, and nothing is chosen by them."""
+
+SPECIAL = {"data", "model", "out", "resume", "epochs", "workers", "download", "tensorboard"}  # options handled by hand
 
 
 def add_parser(subparsers: Any) -> None:
     """Adds ``train`` to the command line."""
     parser = subparsers.add_parser(
         "train",
-        help="train LeNet-5 on handwritten digits",
-        description="Trains LeNet-5 on the 1,797 images of handwritten digits that come with the package.",
+        help="train a network on digits, on known data sets, or on a folder of your own images",
+        description="Trains a network, tests it, and writes a report.",
         epilog=EXAMPLES,
     )
 
     def option(name: str, metavar: str, text: str, **kind: Any) -> None:
         parser.add_argument(name, metavar=metavar, help=text, **kind)
 
+    def switch(name: str, text: str) -> None:
+        parser.add_argument(name, action="store_true", default=None, help=text)
+
     number = whole_number(least=1)
-    option("--epochs", "N", "passes over the training images (default: 60)", type=number)
-    option("--batch-size", "N", "images a step (default: 32)", type=number)
+    option("--data", "DATA", "digits (default), mnist, fashion-mnist, cifar10, cifar100, shapes, or a folder", type=data)
+    option("--model", "MODEL", "lenet5, resnet8, resnet18, 34, 50, 101, 152, unet, or module:function", type=model)
+    option("--size", "N", "side of the images in pixels (default: what suits the data)", type=number)
+    option("--epochs", "N", "passes over the training images", type=number)
+    option("--batch-size", "N", "images a step", type=number)
     option("--lr", "RATE", "learning rate (default: 0.001 for adam and adamw, 0.02 for sgd)", type=positive_number)
     names = ("adam", "adamw", "sgd")
     option("--optimizer", "NAME", "adam, adamw, or sgd with momentum 0.9 (default: adam)", choices=names)
-    option("--seed", "N", "chooses initial weights, order and shifts (default: 0)", type=whole_number(least=0))
+    option("--schedule", "NAME", "of the learning rate: constant, or cosine down to 0", choices=("constant", "cosine"))
+    option("--clip-grad-norm", "X", "scale gradients down to this norm", type=positive_number)
+    option("--accumulate", "N", "batches a step of the optimizer (default: 1)", type=number)
+    option("--early-stopping", "N", "stop after N epochs without a better validation loss", type=number)
+    switch("--no-augment", "train on the images as they are, neither moved nor mirrored")
+    switch("--skip-corrupt", "leave out images that cannot be read, instead of stopping at the first")
+    option("--workers", "N", "threads that prepare batches ahead", type=whole_number(least=0))
+    option("--root", "DIR", "where the files of mnist and cifar are (default: data)")
+    switch("--download", "fetch these files where they are missing")
+    option("--seed", "N", "chooses initial weights, order and augmentation (default: 0)", type=whole_number(least=0))
     option("--out", "DIR", "where the run folder is made (default: runs)", type=Path)
     option("--resume", "RUN", "go on with the run in this folder, with its own settings", type=Path)
+    switch("--tensorboard", "write TensorBoard events into the run folder, too")
     parser.set_defaults(run=run, parser=parser)
+
+
+def data(word: str) -> str:
+    """An argument type: data by name, or a folder."""
+    from atrous.training.sources import NAMES
+
+    return word if Path(word).is_dir() else known(word, NAMES, "data set, and no folder,")
+
+
+def model(word: str) -> str:
+    """An argument type: a network by name, or ``module:function``."""
+    from atrous.models import NAMES
+
+    return word if ":" in word else known(word, NAMES, "network")
+
+
+def known(word: str, names: tuple[str, ...], what: str) -> str:
+    """The word, if it is one of the names."""
+    if word in names:
+        return word
+    near = get_close_matches(word.lower(), names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    raise argparse.ArgumentTypeError(f"no {what} is called {word!r}; {hint}")
 
 
 def run(args: argparse.Namespace, limit: int | None = None) -> int:
@@ -59,23 +104,12 @@ def run(args: argparse.Namespace, limit: int | None = None) -> int:
         KeyboardInterrupt: its message says how to go on.
         OSError, ValueError, RuntimeError, ImportError: what went wrong, in one line.
     """
-    chosen = {name: getattr(args, name) for name in ("batch_size", "lr", "optimizer", "seed", "out")}
-    chosen = {name: value for name, value in chosen.items() if value is not None}
-    if args.resume and chosen:
-        option = "--" + next(iter(chosen)).replace("_", "-")
-        args.parser.error(f"{option} cannot change in a run that goes on; with --resume only --epochs can")
+    session = open_session(args, limit)
+    if args.tensorboard:
+        from atrous.training.callbacks import TensorBoard
 
-    from atrous.training.lenet5_digits import Settings
-    from atrous.training.session import Session
-
-    if args.resume:
-        session = Session.resume(args.resume, args.epochs, limit)
-    else:
-        out = chosen.pop("out", Path("runs"))
-        epochs = {"epochs": args.epochs} if args.epochs else {}
-        session = Session.start(Settings(**epochs, **chosen), out, limit)
+        session.trainer.callbacks.append(TensorBoard(session.folder.path / "tensorboard"))
     try:
-        print_header(session)
         train(session)
         finish(session)
     except KeyboardInterrupt:
@@ -87,33 +121,60 @@ def run(args: argparse.Namespace, limit: int | None = None) -> int:
     return 0
 
 
+def open_session(args: argparse.Namespace, limit: int | None) -> Session:
+    """A new run, or one that goes on, as the arguments say."""
+    from atrous.training.session import Session, Settings
+
+    options = {action.dest for action in args.parser._actions if action.dest != "help"}
+    chosen = {name: value for name in options if (value := getattr(args, name)) is not None}
+    download = bool(chosen.pop("download", False))
+    chosen.pop("tensorboard", None)
+    if "resume" in chosen:
+        fixed = sorted(set(chosen) - {"resume", "epochs", "workers"})
+        if fixed:
+            option = "--" + fixed[0].replace("_", "-")
+            args.parser.error(f"{option} cannot change in a run that goes on; with --resume only --epochs and --workers can")
+        return Session.resume(args.resume, args.epochs, args.workers, download, limit)
+    out = chosen.pop("out", Path("runs"))
+    if chosen.pop("no_augment", False):
+        chosen["augment"] = False
+    words = {name: str(value) for name, value in chosen.items() if name not in ("augment", "skip_corrupt")}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in words.items()]
+    switches = ["--no-augment"] * ("augment" in chosen) + ["--skip-corrupt"] * ("skip_corrupt" in chosen)
+    return Session.start(Settings(**chosen), out, shell("train", *sorted(flags), *switches), download, limit)
+
+
 def how_to_go_on(session: Session) -> str:
     """What a stopped run has saved, and the command that continues it."""
-    return f"saved up to epoch {session.saved}, go on with: {shell('train', '--resume', session.folder.path)}"
+    saving = session.trainer.saving
+    batches = f" and batch {saving.batches} of the next" if saving.batches else ""
+    return f"saved up to epoch {saving.epoch}{batches}, go on with: {shell('train', '--resume', session.folder.path)}"
 
 
 def print_header(session: Session) -> None:
     """Says what is trained on what; of a new network also whether its first loss is that of a guess."""
     from atrous import __version__
-    from atrous.training.lenet5_digits import CLASSES, SHIFT, SIZE
     from atrous.training.machine import kernel_level, threads
 
-    job, settings = session.job, session.job.settings
-    train, validation, test = (len(part.dataset) for part in (job.train, job.validation, job.test))
-    print(f"atrous {__version__}: LeNet-5 learns handwritten digits")
-    print_row("data", f"{train + validation + test:,} images of {SIZE}×{SIZE} in {len(CLASSES)} classes: "
-                      f"{train:,} to train, {validation} to validate, {test} to test")  # fmt: skip
+    settings, source, trainer = session.settings, session.source, session.trainer
+    train, validation, test = (len(part) for part in session.parts().values())
+    H, W = source.preprocessing["size"]
+    print(f"atrous {__version__}: {settings.model} learns {source.title}")
+    print_row("data", f"{train + validation + test:,} images of {H}×{W} in {len(source.classes)} classes: "
+                      f"{train:,} to train, {validation:,} to validate, {test:,} to test")  # fmt: skip
     print_row("network", f"{session.parameters():,} parameters, {session.macs():,} multiply-adds (MACs) an image")
     print_row("machine", f"{kernel_level()}, {threads()}")
-    print_row("training", f"{settings.epochs} epochs, batches of {settings.batch_size}, {settings.optimizer} at rate "
-                          f"{settings.lr:g}, shifts up to {SHIFT} pixels, seed {settings.seed}")  # fmt: skip
+    changes = "augmented, " if settings.augment else ""
+    print_row("training", f"{settings.epochs} epochs, batches of {settings.batch_size}, {changes}{settings.optimizer} at "
+                          f"rate {settings.lr:g} ({settings.schedule}), seed {settings.seed}")  # fmt: skip
     print_row("run folder", f"{session.folder.path}")
-    if session.progress.epoch:
-        print_row("goes on", f"after epoch {session.progress.epoch} of {settings.epochs}")
+    if trainer.epoch or trainer.batches:
+        batches = f" and batch {trainer.batches} of the next" if trainer.batches else ""
+        print_row("goes on", f"after epoch {trainer.epoch}{batches} of {settings.epochs}")
         return
-    loss, guess = session.initial_loss(), math.log(len(CLASSES))
-    verdict = "ok" if abs(loss - guess) < 0.1 * guess else "unusual: a fresh network should guess"
-    print(f"initial loss {loss:.2f} (ln {len(CLASSES)} = {guess:.2f}) {verdict}", flush=True)
+    loss, guess = session.initial_loss(), math.log(len(source.classes))
+    verdict = "ok" if abs(loss - guess) < 0.25 * guess else "unusual: a fresh network should guess"
+    print(f"initial loss {loss:.2f} (ln {len(source.classes)} = {guess:.2f}) {verdict}", flush=True)
 
 
 def print_row(name: str, text: str) -> None:
@@ -123,45 +184,54 @@ def print_row(name: str, text: str) -> None:
 
 def train(session: Session) -> None:
     """Trains the epochs that are left and shows them."""
-    import numpy as np
+    from atrous.training.callbacks import Callback
+    from atrous.training.progress import clock, in_words
 
-    from atrous.training.progress import choose_display, clock, percent
+    class Header(Callback):
+        start = 0
 
+        def on_fit_begin(self, trainer: Any, epochs: int, batches: int | None) -> None:
+            self.start = trainer.epoch
+            print_header(session)
+
+    header = Header()
+    session.trainer.callbacks.append(header)
     began = time.perf_counter()
-    start = session.progress.epoch
-    settings = session.job.settings
-    quiet = np.errstate(over="ignore", invalid="ignore")  # the loss is checked; NumPy need not warn as well
-    with quiet, choose_display(settings.epochs, len(session.job.train), start) as display:
-        for epoch, is_best in session.run(display.batch):
-            display.epoch(epoch, is_best)
-    seconds = time.perf_counter() - began
-    best = session.progress.best
+    session.fit()
+    best, trainer = session.trainer.best, session.trainer
     assert best is not None, "there is at least one epoch"
-    print(
-        f"trained {settings.epochs - start} epochs in {clock(seconds)}; best are the weights of epoch {best['epoch']}:"
-    )
-    loss, accuracy = best["validation_loss"], percent(best["validation_accuracy"])
-    print_row("validation", f"loss {loss:.4f}, accuracy {accuracy}")
+    epochs = trainer.epoch - header.start
+    print(f"trained {epochs} epoch{'s' * (epochs != 1)} in {clock(time.perf_counter() - began)}"
+          f"{f' ({trainer.stop_reason})' if trainer.stop_reason else ''}; best are the weights of epoch {best['epoch']}:")  # fmt: skip
+    measured = [name for name in best if name.startswith("validation_")]
+    print_row("validation", ", ".join(f"{name.partition('_')[2]} {in_words(name, best[name])}" for name in measured))
 
 
 def finish(session: Session) -> None:
-    """Tests the best weights, draws the pictures, and says where everything is."""
-    from atrous.training.progress import percent
-    from atrous.training.report import PICTURES, draw_report
+    """Tests the best weights, writes the report, and says where everything is."""
+    from atrous.training.results import answers_of
 
-    folder, epochs = session.folder.path, session.job.settings.epochs
-    seen = session.test()
-    print_row("run folder", f"{folder}")
+    folder, epochs = session.folder, session.trainer.epoch
+    session.trainer.load_best()
+    results = answers_of(session.model, session.test, session.source.classes)
+    commands = {
+        "resume": shell("train", "--resume", folder.path, "--epochs", epochs + max(1, epochs // 2)),
+        "export": shell("export", folder.path),
+    }
+    print_row("run folder", f"{folder.path}")
     try:
-        draw_report(session, seen)
+        from atrous.training.report import draw_report
+
+        pictures = draw_report(session, results, commands)
     except ImportError as error:
-        print_row("skipped", f"pictures, samples and reading them ({one_line(error)}); they need: {EXTRA}")
+        print_row("skipped", f"report, pictures and samples ({one_line(error)}); they need: {EXTRA}")
     else:
-        print_row("pictures", " ".join(PICTURES))
-        print_row("predict", shell("predict", folder, folder / "samples" / "7.png"))
-    print_row("resume", shell("train", "--resume", folder, "--epochs", epochs + max(1, epochs // 2)))
-    right = round(seen.accuracy * len(seen.labels))
-    print(f"test accuracy {percent(seen.accuracy)} ({right} of {len(seen.labels)})", flush=True)
+        print_row("report", f"{folder.report.name} with {' '.join(pictures)}")
+        sample = sorted(folder.samples.iterdir())[-3:][0]
+        print_row("predict", shell("predict", folder.path, sample))
+    for name, command in commands.items():
+        print_row(name, command)
+    print(results.headline(), flush=True)
 
 
 def shell(*words: object) -> str:

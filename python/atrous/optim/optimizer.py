@@ -126,6 +126,7 @@ class Optimizer:
         for group in new:
             self._check(group)
         self.param_groups, self.state = new, state
+        self._stepped = self._stepped or bool(state)
 
     def __repr__(self) -> str:
         lines = []

@@ -1,5 +1,8 @@
-"""Training: a loop that yields after each epoch, run folders, checkpoints that go on bit for bit, pictures."""
+"""Training: a `Trainer` that stops and goes on bit for bit, its callbacks, evaluation, and what ``atrous train`` is made of."""
 
-from .loop import Epoch, Evaluation, NonFiniteLoss, evaluate, fit, train_epoch
+from .callbacks import Callback, EarlyStopping, TensorBoard
+from .diagnosis import NonFiniteLoss
+from .evaluation import evaluate
+from .trainer import Trainer
 
-__all__ = ["Epoch", "Evaluation", "NonFiniteLoss", "evaluate", "fit", "train_epoch"]
+__all__ = ["Callback", "EarlyStopping", "NonFiniteLoss", "TensorBoard", "Trainer", "evaluate"]

@@ -1,114 +1,124 @@
-"""Checkpoints: everything that a run needs to go on, bit for bit, in one safetensors file.
+"""Checkpoints: a tree of numbers, texts and tensors in one safetensors file.
 
-Tensors are stored under dotted names; the rest is JSON in the file's metadata. One file, replaced as a whole: weights
-and numbers always belong together.
+The tensors are stored under dotted names, the tree itself as JSON in the file's metadata. One file, replaced as a
+whole: weights and numbers always belong together.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..nn import Module
-from ..optim import Optimizer
-from ..random import Generator, get_rng_state, set_rng_state
+from ..ops import from_numpy
 from ..serialization import load_file, load_metadata, save_file
-from .loop import Epoch
+from ..tensor import Tensor
 
-FORMAT = 1
-
-
-@dataclass
-class Progress:
-    """How far a run has come: a row for each epoch done, and the best weights so far (lowest validation loss)."""
-
-    history: list[dict[str, float]] = field(default_factory=list)
-    best: dict[str, float] | None = None  # the row of the best epoch
-    best_weights: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def epoch(self) -> int:
-        """The number of epochs done."""
-        return len(self.history)
-
-    def add(self, epoch: Epoch, model: Module) -> bool:
-        """Notes an epoch, and the model's weights where they are the best so far; returns whether they are."""
-        row = {
-            "epoch": epoch.epoch,
-            "train_loss": epoch.train_loss,
-            "validation_loss": epoch.validation_loss,
-            "validation_accuracy": epoch.validation_accuracy,
-            "images_per_second": round(epoch.images_per_second, 1),
-            "seconds": round(epoch.seconds, 4),
-        }
-        self.history.append(row)
-        better = self.best is None or row["validation_loss"] < self.best["validation_loss"]
-        if better:
-            self.best = row
-            self.best_weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        return better
+FORMAT = 2
 
 
-def save_checkpoint(
-    path: Path, model: Module, optimizer: Optimizer, generators: Mapping[str, Generator], progress: Progress
-) -> None:
-    """Writes a checkpoint; the previous one stays until the new one is complete on the disk.
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Writes a checkpoint; the one that was there stays until the new one is complete on the disk.
 
+    Args:
+        path: the file.
+        state: dicts and lists, nested, of tensors, numbers, texts and None.
     Raises:
         OSError: it cannot be written.
+        TypeError: there is something else in it.
+    Example:
+        >>> save_checkpoint(Path("a.safetensors"), {"step": 3, "state": {0: at.ones(2)}})
+        >>> load_checkpoint(Path("a.safetensors"))["state"][0].tolist()
+        [1.0, 1.0]
     """
-    tensors: dict[str, Any] = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"best.{name}": value for name, value in progress.best_weights.items()}
-    state = optimizer.state_dict()
-    numbers: dict[str, dict[str, Any]] = {}
-    for index, entries in state["state"].items():
-        numbers[str(index)] = {}
-        for key, value in entries.items():
-            if hasattr(value, "shape"):
-                tensors[f"optimizer.{index}.{key}"] = value
-            else:
-                numbers[str(index)][key] = value
-    facts = {
-        "format": FORMAT,
-        "history": progress.history,
-        "best": progress.best,
-        "optimizer": {"state": numbers, "param_groups": state["param_groups"]},
-        "generators": {name: generator.get_state() for name, generator in generators.items()},
-        "default_generator": get_rng_state(),
-    }
-    save_file(tensors, path, {"checkpoint": json.dumps(facts, allow_nan=False)})
+    tensors: dict[str, Tensor] = {}
+    tree = pack(state, tensors, "")
+    save_file(tensors, path, {"checkpoint": json.dumps({"format": FORMAT, "state": tree})})
 
 
-def load_checkpoint(path: Path, model: Module, optimizer: Optimizer, generators: Mapping[str, Generator]) -> Progress:
-    """Puts model, optimizer and random generators into the state of a checkpoint; returns how far the run had come.
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads what `save_checkpoint` wrote; tuples have become lists.
 
     Raises:
         OSError: there is no such file, or it cannot be read.
-        ValueError: it is damaged, no checkpoint, or one of another network.
+        ValueError: it is damaged, or no checkpoint of this version.
     """
     metadata = load_metadata(path)
     if "checkpoint" not in metadata:
         raise ValueError(f"{path} is no checkpoint of atrous")
-    facts = json.loads(metadata["checkpoint"])
-    found = facts.get("format") if isinstance(facts, dict) else None
-    if found != FORMAT:
-        raise ValueError(f"{path} has checkpoint format {found}; this version of atrous reads {FORMAT}")
-    tensors = load_file(path)
-    model.load_state_dict(part(tensors, "model."))
-    state: dict[int, dict[str, Any]] = {int(i): dict(values) for i, values in facts["optimizer"]["state"].items()}
-    for name, value in part(tensors, "optimizer.").items():
-        index, key = name.split(".", 1)
-        state[int(index)][key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": facts["optimizer"]["param_groups"]})
-    for name, generator in generators.items():
-        generator.set_state(facts["generators"][name])
-    set_rng_state(facts["default_generator"])
-    return Progress(facts["history"], facts["best"], part(tensors, "best."))
+    try:
+        facts = json.loads(metadata["checkpoint"])
+        found = facts["format"]
+        if found != FORMAT:
+            raise ValueError(f"{path} has checkpoint format {found}; this version of atrous reads {FORMAT}")
+        return unpack(facts["state"], load_file(path))
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {type(error).__name__} {error}") from error
 
 
-def part(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The tensors whose names start with ``prefix``, under the rest of their names."""
-    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+def replace_checkpoint(path: Path, previous: Path, state: Mapping[str, Any]) -> None:
+    """As `save_checkpoint`, and keeps the one before under another name: at any moment one of the two is whole."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        save_checkpoint(new, state)
+        if path.exists():
+            os.replace(path, previous)
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames last through a power cut, where the system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows cannot open folders
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:  # some network file systems cannot
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raises an OSError where so many bytes are not free on the folder's disk."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(
+            f"{folder}: only {free / 1e6:.1f} MB are free on this disk; a run needs {needed / 1e6:.0f} MB"
+        )
+
+
+def pack(tree: Any, tensors: dict[str, Tensor], path: str) -> Any:
+    """The tree as JSON has it, with each tensor replaced by its name; the tensors go to ``tensors`` under that name."""
+    if tree is None or isinstance(tree, (bool, int, float, str)):
+        return tree
+    if isinstance(tree, Tensor) or hasattr(tree, "__array_interface__"):
+        name = path or "value"
+        tensors[name] = tree if isinstance(tree, Tensor) else from_numpy(tree)
+        return {"$tensor": name}
+    if isinstance(tree, Mapping):
+        items = [(key, pack(value, tensors, f"{path}.{key}" if path else str(key))) for key, value in tree.items()]
+        plain = all(isinstance(key, str) and not key.startswith("$") for key, _ in items)
+        return dict(items) if plain else {"$items": items}
+    if isinstance(tree, (list, tuple)):
+        return [pack(value, tensors, f"{path}.{i}") for i, value in enumerate(tree)]
+    raise TypeError(f"checkpoint: {path} is a {type(tree).__name__}; expected numbers, texts, tensors, lists and dicts")
+
+
+def unpack(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """The tree that `pack` was given."""
+    if isinstance(tree, list):
+        return [unpack(value, tensors) for value in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if "$tensor" in tree:
+        return tensors[tree["$tensor"]]
+    items = tree["$items"] if "$items" in tree else tree.items()
+    return {key: unpack(value, tensors) for key, value in items}

@@ -2,40 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from ..transforms import CenterCrop, Resize
+
 FAINT = 16  # grey levels that are nearly the ground's
+PALETTE = [  # of masks: the background, then a colour a class, again and again
+    (24, 24, 28), (230, 85, 65), (70, 150, 220), (90, 180, 90), (240, 190, 60), (160, 100, 200),
+    (80, 200, 200), (240, 130, 180), (150, 110, 70), (190, 190, 190), (120, 140, 40),
+]  # fmt: skip
+PALETTE += PALETTE[1:] * 24  # 251 classes
 
 
 def read_image(path: Path, preprocessing: Mapping[str, Any]) -> np.ndarray:
     """Reads a picture of any size and mode as a network's input.
 
-    Transparency is laid on white, and dark ink on a light ground is inverted. A grey ground becomes black, and ink that
-    is small in its frame is cut out to fill it: neither happens to the images that the network was trained on. What is
-    then not square gets black margins.
+    What is done depends on ``preprocessing["fit"]``. "crop": the shorter side is scaled and the middle cut out, as for
+    the validation images of a folder. "stretch": scaled to the size, whatever the proportions. "ink", for handwriting:
+    transparency is laid on white, dark ink on a light ground is inverted, a grey ground becomes black, ink that is small
+    in its frame is cut out to fill it, and what is then not square gets black margins.
 
     Args:
         path: the picture.
-        preprocessing: what the run stored: size (H, W), and mean and std of the pixels, 0 to 1.
+        preprocessing: what the run stored: size (H, W), mode ("L" or "RGB"), fit, and mean and std of each channel.
     Returns:
-        float32 of shape (1, 1, H, W).
+        float32 of shape (1, C, H, W).
     Raises:
         OSError: there is no such file.
         ValueError: it is no picture, is cut short, or is too large.
     """
+    H, W = preprocessing["size"]
+    if preprocessing["fit"] == "ink":
+        picture = with_ink(open_picture(path, to_grey)).resize((W, H), Image.Resampling.BILINEAR)
+    else:
+        picture = open_picture(path, to_rgb)
+        if preprocessing["fit"] == "crop":
+            for change in centre(H):
+                picture = change(picture)
+        else:
+            picture = picture.resize((W, H), Image.Resampling.BILINEAR)
+    pixels = np.asarray(picture.convert(preprocessing["mode"]), np.float32).reshape(H, W, -1).transpose(2, 0, 1) / 255
+    mean, std = (np.array(preprocessing[name], np.float32)[:, None, None] for name in ("mean", "std"))
+    return ((pixels - mean) / std).astype(np.float32)[None]  # (1, C, H, W)
+
+
+def centre(size: int) -> list[Any]:
+    """The middle of a picture whose shorter side was scaled to 8/7 of ``size``: 224 from 256."""
+    return [Resize(round(size * 8 / 7)), CenterCrop(size)]
+
+
+def open_picture(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """The picture in a file, upright and converted; every failure is an OSError or ValueError that names the file."""
     try:
         with Image.open(path) as file:
-            picture = to_grey(ImageOps.exif_transpose(file))
+            return convert(ImageOps.exif_transpose(file))
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except (Image.UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         reason = "not a picture that Pillow knows" if isinstance(error, Image.UnidentifiedImageError) else str(error)
         raise ValueError(f"{path}: cannot be read: {reason}") from error
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of the picture in a file, upright."""
+    return open_picture(path, lambda picture: picture).size
+
+
+def with_ink(picture: Image.Image) -> Image.Image:
+    """A square grey picture with light ink that fills a black ground."""
     ground = border_level(picture)
     if ground > 127:
         picture, ground = ImageOps.invert(picture), 255 - ground
@@ -45,9 +84,7 @@ def read_image(path: Path, preprocessing: Mapping[str, Any]) -> np.ndarray:
     side = max(picture.size)
     square = Image.new("L", (side, side), 0)
     square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
-    H, W = preprocessing["size"]
-    pixels = np.asarray(square.resize((W, H), Image.Resampling.BILINEAR), np.float32) / 255
-    return ((pixels - preprocessing["mean"]) / preprocessing["std"]).astype(np.float32)[None, None]
+    return square
 
 
 def darken(picture: Image.Image, ground: int) -> Image.Image:
@@ -68,17 +105,28 @@ def cut_out(picture: Image.Image) -> Image.Image:
     return picture.crop((int(left), int(upper), int(right), int(lower))) if small else picture
 
 
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """Any mode as 8-bit colours; what shines through is white."""
+    if picture.mode in ("I", "F", "I;16", "I;16B", "I;16L"):
+        picture = to_grey(picture)
+    return on_white(picture).convert("RGB")
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """A picture without transparency."""
+    if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture
+
+
 def to_grey(picture: Image.Image) -> Image.Image:
     """Any mode as 8-bit grey; what shines through is white."""
     if picture.mode in ("I", "F", "I;16", "I;16B", "I;16L"):  # Pillow would clip these at 255
         values = np.asarray(picture, np.float64)
         top = 255.0 if values.max(initial=0) <= 255 else max(65535.0, values.max())
         return Image.fromarray((values.clip(0) / top * 255).round().astype(np.uint8))
-    if picture.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return picture.convert("L")
+    return on_white(picture).convert("L")
 
 
 def border_level(picture: Image.Image) -> int:
@@ -88,5 +136,13 @@ def border_level(picture: Image.Image) -> int:
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:
-    """Writes pixels (H, W), 0 to 1, as a grey PNG."""
-    Image.fromarray((pixels * 255).round().astype(np.uint8)).save(path)
+    """Writes pixels (C, H, W), 0 to 1, as a grey or coloured PNG."""
+    values = (np.clip(pixels, 0, 1) * 255).round().astype(np.uint8)
+    Image.fromarray(values[0] if len(values) == 1 else values.transpose(1, 2, 0)).save(path)
+
+
+def write_mask(path: Path, mask: np.ndarray, size: tuple[int, int]) -> None:
+    """Writes the class of each pixel (H, W) as a PNG with a colour a class, scaled to ``size`` (width, height)."""
+    picture = Image.fromarray(mask.astype(np.uint8))
+    picture.putpalette([int(value) for color in PALETTE for value in color])
+    picture.resize(size, Image.Resampling.NEAREST).save(path)

@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..grad_mode import no_grad
-from ..models import lenet5
+from ..models import build
 from ..nn import Module
 from ..nn.functional import softmax
 from ..ops import from_numpy
 from ..serialization import load_file
-from .run_folder import read_facts
+from .run_folder import RunFolder, read_facts
 
 
-def load_model(path: Path) -> tuple[Module, dict[str, Any]]:
-    """The network of a run in eval mode, and the facts stored with it: classes and preprocessing.
+class Predictor:
+    """The network of a run in eval mode, and the facts stored with it.
 
     Args:
-        path: a run's model.safetensors.
+        run: a run folder, or its checkpoint-best.safetensors.
     Raises:
         OSError: there is no such file.
-        ValueError: it is damaged, or of another network.
+        ValueError: it is damaged, or its network cannot be built.
     """
-    facts = read_facts(path)
-    if facts.get("model") != "lenet5":
-        raise ValueError(f"{path} holds the network {facts.get('model')!r}; this version of atrous builds 'lenet5'")
-    model = lenet5(len(facts["classes"]))
-    model.load_state_dict(load_file(path))
-    return model.eval(), facts
 
+    def __init__(self, run: Path) -> None:
+        self.path = RunFolder(run).best if run.is_dir() else run
+        self.facts = read_facts(self.path)
+        self.classes: list[str] = self.facts["classes"]
+        self.preprocessing: dict[str, Any] = self.facts["preprocessing"]
+        self.segmentation = self.facts["task"] == "segmentation"
+        weights = load_file(self.path)
+        self.model: Module = build(self.facts["model"], len(self.classes), 1 if self.preprocessing["mode"] == "L" else 3)
+        try:
+            self.model.load_state_dict(weights)
+        except ValueError as error:
+            raise ValueError(f"{self.path} does not fit {self.facts['model']}: {error}") from error
+        self.model.eval()
 
-def classify(model: Module, image: np.ndarray, classes: Sequence[str]) -> list[tuple[str, float]]:
-    """The classes with their probabilities, likeliest first.
+    def classify(self, image: np.ndarray) -> list[tuple[str, float]]:
+        """The classes of an image (1, C, H, W) with their probabilities, likeliest first."""
+        with no_grad():
+            chances = softmax(self.model(from_numpy(image)), dim=1).tolist()[0]
+        return sorted(zip(self.classes, chances, strict=True), key=lambda pair: -pair[1])
 
-    Args:
-        model: maps (1, C, H, W) to logits.
-        image: (1, C, H, W), as the model was trained on.
-        classes: a name a logit.
-    """
-    with no_grad():
-        chances = softmax(model(from_numpy(image)), dim=1).tolist()[0]
-    return sorted(zip(classes, chances, strict=True), key=lambda pair: -pair[1])
+    def segment(self, image: np.ndarray) -> np.ndarray:
+        """The class of each pixel (H, W) of an image (1, C, H, W)."""
+        with no_grad():
+            return self.model(from_numpy(image)).argmax(1).numpy()[0]

@@ -1,15 +1,17 @@
-"""What a training run shows while it works: a live bar where there is a terminal and rich, plain lines elsewhere."""
+"""What a training shows while it works: a live bar where there is a terminal and rich, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .loop import Epoch
+from .callbacks import Callback
 
-COLUMNS = "epoch  train loss  validation loss  validation accuracy  images/s  time left"
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+HIDDEN = ("epoch", "seconds", "images_per_second", "lr")  # of a row; the first and the last columns are made of them
 
 
 def percent(share: float) -> str:
@@ -30,65 +32,52 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-class Display:
-    """Plain lines, for files, pipes and machines without rich.
+def in_words(name: str, value: float) -> str:
+    """A number of the history as people write it: shares in percent, losses with four digits.
 
-    Use it in a ``with`` block; ``epochs`` is the last epoch's number, ``start`` how many were done before, ``batches``
-    how many there are an epoch.
+    Example:
+        >>> in_words("validation_accuracy", 0.986), in_words("train_loss", 0.05)
+        ('98.6 %', '0.0500')
     """
+    return percent(value) if name.endswith(("accuracy", "iou")) else f"{value:.4f}"
 
-    def __init__(self, epochs: int, batches: int, start: int = 0) -> None:
-        self.epochs, self.batches, self.start = epochs, batches, start
-        self.began = time.perf_counter()
-        self.lines = 0
 
-    def __enter__(self) -> Display:
-        self.began = time.perf_counter()
-        return self
+class Display(Callback):
+    """A plain line an epoch, for files, pipes and machines without rich."""
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        pass
+    def __init__(self) -> None:
+        self.epochs, self.start, self.began, self.lines = 0, 0, 0.0, 0
+
+    def on_fit_begin(self, trainer: Trainer, epochs: int, batches: int | None) -> None:
+        self.epochs, self.start, self.began, self.lines = epochs, trainer.epoch, time.perf_counter(), 0
+
+    def on_epoch(self, trainer: Trainer, row: dict[str, Any]) -> None:
+        columns = self.columns(row)
+        if self.lines == 0:
+            self.line("  ".join(columns), "dim")
+        self.lines += 1
+        best = trainer.best is row
+        text = "  ".join(value.rjust(len(name)) for name, value in columns.items())
+        self.line(text + ("  best" if best else ""), "green" if best else "")
+
+    def columns(self, row: dict[str, Any]) -> dict[str, str]:
+        """The numbers of an epoch by the names of their columns; names are two spaces apart, words one."""
+        done = row["epoch"] - self.start
+        left = (time.perf_counter() - self.began) / done * (self.epochs - row["epoch"])
+        measured = {name.replace("_", " "): in_words(name, row[name]) for name in row if name not in HIDDEN}
+        speed = {"images/s": f"{row['images_per_second']:,.0f}", "time left": clock(left)}
+        return {"epoch": f"{row['epoch']}/{self.epochs}", **measured, **speed}
 
     def line(self, text: str, style: str = "") -> None:
         """Shows a line that stays; ``style`` is for displays that know colours."""
         print(text, flush=True)
 
-    def batch(self, number: int, loss: float) -> None:
-        """Notes that a batch of the current epoch is done."""
-
-    def epoch(self, epoch: Epoch, best: bool) -> None:
-        """Shows the line of an epoch, after the names of the columns the first time."""
-        if self.lines == 0:
-            self.line(COLUMNS, "dim")
-        self.lines += 1
-        self.line(self.epoch_line(epoch, best), "green" if best else "")
-
-    def epoch_line(self, epoch: Epoch, best: bool) -> str:
-        """The numbers of an epoch, each under its column's name."""
-        done = epoch.epoch - self.start
-        left = (time.perf_counter() - self.began) / done * (self.epochs - epoch.epoch)
-        fields = (
-            f"{epoch.epoch}/{self.epochs}",
-            f"{epoch.train_loss:.4f}",
-            f"{epoch.validation_loss:.4f}",
-            percent(epoch.validation_accuracy),
-            f"{epoch.images_per_second:,.0f}",
-            clock(left),
-        )
-        aligned = (text.rjust(width) for text, width in zip(fields, column_widths(), strict=True))
-        return "  ".join(aligned) + ("  best" if best else "")
-
-
-def column_widths() -> list[int]:
-    """The widths of the columns that COLUMNS names; names are two spaces apart, words one."""
-    return [len(name) for name in COLUMNS.split("  ")]
-
 
 class LiveDisplay(Display):
     """The same lines above a bar that moves with every batch, by rich."""
 
-    def __init__(self, epochs: int, batches: int, start: int = 0) -> None:
-        super().__init__(epochs, batches, start)
+    def __init__(self) -> None:
+        super().__init__()
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         self.bar = Progress(
@@ -100,40 +89,35 @@ class LiveDisplay(Display):
             TimeRemainingColumn(),
             transient=True,
         )
-        self.current = start + 1
         self.task: Any = None
 
-    def __enter__(self) -> LiveDisplay:
-        super().__enter__()
+    def on_fit_begin(self, trainer: Trainer, epochs: int, batches: int | None) -> None:
+        super().on_fit_begin(trainer, epochs, batches)
         self.bar.start()
-        total = (self.epochs - self.start) * self.batches
-        self.task = self.bar.add_task(self.title(), total=total, loss="")
-        return self
+        total = None if batches is None else (epochs - trainer.epoch) * batches - trainer.batches
+        self.task = self.bar.add_task(self.title(trainer), total=total, loss="")
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def on_batch(self, trainer: Trainer, loss: float) -> None:
+        self.bar.update(self.task, advance=1, loss=f"loss {loss:.3f}", description=self.title(trainer))
+
+    def on_fit_end(self, trainer: Trainer) -> None:
         self.bar.stop()
 
-    def title(self) -> str:
-        return f"epoch {min(self.current, self.epochs)}/{self.epochs}"
+    def title(self, trainer: Trainer) -> str:
+        """``epoch 3/60``."""
+        return f"epoch {min(trainer.epoch + 1, self.epochs)}/{self.epochs}"
 
     def line(self, text: str, style: str = "") -> None:
         from rich.text import Text
 
         self.bar.console.print(Text(text, style), soft_wrap=True)
 
-    def batch(self, number: int, loss: float) -> None:
-        self.bar.update(self.task, advance=1, loss=f"loss {loss:.3f}", description=self.title())
 
-    def epoch(self, epoch: Epoch, best: bool) -> None:
-        self.current = epoch.epoch + 1
-        super().epoch(epoch, best)
-
-
-def choose_display(epochs: int, batches: int, start: int = 0) -> Display:
+def choose_display() -> Display:
     """The live display where standard output is a terminal and rich is installed, plain lines elsewhere."""
     if sys.stdout.isatty():
         try:
-            return LiveDisplay(epochs, batches, start)
+            return LiveDisplay()
         except ImportError:
             pass
-    return Display(epochs, batches, start)
+    return Display()

@@ -1,50 +1,168 @@
-"""What a finished run leaves to look at: four pictures, and samples to predict. Needs matplotlib and Pillow."""
+"""What a finished run leaves to read and to look at: report.md, pictures, samples to predict."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from ..grad_mode import no_grad
-from ..nn.functional import softmax
-from ..ops.joining import cat
-from .lenet5_digits import CLASSES
-from .loop import Evaluation
+from ..nn import Conv2d, Module
+from ..ops import from_numpy
+from .pictures import draw_confusion, draw_curves, draw_filters, draw_masks, draw_mistakes, worth_showing
+from .progress import in_words, percent
+from .results import Results
 from .session import Session
 
-PICTURES = ("curves.png", "confusion.png", "mistakes.png", "filters.png")
+PICTURES = {
+    "curves.png": "How it learned",
+    "masks.png": "Test images, their true classes, and the network's answers",
+    "confusion.png": "What is taken for what",
+    "mistakes.png": "What it got wrong, and where it was least sure",
+    "filters.png": "The first layer's filters and where they fire",
+}
 
 
-def draw_report(session: Session, seen: Evaluation) -> None:
-    """Draws the pictures into the run folder and writes a test image of each class to ``samples/``.
+def draw_report(session: Session, results: Results, commands: Mapping[str, str]) -> list[str]:
+    """Draws the pictures into the run folder, writes samples and report.md; returns the pictures' names.
 
     Args:
         session: a run whose model holds the weights to show.
-        seen: its answers on the test images.
+        results: its answers on the test images.
+        commands: what one can do next, by name.
     Raises:
         ImportError: matplotlib or Pillow is missing.
         OSError: a file cannot be written.
     """
-    from . import pictures
+    path, history, best = session.folder.path, session.trainer.history, session.trainer.best
+    assert best is not None, "a finished run has a best epoch"
+    draw_curves(path / "curves.png", history, int(best["epoch"]))
+    if session.segmentation:
+        shown = images_of(session, results.indices)
+        draw_masks(path / "masks.png", np.stack(list(shown.values())), results.targets, results.answers, results.classes)
+        draw_confusion(path / "confusion.png", results.counts, results.classes, "test pixels")
+        examples = {f"{number + 1}": image for number, image in enumerate(shown.values())}
+    else:
+        labels, chances = results.targets, results.answers
+        worth = np.concatenate(worth_showing(labels, chances))
+        positions = {int(i): results.indices[i] for i in worth}
+        shown = images_of(session, positions.values())
+        draw_confusion(path / "confusion.png", results.counts, results.classes)
+        images = {i: shown[index] for i, index in positions.items()}
+        draw_mistakes(path / "mistakes.png", images, labels, chances, results.classes)
+        examples = one_of_each_class(session, results)
+    draw_first_layer(session, list(examples.values())[2:5] or list(examples.values()))
+    write_samples(session, examples)
+    write_report(session, results, commands)
+    return [name for name in PICTURES if (path / name).exists()]
+
+
+def images_of(session: Session, indices: Iterable[int]) -> dict[int, np.ndarray]:
+    """Test images (C, H, W), 0 to 1, by their number in the data set."""
+    facts = session.source.preprocessing
+    mean, std = (np.array(facts[name], np.float32)[:, None, None] for name in ("mean", "std"))
+    dataset = session.test.dataset
+    return {index: (dataset[index][0].numpy() * std + mean).clip(0, 1) for index in indices}
+
+
+def one_of_each_class(session: Session, results: Results) -> dict[str, np.ndarray]:
+    """A test image of each class, by a name that suits a file."""
+    labels = results.targets
+    firsts = {c: int(np.flatnonzero(labels == c)[0]) for c in range(len(results.classes)) if (labels == c).any()}
+    images = images_of(session, [results.indices[i] for i in firsts.values()])
+    names = [re.sub(r"[^\w.-]+", "-", results.classes[c]) or str(c) for c in firsts]
+    return dict(zip(names, images.values(), strict=True))
+
+
+def draw_first_layer(session: Session, images: list[np.ndarray]) -> None:
+    """The filters of the first convolution that sees the image, and where they fire; nothing if there is none."""
+    seen: list[tuple[Conv2d, Any]] = []
+    handles = [
+        layer.register_forward_hook(first_call(seen)) for layer in session.model.modules() if isinstance(layer, Conv2d)
+    ]
+    facts = session.source.preprocessing
+    mean, std = (np.array(facts[name], np.float32)[:, None, None] for name in ("mean", "std"))
+    try:
+        with no_grad():
+            session.model(from_numpy(np.stack([(image - mean) / std for image in images]).astype(np.float32)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if seen and seen[0][0].weight.shape[1] == len(images[0]):
+        layer, maps = seen[0]
+        filters = layer.weight.detach().numpy()
+        draw_filters(session.folder.path / "filters.png", filters, np.stack(images), maps.numpy())
+
+
+def first_call(seen: list) -> Callable[[Module, tuple, Any], None]:
+    """A hook that notes (layer, output) of the first call."""
+
+    def note(layer: Module, args: tuple, output: Any) -> None:
+        if not seen:
+            seen.append((layer, output))
+
+    return note
+
+
+def write_samples(session: Session, examples: Mapping[str, np.ndarray]) -> None:
+    """Writes images as PNG files that `atrous predict` reads."""
     from .images import write_image
 
-    path, model, history = session.folder.path, session.job.model, session.progress.history
-    best = session.progress.best
-    assert best is not None, "a finished run has a best epoch"
-    facts = session.job.preprocessing
-    inputs = cat([x for x, _ in session.job.test])  # (N, 1, H, W), as the network sees them
-    images = (inputs.numpy()[:, 0] * facts["std"] + facts["mean"]).clip(0, 1)
-    labels = seen.labels.numpy()
-    chances = softmax(seen.logits, dim=1).numpy()
-    counts = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
-    np.add.at(counts, (labels, chances.argmax(1)), 1)
-    firsts = [int(np.flatnonzero(labels == c)[0]) for c in range(len(CLASSES)) if (labels == c).any()]
-    with no_grad():
-        maps = model.relu(model.conv1(inputs[firsts[2:5]])).numpy()
+    session.folder.samples.mkdir(exist_ok=True)
+    for name, image in examples.items():
+        write_image(session.folder.samples / f"{name}.png", image)
 
-    pictures.draw_curves(path / "curves.png", history, int(best["epoch"]))
-    pictures.draw_confusion(path / "confusion.png", counts, CLASSES)
-    pictures.draw_mistakes(path / "mistakes.png", images, labels, chances, CLASSES)
-    pictures.draw_filters(path / "filters.png", model.conv1.weight.detach().numpy()[:, 0], images[firsts[2:5]], maps)
-    (path / "samples").mkdir(exist_ok=True)
-    for i in firsts:
-        write_image(path / "samples" / f"{CLASSES[labels[i]]}.png", images[i])
+
+def write_report(session: Session, results: Results, commands: Mapping[str, str]) -> None:
+    """Writes report.md: the numbers, the command that made them, the pictures, and what to do next."""
+    config, settings, path = session.folder.read_config(), session.settings, session.folder.path
+    best = session.trainer.best
+    assert best is not None
+    measured = [f"{name.replace('_', ' ')} {in_words(name, best[name])}" for name in best if name.startswith("valid")]
+    data = config["data"]
+    lines = [
+        f"# {settings.model} on {config['data']['title']}",
+        "",
+        f"**{results.headline()}**, with the weights of epoch {best['epoch']} of {session.trainer.epoch} "
+        f"({', '.join(measured)}).",
+        "",
+        f"- data: {data['train']:,} images to train, {data['validation']:,} to validate, {data['test']:,} to test, "
+        f"{'×'.join(map(str, session.source.preprocessing['size']))}, {len(results.classes)} classes",
+        f"- network: {config['model']['parameters']:,} parameters, {config['model']['multiply_adds']:,} multiply-adds "
+        "(MACs) an image",
+        f"- training: {settings.optimizer} at rate {settings.lr:g}, {settings.schedule}, batches of "
+        f"{settings.batch_size}, seed {settings.seed}",
+        f"- machine: {config['machine']['kernels']}, threads: {config['machine']['threads']}, "
+        f"{config['machine']['platform']}",
+        f"- versions: {', '.join(f'{name} {number}' for name, number in config['versions'].items())}",
+        f"- started: {config['started']}",
+        "",
+        "```sh",
+        *(f"{command}  # {name}" for name, command in {"made it": config["command"], **commands}.items() if command),
+        "```",
+        "",
+        *class_table(results),
+        *(f"## {title}\n\n![{title}]({name})\n" for name, title in PICTURES.items() if (path / name).exists()),
+        "All numbers of each epoch are in metrics.csv, all settings in config.json.",
+    ]
+    session.folder.write_report("\n".join(lines) + "\n")
+
+
+def class_table(results: Results) -> list[str]:
+    """A row for each class: how many there were, and how well they were found."""
+    counts, right = results.counts, np.diag(results.counts)
+    unit = "pixels" if results.targets.ndim > 1 else "images"
+    rows = [f"| class | {unit} | found (recall) | of its answers right (precision) | IoU |", "|---|---|---|---|---|"]
+    for c, name in enumerate(results.classes):
+        shares = [share(right[c], counts[c].sum()), share(right[c], counts[:, c].sum())]
+        iou = results.iou[c]
+        cells = [name.replace("|", "\\|"), f"{counts[c].sum():,}", *shares, "–" if np.isnan(iou) else percent(iou)]
+        rows.append(f"| {' | '.join(cells)} |")
+    return [*rows, ""]
+
+
+def share(part: int, whole: int) -> str:
+    """A share in percent, a dash of nothing."""
+    return percent(part / whole) if whole else "–"

@@ -1,45 +1,51 @@
-"""The folder of a training run: settings, numbers, weights, checkpoint and pictures."""
+"""The folder of a training run: settings, numbers, weights, checkpoints, report and pictures."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from itertools import count
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+import numpy as np
 
 from ..serialization import load_metadata, save_file
-from .checkpoint import Progress
+from .checkpoint import check_space, load_checkpoint, replace_checkpoint, sync_folder
 
-SPACE = 5_000_000  # bytes: two checkpoints while one replaces the other, the model, pictures
+PICTURE_SPACE = 5_000_000  # bytes: pictures, samples, report
 
 
 class RunFolder:
     """Files of one run, under ``path``."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | str) -> None:
+        self.path = path = Path(path)
         self.config = path / "config.json"
         self.metrics = path / "metrics.csv"
-        self.model = path / "model.safetensors"
-        self.checkpoint = path / "checkpoint.safetensors"
+        self.report = path / "report.md"
+        self.samples = path / "samples"
+        self.best = path / "checkpoint-best.safetensors"  # the weights of the best epoch, and what it takes to use them
+        self.last = path / "checkpoint-last.safetensors"  # all that it takes to go on
+        self.previous = path / "checkpoint-previous.safetensors"  # the one before, should the last be damaged
 
     @classmethod
-    def create(cls, out: Path, name: str) -> RunFolder:
+    def create(cls, out: Path, name: str, weights: int = 0) -> RunFolder:
         """Makes a new folder ``out/<today>-<name>``, or ``...-2``, ``-3``: never one that exists.
 
+        Args:
+            out: the folder above it.
+            name: what it is called after the date.
+            weights: the network's bytes, of which three checkpoints hold four times as many (with Adam's state).
         Raises:
             OSError: the folder cannot be made, or the disk is nearly full.
         """
         out.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(out).free
-        if free < SPACE:
-            raise OSError(f"{out}: only {free / 1e6:.1f} MB are free on this disk; a run needs {SPACE / 1e6:.0f} MB")
+        check_space(out, PICTURE_SPACE + 13 * weights)
         for number in count(1):
             path = out / f"{date.today().isoformat()}-{name}{'' if number == 1 else f'-{number}'}"
             try:
@@ -59,10 +65,42 @@ class RunFolder:
         folder = cls(path)
         if not path.is_dir():
             raise FileNotFoundError(f"there is no run folder {path}")
-        for file in (folder.config, folder.checkpoint):
-            if not file.is_file():
-                raise FileNotFoundError(f"{path} is no run that can go on: it has no {file.name}")
+        if not folder.config.is_file():
+            raise FileNotFoundError(f"{path} is no run that can go on: it has no {folder.config.name}")
+        if not folder.has_checkpoint():
+            raise FileNotFoundError(f"{path} is no run that can go on: it has no {folder.last.name}")
         return folder
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is something to go on from."""
+        return self.last.is_file() or self.previous.is_file()
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Writes checkpoint-last; the one before becomes checkpoint-previous.
+
+        Raises:
+            OSError: it cannot be written; both checkpoints that were there still are.
+        """
+        replace_checkpoint(self.last, self.previous, state)
+
+    def load_checkpoint(self) -> tuple[dict[str, Any], str]:
+        """The last checkpoint, or the one before where the last is missing or damaged; and, then, what was wrong.
+
+        Raises:
+            OSError, ValueError: neither can be read; the message is the last one's.
+        """
+        try:
+            return load_checkpoint(self.last), ""
+        except (OSError, ValueError) as error:
+            try:
+                return load_checkpoint(self.previous), f"{error}; going on from {self.previous.name}"
+            except (OSError, ValueError):
+                raise error from None
+
+    def tidy(self) -> None:
+        """Removes what a killed process left half-written; the run's own files stay."""
+        for path in (*self.path.glob(".*.part"), *self.path.glob(".*.new")):
+            path.unlink(missing_ok=True)
 
     def read_config(self) -> dict[str, Any]:
         """What ``write_config`` wrote.
@@ -83,39 +121,35 @@ class RunFolder:
         with replacing(self.config) as file:
             file.write(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
-    def write_metrics(self, history: Sequence[Mapping[str, float]]) -> None:
+    def write_metrics(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Writes metrics.csv anew, a row for each epoch done."""
+        names = list(dict.fromkeys(name for row in history for name in row))
         with replacing(self.metrics) as file:
-            writer = csv.writer(file)
-            for row in history:
-                if row is history[0]:
-                    writer.writerow(row)
-                writer.writerow(row.values())
+            writer = csv.DictWriter(file, names, restval="")
+            if names:
+                writer.writeheader()
+            writer.writerows(history)
 
-    def append_metrics(self, row: Mapping[str, float]) -> None:
-        """Adds an epoch's row to metrics.csv; whoever watches the file sees it at once."""
-        with open(self.metrics, "a", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            if file.tell() == 0:
-                writer.writerow(row)
-            writer.writerow(row.values())
+    def write_report(self, text: str) -> None:
+        """Writes report.md."""
+        with replacing(self.report) as file:
+            file.write(text)
 
-    def save_model(self, progress: Progress, facts: Mapping[str, Any]) -> None:
+    def write_best(self, weights: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """Writes the best weights so far, with ``facts`` as JSON under "atrous" in the file's metadata.
 
         One entry, because the safetensors writer orders several at random, and the same run shall give the same bytes.
         """
-        assert progress.best is not None
-        best = {"epoch": progress.best["epoch"], "validation_accuracy": progress.best["validation_accuracy"]}
-        save_file(progress.best_weights, self.model, {"atrous": json.dumps({**facts, **best}, ensure_ascii=False)})
+        save_file(weights, self.best, {"atrous": json.dumps(facts, ensure_ascii=False)})
+        sync_folder(self.path)
 
 
 def read_facts(model: Path) -> dict[str, Any]:
-    """What ``RunFolder.save_model`` noted beside the weights: model, classes, preprocessing.
+    """What ``RunFolder.write_best`` noted beside the weights: model, classes, preprocessing.
 
     Raises:
         OSError: there is no such file.
-        ValueError: it is no model file of a run, or one that lacks what ``predict`` needs.
+        ValueError: it is no weights' file of a run, or one that lacks what ``predict`` needs.
     """
     facts = load_metadata(model).get("atrous")
     if facts is None:
@@ -124,18 +158,25 @@ def read_facts(model: Path) -> dict[str, Any]:
         found = json.loads(facts)
     except json.JSONDecodeError as error:
         raise ValueError(f"{model} is damaged: {error}") from error
-    needed: dict[str, type] = {"model": str, "classes": list, "preprocessing": dict}
+    needed: dict[str, type] = {"model": str, "task": str, "classes": list, "preprocessing": dict}
     if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in needed.items()):
-        raise ValueError(f"{model} was not written by a training run: it lacks {' or '.join(needed)}")
+        raise ValueError(f"{model} was not written by `atrous train`: it lacks {' or '.join(needed)}")
     return found
 
 
+def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes arrays by name as an npz file, C-ordered; one that was there is replaced once the new one is complete."""
+    with replacing(path, text=False) as file:
+        np.savez(file, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[TextIO]:
-    """A text file that takes the place of ``path`` once it is complete on the disk; the old one stays until then."""
+def replacing(path: Path, text: bool = True) -> Iterator[Any]:
+    """A file that takes the place of ``path`` once it is complete on the disk; the old one stays until then."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    how: dict[str, Any] = {"mode": "w", "encoding": "utf-8", "newline": ""} if text else {"mode": "wb"}
     try:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
+        with open(temporary, **how) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -1,9 +1,10 @@
-"""A training run on disk: what it is made of, how far it has come, and how it goes on."""
+"""A training run of ``atrous train``: what it is made of, its folder, and how it goes on."""
 
 from __future__ import annotations
 
+import math
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -12,45 +13,112 @@ from typing import Any
 
 from ..config import get_num_threads
 from ..data import DataLoader
-from ..models import count_macs
+from ..grad_mode import no_grad
+from ..metrics import Accuracy, MeanIoU
+from ..models import build, count_macs
+from ..nn import Module
 from ..nn.functional import cross_entropy
-from . import lenet5_digits as recipe
-from .checkpoint import Progress, load_checkpoint, save_checkpoint
-from .lenet5_digits import Job, Settings
-from .loop import Epoch, Evaluation, evaluate, fit
+from ..ops import zeros
+from ..optim import SGD, Adam, AdamW, Optimizer
+from ..optim.lr_scheduler import LambdaLR
+from ..random import Generator, manual_seed
+from .callbacks import EarlyStopping
+from .evaluation import evaluate
 from .machine import kernel_level
 from .run_folder import RunFolder
+from .sources import Source, default_channels, default_model, limited, open_source
+from .trainer import Trainer
+
+OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], float, dict[str, Any]]] = {  # class, default rate, the rest
+    "adam": (Adam, 1e-3, {}),
+    "adamw": (AdamW, 1e-3, {}),
+    "sgd": (SGD, 2e-2, {"momentum": 0.9}),
+}
+SCHEDULES = ("constant", "cosine")
 
 
-@dataclass
+@dataclass(frozen=True)
+class Settings:
+    """What a user can choose; None is what suits the data and the network."""
+
+    data: str = "digits"
+    model: str | None = None
+    size: int | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    optimizer: str = "adam"
+    lr: float | None = None
+    schedule: str | None = None
+    clip_grad_norm: float | None = None
+    accumulate: int = 1
+    early_stopping: int | None = None
+    augment: bool = True
+    skip_corrupt: bool = False
+    workers: int | None = None
+    seed: int = 0
+    root: str = "data"
+
+    def with_defaults(self, source: Source) -> Settings:
+        """The settings with every default filled in."""
+        chosen = {"size": source.preprocessing["size"][0], "lr": OPTIMIZERS[self.optimizer][1], "schedule": "constant"}
+        chosen |= source.defaults
+        return replace(self, **{name: value for name, value in chosen.items() if getattr(self, name) is None})
+
+
 class Session:
-    """A job, its folder, and its progress; the folder holds a checkpoint that is as far as ``saved`` epochs."""
+    """A run: its settings, data, network and trainer. ``limit`` keeps only so many images a part, for tests.
 
-    job: Job
-    folder: RunFolder
-    progress: Progress
-    saved: int = 0
+    Raises:
+        ValueError: data and network do not fit, or one of them does not exist.
+        OSError: data cannot be read.
+    """
+
+    def __init__(self, settings: Settings, download: bool = False, limit: int | None = None) -> None:
+        model = settings.model or default_model(settings.data)
+        size = settings.size or (32 if model == "lenet5" else None)
+        self.source, self.model = source_and_model(replace(settings, model=model, size=size), download)
+        self.settings = settings = replace(settings, model=model, size=size).with_defaults(self.source)
+        parts = [limited(part, limit) for part in (self.source.train, self.source.validation, self.source.test)]
+        workers, collate = settings.workers or 0, self.source.augment if settings.augment else None
+        order = Generator(settings.seed, stream=1)
+        self.train = DataLoader(
+            parts[0], settings.batch_size, shuffle=True, num_workers=workers, collate_fn=collate, generator=order
+        )
+        self.validation, self.test = (DataLoader(part, 64, num_workers=workers) for part in parts[1:])
+        self.folder: RunFolder
+        self.trainer: Trainer
 
     @classmethod
-    def start(cls, settings: Settings, out: Path, limit: int | None = None) -> Session:
-        """A new run in a new folder under ``out``; ``limit`` keeps only so many images a part, for tests.
+    def start(
+        cls, settings: Settings, out: Path, command: str = "", download: bool = False, limit: int | None = None
+    ) -> Session:
+        """A new run in a new folder under ``out``.
 
         Raises:
             OSError: the folder or its first files cannot be written.
         """
-        job = recipe.build(settings, limit)
-        session = cls(job, RunFolder.create(out, recipe.NAME), Progress())
-        session.folder.write_config(session.config())
-        session.save()  # from here on the run can be resumed, and a disk that is full has said so
+        session = cls(settings, download, limit)
+        weights = sum(value.data.nbytes for value in session.model.state_dict().values())
+        name = f"{session.settings.model.rpartition(':')[2]}-{Path(settings.data).resolve().name}"  # type: ignore[union-attr]
+        session.folder = RunFolder.create(out, name, weights)
+        session.folder.write_config(session.config(command))
+        session.trainer = session.make_trainer()
         return session
 
     @classmethod
-    def resume(cls, path: Path, epochs: int | None = None, limit: int | None = None) -> Session:
+    def resume(
+        cls,
+        path: Path,
+        epochs: int | None = None,
+        workers: int | None = None,
+        download: bool = False,
+        limit: int | None = None,
+    ) -> Session:
         """A run that goes on from its checkpoint; ``epochs`` changes how many it has in all.
 
         Raises:
             OSError: a file is missing or cannot be read.
-            ValueError: a file is damaged, or fewer epochs are asked for than are done.
+            ValueError: a file is damaged.
         """
         folder = RunFolder.open(path)
         config = folder.read_config()
@@ -58,92 +126,137 @@ class Session:
             settings = Settings(**config["settings"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"{folder.config} holds no settings that this version understands: {error}") from error
-        job = recipe.build(replace(settings, epochs=epochs or settings.epochs), limit)
-        progress = load_checkpoint(folder.checkpoint, job.model, job.optimizer, job.generators)
-        if job.settings.epochs < progress.epoch:
-            raise ValueError(f"{path} has {progress.epoch} epochs done; --epochs {epochs} would be fewer")
-        session = cls(job, folder, progress, saved=progress.epoch)
-        if job.settings != settings:
-            folder.write_config({**config, "settings": asdict(job.settings)})
-        folder.write_metrics(progress.history)  # rows after the checkpoint belong to epochs that are done again
-        if progress.best:
-            session.save_model()
+        changed = {name: value for name, value in {"epochs": epochs, "workers": workers}.items() if value is not None}
+        session = cls(replace(settings, **changed), download, limit)
+        session.folder = folder
+        if session.settings != settings:
+            folder.write_config({**config, "settings": asdict(session.settings)})
+        session.trainer = session.make_trainer()
         return session
 
-    def run(self, on_batch: Callable[[int, float], None] | None = None) -> Iterator[tuple[Epoch, bool]]:
-        """Trains the epochs that are left; after each, files are up to date and (epoch, whether it is the best) comes.
+    @property
+    def segmentation(self) -> bool:
+        """Whether each pixel has a class, not each image."""
+        return self.source.task == "segmentation"
+
+    def make_trainer(self) -> Trainer:
+        """The trainer of the run, as its settings say."""
+        settings = self.settings
+        kind, _, extra = OPTIMIZERS[settings.optimizer]
+        optimizer = kind(self.model.parameters(), lr=settings.lr, **extra)
+        scheduler = None
+        if settings.schedule == "cosine":
+            steps = settings.epochs * math.ceil(len(self.train) / settings.accumulate)  # type: ignore[operator]
+            scheduler = LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step / steps, 1))))
+        metrics: dict[str, Any] = {"accuracy": Accuracy()}
+        if self.segmentation:
+            metrics["iou"] = MeanIoU(len(self.source.classes))
+        return Trainer(
+            self.model,
+            optimizer,
+            cross_entropy,
+            metrics=metrics,
+            scheduler=scheduler,
+            schedule_batches=True,
+            clip_grad_norm=settings.clip_grad_norm,
+            accumulate=settings.accumulate,
+            callbacks=[EarlyStopping(settings.early_stopping)] if settings.early_stopping else [],
+            folder=self.folder.path,
+            facts=self.facts(),
+        )
+
+    def fit(self) -> None:
+        """Trains the epochs that are left.
 
         Raises:
-            NonFiniteLoss, OSError: the checkpoint is then that of the epoch before.
+            KeyboardInterrupt: after Ctrl-C; the checkpoint is that of the last step.
+            NonFiniteLoss, OSError: the checkpoint is an earlier one.
+            ValueError: the checkpoint does not fit, or more epochs are done than there are to be.
         """
-        job = self.job
-        epochs = fit(
-            job.model,
-            job.optimizer,
-            cross_entropy,
-            job.train,
-            job.validation,
-            job.settings.epochs,
-            start=self.progress.epoch,
-            augment=job.augment,
-            on_batch=on_batch,
-        )
-        for epoch in epochs:
-            best = self.progress.add(epoch, job.model)
-            self.folder.append_metrics(self.progress.history[-1])
-            if best:
-                self.save_model()
-            self.save()
-            yield epoch, best
+        assert self.settings.epochs is not None
+        history = self.trainer.fit(self.train, self.validation, self.settings.epochs, resume=True)
+        if len(history) > self.settings.epochs:
+            raise ValueError(
+                f"{self.folder.path} has {len(history)} epochs done; --epochs {self.settings.epochs} would be fewer"
+            )
 
     def initial_loss(self) -> float:
-        """The mean loss over the training images, without a step and without shifts."""
-        return evaluate(self.job.model, cross_entropy, DataLoader(self.job.train.dataset, 128)).loss
+        """The mean loss over the first thousand training images, without a step."""
+        return evaluate(self.model, cross_entropy, DataLoader(limited(self.train.dataset, 1000), 128))["loss"]
 
-    def test(self) -> Evaluation:
-        """What the best weights answer on the test images; the model keeps these weights."""
-        self.job.model.load_state_dict(self.progress.best_weights)
-        return evaluate(self.job.model, cross_entropy, self.job.test)
-
-    def save(self) -> None:
-        """Writes the checkpoint."""
-        job = self.job
-        save_checkpoint(self.folder.checkpoint, job.model, job.optimizer, job.generators, self.progress)
-        self.saved = self.progress.epoch
-
-    def save_model(self) -> None:
-        """Writes the best weights with what it takes to use them."""
-        facts = {"model": "lenet5", "classes": recipe.CLASSES, "preprocessing": self.job.preprocessing}
-        self.folder.save_model(self.progress, facts)
-
-    def config(self) -> dict[str, Any]:
-        """All that decides the run, and what it ran on."""
-        job = self.job
+    def facts(self) -> dict[str, Any]:
+        """What it takes to use the network, stored with its weights."""
         return {
-            "run": recipe.NAME,
-            "settings": asdict(job.settings),
-            "augmentation": {"shift": recipe.SHIFT},
-            "split": {
-                "seed": recipe.SPLIT_SEED,
-                "train": len(job.train.dataset),
-                "validation": len(job.validation.dataset),
-                "test": len(job.test.dataset),
-            },
-            "model": {"name": "lenet5", "parameters": self.parameters(), "multiply_adds": self.macs()},
-            "preprocessing": job.preprocessing,
-            "classes": recipe.CLASSES,
+            "model": self.settings.model,
+            "task": self.source.task,
+            "data": self.settings.data,
+            "classes": self.source.classes,
+            "preprocessing": self.source.preprocessing,
+        }
+
+    def config(self, command: str) -> dict[str, Any]:
+        """All that decides the run, and what it ran on."""
+        return {
+            "command": command,
+            "settings": asdict(self.settings),
+            "data": {"title": self.source.title, **{name: len(part) for name, part in self.parts().items()}},
+            "model": {"name": self.settings.model, "parameters": self.parameters(), "multiply_adds": self.macs()},
+            "preprocessing": self.source.preprocessing,
+            "classes": self.source.classes,
             "machine": {"platform": platform.platform(), "kernels": kernel_level(), "threads": get_num_threads()},
-            "versions": {"python": platform.python_version(), **versions("atrous", "numpy", "safetensors")},
+            "versions": {"python": platform.python_version(), **versions("atrous", "numpy", "safetensors", "pillow")},
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
 
+    def parts(self) -> dict[str, Any]:
+        """The data sets that train, validate and test."""
+        return {"train": self.train.dataset, "validation": self.validation.dataset, "test": self.test.dataset}
+
     def parameters(self) -> int:
         """How many numbers the network learns."""
-        return sum(parameter.numel() for parameter in self.job.model.parameters())
+        return sum(parameter.numel() for parameter in self.model.parameters())
 
     def macs(self) -> int:
         """Multiply-adds of one image's way through the network."""
-        return count_macs(self.job.model, 1, 1, recipe.SIZE, recipe.SIZE)
+        return count_macs(self.model, 1, self.source.channels, *self.source.preprocessing["size"])
+
+
+def source_and_model(settings: Settings, download: bool) -> tuple[Source, Module]:
+    """Data and a fresh network that fit: the network's output says whether images or pixels have classes."""
+    assert settings.model is not None
+    name = settings.model
+    channels = default_channels(settings.data)
+    task = "segmentation" if name == "unet" else "classification"
+    if ":" in name:
+        side = settings.size or (64 if channels == 3 else 32)
+        task = "segmentation" if output_shape(build(name, 2, channels), channels, side)[2:] else "classification"
+    source = open_source(
+        settings.data,
+        task,
+        settings.size,
+        root=settings.root,
+        download=download,
+        skip_corrupt=settings.skip_corrupt,
+    )
+    manual_seed(settings.seed)  # the initial weights
+    classes = len(source.classes)
+    model = build(name, classes, channels)
+    shape = output_shape(model, channels, source.preprocessing["size"][0])
+    if len(shape) < 2 or shape[1] != classes:
+        raise ValueError(f"{name} gives an output of shape {shape}; expected (N, {classes}, ...), a number for each class")
+    return source, model
+
+
+def output_shape(model: Module, channels: int, side: int) -> tuple[int, ...]:
+    """What the network makes of one image; its mode stays as it is."""
+    was_training = model.training
+    try:
+        with no_grad():
+            return tuple(model.eval()(zeros(1, channels, side, side)).shape)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"the network does not take images of {channels}×{side}×{side}: {error}") from error
+    finally:
+        model.train(was_training)
 
 
 def versions(*names: str) -> dict[str, str]:

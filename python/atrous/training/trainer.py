@@ -1,0 +1,382 @@
+"""The training loop: epochs of gradient steps, each followed by a look at data that is not trained on."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..checks import require
+from ..nn import Module
+from ..nn.utils import clip_grad_norm_
+from ..optim import Optimizer
+from ..optim.lr_scheduler import ReduceLROnPlateau
+from ..random import get_rng_state, using
+from ..tensor import Tensor
+from .callbacks import Callback
+from .evaluation import as_metric, evaluate, generator_at
+from .diagnosis import NonFiniteLoss, explain
+from .interrupt import Interrupt
+from .progress import choose_display
+from .run_folder import RunFolder
+from .saving import Saving, streams
+
+Batches = Iterable[Any]  # of (inputs, target), such as a DataLoader
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass
+class Part:
+    """How far an epoch has come: what a checkpoint in the middle of it keeps."""
+
+    batches: int = 0
+    samples: int = 0
+    loss: float = 0.0  # summed over the samples
+    seconds: float = 0.0
+    trained: bool = False  # all batches are done; the evaluation is not
+
+
+class Trainer:
+    """Trains a model on batches of (inputs, target), and keeps what it takes to stop at any moment and go on.
+
+    What is monitored decides which weights are the best: by default the lowest validation loss, or training loss where
+    there is no validation. With a ``folder`` the trainer writes checkpoint-last (all that it takes to go on, after each
+    epoch, every ``save_every`` seconds and on Ctrl-C), checkpoint-previous, checkpoint-best (weights) and metrics.csv.
+    A run that goes on from a checkpoint gives the bits of one that never stopped.
+
+    Args:
+        model: maps inputs to an output.
+        optimizer: holds the model's parameters.
+        loss_fn: mean loss of (output, target).
+        metrics: measured on validation data, by name: objects of `atrous.metrics`, or functions of (output, target)
+            whose results are averaged over the samples.
+        scheduler: of `optim.lr_scheduler`; steps after each epoch.
+        schedule_batches: step it after each optimizer step instead, as for warm-up and OneCycleLR.
+        clip_grad_norm: the largest norm of all gradients together; larger ones are scaled down to it.
+        accumulate: batches an optimizer step; the gradient is that of the mean loss over their samples.
+        monitor: the number in the history that decides, such as "validation_accuracy".
+        mode: "min" or "max", whether lower or higher is better.
+        callbacks: called between the steps, in this order.
+        folder: where files go; None writes none.
+        facts: stored beside the best weights, for whoever uses them.
+        save_every: seconds between checkpoints in the middle of an epoch.
+    Raises:
+        ValueError: a setting is out of range.
+    Example:
+        >>> model, batches = nn.Linear(2, 2), [(at.randn(4, 2), at.tensor([0, 1, 0, 1]))]
+        >>> trainer = Trainer(model, optim.Adam(model.parameters()), nn.CrossEntropyLoss())
+        >>> history = trainer.fit(batches, batches, epochs=3, progress=False)
+        >>> [row["epoch"] for row in history]
+        [1, 2, 3]
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        loss_fn: Loss,
+        *,
+        metrics: Mapping[str, Any] | None = None,
+        scheduler: Any = None,
+        schedule_batches: bool = False,
+        clip_grad_norm: float | None = None,
+        accumulate: int = 1,
+        monitor: str = "validation_loss",
+        mode: str = "min",
+        callbacks: Sequence[Callback] = (),
+        folder: Path | str | None = None,
+        facts: Mapping[str, Any] | None = None,
+        save_every: float = 600.0,
+    ) -> None:
+        require(accumulate >= 1, "Trainer", f"accumulate is {accumulate}; expected 1 or more")
+        require(mode in ("min", "max"), "Trainer", f"mode is {mode!r}; expected 'min' or 'max'")
+        require(
+            clip_grad_norm is None or clip_grad_norm > 0,
+            "Trainer",
+            f"clip_grad_norm is {clip_grad_norm}; expected above 0",
+        )
+        require(save_every >= 0, "Trainer", f"save_every is {save_every}; expected 0 seconds or more")
+        plateau = isinstance(scheduler, ReduceLROnPlateau)
+        require(not (plateau and schedule_batches), "Trainer", "ReduceLROnPlateau steps by epochs, not by batches")
+        self.model, self.optimizer, self.loss_fn = model, optimizer, loss_fn
+        self.metrics = {name: as_metric(metric) for name, metric in (metrics or {}).items()}
+        self.scheduler, self.schedule_batches = scheduler, schedule_batches
+        self.clip_grad_norm, self.accumulate = clip_grad_norm, accumulate
+        self.monitor, self.mode = monitor, mode
+        self.callbacks = list(callbacks)
+        self.saving = Saving(None if folder is None else RunFolder(folder), save_every, facts or {})
+
+        self.history: list[dict[str, Any]] = []  # a row for each epoch done
+        self.best: dict[str, Any] | None = None  # the row of the best epoch
+        self.best_weights: dict[str, Tensor] = {}
+        self.stop_reason: str | None = None
+        self._part = Part()
+        self._loaders: dict[str, Any] = {}
+        self._interrupt = Interrupt()
+
+    @property
+    def epoch(self) -> int:
+        """The number of epochs done."""
+        return len(self.history)
+
+    @property
+    def batches(self) -> int:
+        """The number of batches done in the current epoch."""
+        return self._part.batches
+
+    def stop(self, reason: str) -> None:
+        """Ends `fit` after the current epoch; for callbacks."""
+        self.stop_reason = reason
+
+    def monitored(self, row: Mapping[str, Any]) -> str:
+        """The name of the number in ``row`` that decides which epoch is the best."""
+        if self.monitor in row:
+            return self.monitor
+        if self.monitor == "validation_loss":  # the default, and nothing is validated
+            return "train_loss"
+        raise ValueError(f"Trainer: there is no {self.monitor!r} to monitor; an epoch measures {', '.join(row)}")
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train: Batches,
+        validation: Batches | None = None,
+        epochs: int = 1,
+        *,
+        resume: bool = False,
+        progress: bool = True,
+    ) -> list[dict[str, Any]]:
+        """Trains up to epoch number ``epochs`` and returns the history: a dict for each epoch done.
+
+        Ctrl-C ends the current step, writes a checkpoint and raises KeyboardInterrupt; a second one raises at once.
+        Calling `fit` again goes on, as does another process with ``resume=True``.
+
+        Args:
+            train: batches of (inputs, target), gone through once an epoch. A DataLoader goes on in the middle of an
+                epoch; of other iterables the batches done are passed over.
+            validation: likewise, looked at after each epoch.
+            epochs: how many there are in all, with those done before.
+            resume: go on from the folder's checkpoint, where there is one.
+            progress: show a line for each epoch, and a bar on a terminal.
+        Raises:
+            NonFiniteLoss: names the layer and the samples; the parameters are those before the step.
+            FileExistsError: the folder holds a run already, and resume is False.
+            OSError: a file cannot be written; the checkpoint that was there still is.
+        """
+        require(epochs >= 0, "Trainer.fit", f"epochs is {epochs}; expected 0 or more")
+        self._loaders = {"train": train, **({} if validation is None else {"validation": validation})}
+        if not (self.epoch or self._part.batches):  # else this trainer goes on with what it knows
+            self.saving.open(self, self._loaders, resume)
+        self.stop_reason = None
+        batches = len(train) if hasattr(train, "__len__") else None
+        display = [choose_display()] if progress else []
+        callbacks, self.callbacks = self.callbacks, [*self.callbacks, *display]
+        with self._interrupt:
+            try:
+                for callback in self.callbacks:
+                    callback.on_fit_begin(self, epochs, batches)
+                while self.epoch < epochs and self.stop_reason is None:
+                    self._train_epoch(train)
+                    self._finish_epoch(validation)
+            finally:
+                for callback in reversed(self.callbacks):
+                    callback.on_fit_end(self)
+                self.callbacks = callbacks
+        return self.history
+
+    def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """The output and the target of a batch; a subclass changes it for batches of another form."""
+        inputs, target = batch
+        return self.model(inputs), target
+
+    def _train_epoch(self, train: Batches) -> None:
+        """The gradient steps of an epoch, or of the rest of one."""
+        part = self._part
+        if part.trained:
+            return
+        self.model.train()
+        try:
+            since = 0  # samples since the last step
+            began = time.perf_counter()
+            for batch in self._rest_of(train):
+                since += self._add_gradients(batch, first=since == 0)
+                if part.batches % self.accumulate == 0:
+                    self._step(since)
+                    since = 0
+                now = time.perf_counter()
+                part.seconds, began = part.seconds + now - began, now
+                for callback in self.callbacks:
+                    callback.on_batch(self, self._loss)
+                if since == 0:
+                    self._pause()
+            if since:
+                self._step(since)
+            require(part.samples > 0, "Trainer.fit", "the training data holds no batches")
+            part.trained = True
+        except BaseException as error:
+            if not isinstance(error, Suspended):
+                self._part = Part()  # in the middle of a step: the epoch starts anew
+            raise
+
+    def _rest_of(self, train: Batches) -> Iterator[Any]:
+        return iter(train) if hasattr(train, "load_state_dict") else islice(train, self._part.batches, None)
+
+    def _add_gradients(self, batch: Any, first: bool) -> int:
+        """Adds a batch's gradients to those of the current step; returns the number of its samples."""
+        if first:
+            self.optimizer.zero_grad()
+        state = get_rng_state()
+        output, target = self.forward(batch)
+        loss = self.loss_fn(output, target)
+        self._loss = loss.item()
+        part = self._part
+        if not math.isfinite(self._loss):
+            raise self._explained(batch, state)
+        N = len(output)
+        (loss * N if self.accumulate > 1 else loss).backward()
+        part.batches, part.samples, part.loss = part.batches + 1, part.samples + N, part.loss + self._loss * N
+        return N
+
+    def _step(self, samples: int) -> None:
+        """The optimizer's step on the gradients gathered so far."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if self.accumulate > 1:
+            for parameter in parameters:
+                parameter.grad /= samples  # type: ignore[operator]
+        if self.clip_grad_norm is not None:
+            clip_grad_norm_(parameters, self.clip_grad_norm)
+        self.optimizer.step()
+        if self.scheduler is not None and self.schedule_batches:
+            self.scheduler.step()
+
+    def _explained(self, batch: Any, state: dict[str, int]) -> NonFiniteLoss:
+        what = f"the loss became {self._loss} in epoch {self.epoch + 1}, batch {self._part.batches + 1}"
+        indices = getattr(self._loaders.get("train"), "batch_indices", None)
+        with using(generator_at(state)):
+            return explain(self.model, self.loss_fn, lambda: self.forward(batch), indices, what)
+
+    # -- the end of an epoch ------------------------------------------------------------------------------------------
+
+    def _finish_epoch(self, validation: Batches | None) -> None:
+        """Evaluates, notes the epoch, steps the scheduler, and writes the files."""
+        part = self._part
+        row: dict[str, Any] = {"epoch": self.epoch + 1, "train_loss": part.loss / part.samples}
+        if validation is not None:
+            state = streams(self._loaders)
+            try:
+                measured = self.evaluate(validation)
+            except Suspended:
+                self._suspend(state)
+            if not math.isfinite(measured["loss"]):
+                raise NonFiniteLoss(
+                    f"the validation loss became {measured['loss']} after epoch {row['epoch']}; try a lower learning rate"
+                )
+            row |= {f"validation_{name}": value for name, value in measured.items()}
+        row["lr"] = self.optimizer.param_groups[0]["lr"]
+        row |= {"images_per_second": round(part.samples / max(part.seconds, 1e-9), 1), "seconds": round(part.seconds, 4)}
+        self._note(row)
+        if self.scheduler is not None and not self.schedule_batches:
+            plateau = isinstance(self.scheduler, ReduceLROnPlateau)
+            self.scheduler.step(row[self.monitored(row)]) if plateau else self.scheduler.step()
+        self._part = Part()
+        for callback in self.callbacks:
+            callback.on_epoch(self, row)
+        self.saving.save(self, streams(self._loaders))
+        self.saving.save_numbers(self)
+        if self._interrupt.requested:
+            raise Suspended(self._where())
+
+    def _note(self, row: dict[str, Any]) -> None:
+        """Adds an epoch to the history, and keeps the weights where they are the best so far."""
+        name = self.monitored(row)
+        sign = 1 if self.mode == "min" else -1
+        self.history.append(row)
+        if self.best is None or math.isnan(self.best[name]) or sign * row[name] < sign * self.best[name]:
+            self.best = row
+            self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def evaluate(self, batches: Batches) -> dict[str, float]:
+        """The mean loss and the metrics on other data; see `atrous.training.evaluate`."""
+        return evaluate(self.model, self.loss_fn, batches, self.metrics, self.forward, self._heed)
+
+    def load_best(self) -> None:
+        """Puts the best weights into the model.
+
+        Raises:
+            ValueError: no epoch is done yet.
+        """
+        require(self.best is not None, "Trainer.load_best", "no epoch is done yet")
+        self.model.load_state_dict(self.best_weights)
+
+    def _heed(self) -> None:
+        if self._interrupt.requested:
+            raise Suspended(self._where())
+
+    # -- stopping and going on ----------------------------------------------------------------------------------------
+
+    def _pause(self) -> None:
+        """Between two steps: Ctrl-C and the clock are heard."""
+        if self._interrupt.requested:
+            self._suspend(streams(self._loaders))
+        if self.saving.is_due():
+            self.saving.save(self, streams(self._loaders))
+
+    def _suspend(self, state: dict[str, Any]) -> None:
+        """Saves, leaves the loaders such that `fit` would go on, and raises."""
+        self.saving.save(self, state)
+        for name, position in state["loaders"].items():
+            self._loaders[name].load_state_dict(position)
+        raise Suspended(self._where())
+
+    def _where(self) -> str:
+        part = f", batch {self._part.batches} of epoch {self.epoch + 1}" if self._part.batches else ""
+        return f"stopped after epoch {self.epoch}{part}"
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a trainer knows, but for random streams and loaders, which belong to `fit`."""
+        return {
+            "optimizer_class": type(self.optimizer).__name__,
+            "scheduler_class": type(self.scheduler).__name__,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "history": self.history,
+            "best": self.best and self.best["epoch"],
+            "best_weights": self.best_weights,
+            "part": asdict(self._part),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave.
+
+        Raises:
+            ValueError: it is of another network, optimizer or scheduler; nothing was changed then.
+        """
+        for name, own in (("optimizer", self.optimizer), ("scheduler", self.scheduler)):
+            found, expected = state[f"{name}_class"], type(own).__name__
+            require(found == expected, "Trainer", f"the checkpoint has the {name} {found}; expected {expected}")
+        before = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.model.load_state_dict(state["model"])
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (ValueError, TypeError, KeyError):
+            self.model.load_state_dict(before)
+            raise
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        for callback, position in zip(self.callbacks, state["callbacks"], strict=False):  # a display may be missing
+            callback.load_state_dict(position)
+        self.history = list(state["history"])
+        self.best = None if state["best"] is None else self.history[state["best"] - 1]
+        self.best_weights = dict(state["best_weights"])
+        self._part = Part(**state["part"])
+
+
+class Suspended(KeyboardInterrupt):
+    """Ctrl-C that was heard between two steps; the state is whole."""
