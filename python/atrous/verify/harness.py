@@ -187,7 +187,7 @@ def rules(
     for name, value in inputs.items():
         if isinstance(value, Array) or name == "grads":
             before = arguments[name]
-            if not all(_same_bits(a, b) for a, b in zip(_arrays(value), _arrays(before), strict=True)):
+            if not all(_same_bits(a, b) for a, b in zip(arrays_of(value), arrays_of(before), strict=True)):
                 yield f"input {name} was written to", None, None
             if not in_place and any(np.may_share_memory(output, value) for output in got):
                 yield f"an output shares memory with input {name}", None, None
@@ -214,12 +214,16 @@ def rules(
 
 
 def call(backend: ModuleType, function: str, arguments: Arguments) -> tuple[Array, ...]:
-    """Calls a kernel by keyword, and returns its outputs; of a kernel in place, the arrays that it updates."""
-    outputs = getattr(backend, function)(**arguments)
-    if outputs is None:
+    """Calls a kernel by keyword, and returns its outputs."""
+    return outputs_of(getattr(backend, function)(**arguments), arguments)
+
+
+def outputs_of(returned: Any, arguments: Arguments) -> tuple[Array, ...]:
+    """The outputs of a call that returned this; of a kernel in place, which returns None, the updated arrays."""
+    if returned is None:
         lists = (value for name, value in arguments.items() if isinstance(value, list) and name != "grads")
         return tuple(array for arrays in lists for array in arrays)
-    return outputs if isinstance(outputs, tuple) else (outputs,)
+    return returned if isinstance(returned, tuple) else (returned,)
 
 
 def _same_bits(a: Array, b: Array) -> bool:
@@ -238,7 +242,7 @@ def map_arrays(arguments: Arguments, change: Callable[[Array], Array]) -> Argume
     return {name: changed(value) for name, value in arguments.items()}
 
 
-def _arrays(value: Any) -> list[Array]:
+def arrays_of(value: Any) -> list[Array]:
     return value if isinstance(value, list) else [value]
 
 
