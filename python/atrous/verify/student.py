@@ -1,5 +1,6 @@
 """Checks a user's own kernel, easiest cases first, and shows the first that it fails, to be redone by hand."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -104,6 +105,12 @@ def check_kernel(kernels: ModuleType, family: ModuleType, function: str, dtype: 
 
 def cases_in_order(family: ModuleType, function: str) -> list[dict[str, Any]]:
     """The cases that plain loops can do, the easiest to debug first: full of finite numbers, then small."""
+    return [family.CASES[function][index] for _, size, index in _order(family, function) if size <= LARGEST]
+
+
+@functools.cache
+def _order(family: ModuleType, function: str) -> list[tuple[bool, int, int]]:
+    """For each case: whether it is strange, how many numbers go in and out, and its index in the table; sorted."""
     order = []
     for index, case in enumerate(family.CASES[function]):
         with np.errstate(all="ignore"):
@@ -112,7 +119,7 @@ def cases_in_order(family: ModuleType, function: str) -> list[dict[str, Any]]:
         inputs = [array for value in arguments.values() for array in arrays_of(value) if isinstance(array, Array)]
         strange = not all(output.size and np.isfinite(output).all() for output in outputs)
         order.append((strange, sum(array.size for array in [*inputs, *outputs]), index))
-    return [family.CASES[function][index] for _, size, index in sorted(order) if size <= LARGEST]
+    return sorted(order)
 
 
 def _mistakes(
@@ -163,19 +170,18 @@ def _in_place(arguments: Arguments) -> bool:
 
 
 def _wrong_type(returned: Any, names: tuple[str, ...], in_place: bool) -> str:
-    kind = type(returned)
-    came = "None" if returned is None else f"a {kind.__name__}"
+    kind = type(returned).__name__
+    came = f"a {kind} of {len(returned)}" if isinstance(returned, (tuple, list)) else f"a value of type {kind}"
     if in_place:
         return "" if returned is None else f"returns {came}; expected None: it updates its arrays in place"
     wanted = "an array" if len(names) == 1 else f"a tuple of {len(names)} arrays: {', '.join(names)}"
     if returned is None:
         return f"returns None; expected {wanted} (is there a `return`?)"
     if len(names) > 1 and not (isinstance(returned, tuple) and len(returned) == len(names)):
-        size = f" of {len(returned)}" if isinstance(returned, (tuple, list)) else ""
-        return f"returns {came}{size}; expected {wanted}"
+        return f"returns {came}; expected {wanted}"
     for name, output in zip(names, returned if len(names) > 1 else (returned,), strict=True):
         if not isinstance(output, Array):
-            return f"returns a {type(output).__name__} as {name}; expected a NumPy array"
+            return f"returns {name} of type {type(output).__name__}; expected a NumPy array"
     return ""
 
 
