@@ -4,7 +4,6 @@ import difflib
 import importlib
 import inspect
 import io
-import linecache
 import os
 import sys
 import traceback
@@ -74,7 +73,6 @@ def _run(path: Path) -> ModuleType:
     module = ModuleType(MODULE)
     module.__file__ = os.path.abspath(path)
     source = path.read_bytes()
-    linecache.checkcache(module.__file__)
     importlib.invalidate_caches()
     with users_code(module):
         sys.modules[MODULE] = module
