@@ -1,35 +1,54 @@
-"""`atrous verify`: every kernel on this machine against its NumPy reference."""
+"""`atrous verify`: every kernel on this machine, or those of a user's file, against its NumPy reference."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from types import ModuleType
 
 from atrous.backend import kernels_for
-from atrous.verify import FAMILIES, Result, levels, verify
+from atrous.verify import (
+    FAMILIES,
+    Check,
+    Result,
+    check_kernel,
+    dtypes,
+    levels,
+    load_kernels,
+    own_kernels,
+    verify,
+)
 
 DESCRIPTION = """Checks every kernel on this machine against its reference, a NumPy twin short enough to read.
 
 Each kernel runs over its family's case table at each instruction-set level that this processor has, with each algorithm
 that is legal, in float32 and float64, on three memory layouts and on 1, 2 and 3 threads. The reference runs in float64.
 The table shows, for the element that came closest to its bound, its error and that bound, which follows from the number
-of roundings. Exit code 1 means that a kernel is wrong here: please report it with this output."""
+of roundings. Exit code 1 means that a kernel is wrong here: please report it with this output.
+
+With --kernels it checks the functions of your own file instead, which have names and arguments of the reference, and
+shows the smallest case that fails. Exit code 0: all are right; 1: something is wrong, in them or with the file."""
+
+EXAMPLES = """examples:
+  atrous verify --family conv2d linear
+  atrous verify --kernels my_conv.py"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds `verify` and its options to the command line's parser."""
     parser = subparsers.add_parser(
         "verify",
-        help="check every kernel against its reference",
+        help="check every kernel, or your own, against its reference",
         description=DESCRIPTION,
-        epilog="example:\n  atrous verify --family conv2d linear",
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--family", nargs="+", choices=list(FAMILIES), default=list(FAMILIES), help="families to check (default: all)"
     )
     parser.add_argument("--level", nargs="+", help="instruction-set levels, as `atrous info` names them (default: all)")
-    parser.set_defaults(run=run)
+    parser.add_argument("--kernels", metavar="FILE.py", help="check your own NumPy functions, such as conv2d_forward")
+    parser.set_defaults(run=run, parser=parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +56,12 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ValueError: a level that this machine does not have.
+        OSError, ImportError, ValueError: as `load_kernels`.
     """
+    if args.kernels is not None:
+        if args.level:
+            args.parser.error("--level chooses among compiled kernels; it cannot go with --kernels")
+        return _run_own(args.kernels, args.family)
     backend = kernels_for(None)
     available = levels(backend)
     chosen = args.level or available
@@ -66,3 +90,39 @@ def _print_row(result: Result) -> None:
     print(f"{names}{result.cases:>5}{error:>13}{bound:>11}{mark}", flush=True)
     for failure in result.failures:
         print(f"    {failure}")
+
+
+def _run_own(path: str, families: list[str]) -> int:
+    """Checks the functions of a user's file, each up to its first mistake."""
+    kernels = load_kernels(path)
+    own = own_kernels(kernels)
+    chosen = [(family, name) for family in families for name in FAMILIES[family].CASES if name in own]
+    if not chosen:
+        raise ValueError(f"{path} has no kernel of {', '.join(families)}; it has {', '.join(own)}")
+    for hint in kernels.hints:
+        print(f"not checked: {hint}")
+    wrong = [name for family, name in chosen if not _is_right(kernels, family, name)]
+    right = [name for _, name in chosen if name not in wrong]
+    for verdict, names in (("right", right), ("WRONG", wrong)):
+        if names:
+            print(f"{verdict}: {', '.join(names)}")
+    return 1 if wrong else 0
+
+
+def _is_right(kernels: ModuleType, family: str, name: str) -> bool:
+    for dtype in reversed(dtypes(FAMILIES[family])):  # float64 first: there, only the formula can be wrong
+        start = time.perf_counter()
+        print(f"{name:<30}{dtype.__name__:<9}", end="", flush=True)
+        check = check_kernel(kernels, FAMILIES[family], name, dtype)
+        _print_own_row(check, time.perf_counter() - start)
+        if check.mistake:
+            return False
+    return True
+
+
+def _print_own_row(check: Check, seconds: float) -> None:
+    large = f"; left out {check.left_out}, too large for loops" if check.left_out else ""
+    if check.mistake:
+        print(f"WRONG  after {check.passed} of {check.cases} cases\n\n{check.mistake}\n", flush=True)
+    else:
+        print(f"right  {check.cases:>3} cases in {seconds:.1f} s{large}", flush=True)

@@ -1,6 +1,6 @@
 """Layers and the tree of modules they form. ``from atrous import nn``."""
 
-from . import functional, init
+from . import functional, init, utils
 from .activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .containers import ModuleDict, ModuleList, ParameterList, Sequential
@@ -44,4 +44,5 @@ __all__ = [
     "Tanh",
     "functional",
     "init",
+    "utils",
 ]

@@ -1,7 +1,8 @@
 """Checks every kernel on this machine against its reference: what `atrous verify` and the tests run.
 
 One module a family: its cases, which are data, and its bounds, which follow from arithmetic. `verify()` runs them on a
-backend at each instruction-set level, with each algorithm, in float32 and float64.
+backend at each instruction-set level, with each algorithm, in float32 and float64. `check_kernel()` runs them on a
+function of a user's own file, which `load_kernels()` reads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,17 +12,24 @@ from typing import Any
 
 from . import activation, adam, batch_norm, conv2d, cross_entropy, linear, pool2d, random
 from .harness import DTYPES, Failure, Result, call, check_function
+from .kernels import load_kernels, own_kernels
+from .student import Check, Mistake, check_kernel
 
 __all__ = [
     "FAMILIES",
+    "Check",
     "Failure",
+    "Mistake",
     "Result",
     "algorithms",
     "at_level",
     "call",
     "check_function",
+    "check_kernel",
     "dtypes",
     "levels",
+    "load_kernels",
+    "own_kernels",
     "verify",
 ]
 

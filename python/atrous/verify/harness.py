@@ -90,7 +90,7 @@ def sum_bound(terms: int) -> float:
 
 def magnitudes(arguments: Arguments) -> Arguments:
     """The arguments with |x| for each floating-point array: what a direct sum's error is measured by."""
-    return _map_arrays(arguments, lambda array: np.abs(array) if array.dtype.kind == "f" else array)
+    return map_arrays(arguments, lambda array: np.abs(array) if array.dtype.kind == "f" else array)
 
 
 def check_function(
@@ -102,7 +102,7 @@ def check_function(
     algorithm: str | None = None,
     stop_after: int = 3,
 ) -> Result:
-    """Runs one kernel over its case table: values, and all that holds for every kernel (see `_rules`)."""
+    """Runs one kernel over its case table: values, and all that holds for every kernel (see `rules`)."""
     result = Result(function, level, algorithm or "rule", np.dtype(dtype).name)
     for case in family.CASES[function]:
         if algorithm is not None and algorithm not in family.algorithms(backend, function, case):
@@ -124,21 +124,18 @@ def check_function(
 def _check_case(
     backend: ModuleType, family: ModuleType, function: str, arguments: Arguments, dtype: np.dtype
 ) -> tuple[tuple[float, float, float], list[Broken]]:
-    exact = _map_arrays(arguments, lambda array: array.astype(np.float64) if array.dtype.kind == "f" else array.copy())
+    exact = in_float64(arguments)
     bounds = family.bound(function, exact, dtype)
     bounds = bounds if isinstance(bounds, tuple) else (bounds,)
     expected = call(reference, function, exact)
-    inputs = _map_arrays(arguments, _dense)
+    inputs = map_arrays(arguments, _dense)
     got = call(backend, function, inputs)
-    worst, failures = (0.0, 0.0, 0.0), list(_rules(backend, function, arguments, inputs, got))
+    worst, failures = (0.0, 0.0, 0.0), list(rules(backend, function, arguments, inputs, got))
     for i, (array, target) in enumerate(zip(got, expected, strict=True)):
-        floating = target.dtype.kind == "f"
-        if array.shape != target.shape or array.dtype != (dtype if floating else target.dtype):
+        if array.shape != target.shape or array.dtype != kernel_dtype(target, dtype):
             failures.append((f"output {i}: shape and dtype", (target.shape, dtype), (array.shape, array.dtype)))
             continue
-        limit = _limit(bounds[i], dtype) if floating else np.zeros(target.shape)
-        error = _error(array, target)
-        ratio = np.where(np.isfinite(error) & (error > 0), error / limit, error)  # 0 and inf, whatever the limit
+        ratio, error, limit = compare(array, target, bounds[i])
         if ratio.size == 0:
             continue
         place = tuple(int(index) for index in np.unravel_index(ratio.argmax(), ratio.shape))
@@ -147,6 +144,24 @@ def _check_case(
             rule = f"output {i} at {place}: error {error[place]:.3g} above its bound {limit[place]:.3g}"
             failures.append((rule, target[place], array[place]))
     return worst, failures
+
+
+def in_float64(arguments: Arguments) -> Arguments:
+    """The arguments as the reference gets them: copies, the floating-point ones in float64."""
+    return map_arrays(arguments, lambda array: array.astype(np.float64) if array.dtype.kind == "f" else array.copy())
+
+
+def kernel_dtype(expected: Array, dtype: np.dtype) -> np.dtype:
+    """The dtype that a kernel's output must have, from that of the reference's, which ran in float64."""
+    return dtype if expected.dtype.kind == "f" else expected.dtype
+
+
+def compare(got: Array, expected: Array, bound: Array) -> tuple[Array, Array, Array]:
+    """For each element: error / limit, which is at most 1 where all is well, the error and the limit."""
+    limit = _limit(bound, got.dtype) if expected.dtype.kind == "f" else np.zeros(expected.shape)
+    error = _error(got, expected)
+    ratio = np.where(np.isfinite(error) & (error > 0), error / limit, error)  # 0 and inf, whatever the limit
+    return ratio, error, limit
 
 
 def _limit(bound: Array, dtype: np.dtype) -> Array:
@@ -164,7 +179,7 @@ def _error(got: Array, expected: Array) -> Array:
     return np.where(finite, np.abs(got.astype(np.float64) - expected), np.where(same, 0.0, np.inf))
 
 
-def _rules(
+def rules(
     backend: ModuleType, function: str, arguments: Arguments, inputs: Arguments, got: tuple[Array, ...]
 ) -> Iterator[Broken]:
     """What holds for every kernel. Yields the rules that this call broke."""
@@ -172,7 +187,7 @@ def _rules(
     for name, value in inputs.items():
         if isinstance(value, Array) or name == "grads":
             before = arguments[name]
-            if not all(_same_bits(a, b) for a, b in zip(_arrays(value), _arrays(before), strict=True)):
+            if not all(_same_bits(a, b) for a, b in zip(arrays_of(value), arrays_of(before), strict=True)):
                 yield f"input {name} was written to", None, None
             if not in_place and any(np.may_share_memory(output, value) for output in got):
                 yield f"an output shares memory with input {name}", None, None
@@ -180,7 +195,7 @@ def _rules(
         return  # the reference makes no promise on strides and has no threads
 
     def agrees(how: str, layout: Callable[[Array], Array]) -> Iterator[Broken]:
-        again = call(backend, function, _map_arrays(arguments, layout))
+        again = call(backend, function, map_arrays(arguments, layout))
         for i, (a, b) in enumerate(zip(got, again, strict=True)):
             if not _same_bits(a, b):
                 yield f"output {i} has other bits {how}", None, None
@@ -199,12 +214,16 @@ def _rules(
 
 
 def call(backend: ModuleType, function: str, arguments: Arguments) -> tuple[Array, ...]:
-    """Calls a kernel by keyword, and returns its outputs; of a kernel in place, the arrays that it updates."""
-    outputs = getattr(backend, function)(**arguments)
-    if outputs is None:
+    """Calls a kernel by keyword, and returns its outputs."""
+    return outputs_of(getattr(backend, function)(**arguments), arguments)
+
+
+def outputs_of(returned: Any, arguments: Arguments) -> tuple[Array, ...]:
+    """The outputs of a call that returned this; of a kernel in place, which returns None, the updated arrays."""
+    if returned is None:
         lists = (value for name, value in arguments.items() if isinstance(value, list) and name != "grads")
         return tuple(array for arrays in lists for array in arrays)
-    return outputs if isinstance(outputs, tuple) else (outputs,)
+    return returned if isinstance(returned, tuple) else (returned,)
 
 
 def _same_bits(a: Array, b: Array) -> bool:
@@ -214,7 +233,7 @@ def _same_bits(a: Array, b: Array) -> bool:
     return same
 
 
-def _map_arrays(arguments: Arguments, change: Callable[[Array], Array]) -> Arguments:
+def map_arrays(arguments: Arguments, change: Callable[[Array], Array]) -> Arguments:
     def changed(value):
         if isinstance(value, list):
             return [changed(item) for item in value]
@@ -223,7 +242,7 @@ def _map_arrays(arguments: Arguments, change: Callable[[Array], Array]) -> Argum
     return {name: changed(value) for name, value in arguments.items()}
 
 
-def _arrays(value: Any) -> list[Array]:
+def arrays_of(value: Any) -> list[Array]:
     return value if isinstance(value, list) else [value]
 
 
