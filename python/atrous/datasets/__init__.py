@@ -1,5 +1,6 @@
-"""Data that comes with the package."""
+"""Data sets: two that come with the package, and the usual ones that are fetched once."""
 
 from .digits import digits, prepare_digits
+from .shapes import Shapes, shapes
 
-__all__ = ["digits", "prepare_digits"]
+__all__ = ["Shapes", "digits", "prepare_digits", "shapes"]
