@@ -113,7 +113,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys, line, message):
         ("train --out file.txt", "file.txt: File exists"),
         ("train --out file.txt/runs", "Not a directory"),
         ("train --lr 1e30 --epochs 1", "atrous train: the loss became"),
-        ("predict . x.png", "model.safetensors: No such file or directory"),
+        ("predict . x.png", "checkpoint-best.safetensors: No such file or directory"),
         ("predict file.txt x.png", "file.txt cannot be read as safetensors"),
         ("bench", "no benchmarks/bench_*.py in"),
     ],
@@ -133,15 +133,15 @@ def test_a_full_disk_is_one_line_before_the_training_or_in_it(small, capsys, mon
         assert main(["train", "--epochs", "1"]) == 1
         captured = capsys.readouterr()
         assert captured.out == ""
-        assert captured.err == "atrous train: runs: only 0.4 MB are free on this disk; a run needs 5 MB\n"
+        assert captured.err == "atrous train: runs: only 0.4 MB are free on this disk; a run needs 8 MB\n"
 
     def full_disk(self, row):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("atrous.training.run_folder.RunFolder.append_metrics", full_disk)
+    monkeypatch.setattr("atrous.training.run_folder.RunFolder.write_metrics", full_disk)
     assert main(["train", "--epochs", "1"]) == 1
     error = capsys.readouterr().err
-    assert "atrous train: No space left on device; saved up to epoch 0, go on with: " in error
+    assert "atrous train: No space left on device; saved up to epoch 1, go on with: " in error
     assert error.count("\n") == 1
 
 
@@ -165,7 +165,7 @@ def test_the_header_says_what_is_trained_on_what(finished):
     assert "120 images of 32×32 in 10 classes: 40 to train, 40 to validate, 40 to test" in out
     assert "61,706 parameters, 416,520 multiply-adds (MACs) an image" in out
     assert re.search(r"machine +(CPU level \S+|NumPy reference), \d+ threads?$", out, re.M)
-    assert re.search(r"training +2 epochs, batches of 32, adam at rate 0.001, .*, seed 1$", out, re.M)
+    assert re.search(r"training +2 epochs, batches of 32, augmented, adam at rate 0.001 \(constant\), seed 1$", out, re.M)
     assert re.search(r"^initial loss 2\.[23]\d \(ln 10 = 2\.30\) ok$", out, re.M)
 
 
@@ -186,7 +186,8 @@ def test_the_run_folder_holds_what_it_should(finished):
     folder = finished[1]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d-lenet5-digits", folder.name)
     assert {path.name for path in folder.iterdir()} == {
-        "config.json", "metrics.csv", "model.safetensors", "checkpoint.safetensors",
+        "config.json", "metrics.csv", "report.md",
+        "checkpoint-best.safetensors", "checkpoint-last.safetensors", "checkpoint-previous.safetensors",
         "curves.png", "confusion.png", "mistakes.png", "filters.png", "samples",
     }  # fmt: skip
     assert all((folder / "samples" / f"{digit}.png").is_file() for digit in range(10))
@@ -221,7 +222,7 @@ def test_predict_reads_what_it_can_and_names_what_it_cannot(finished, capsys, tm
 def test_the_same_seed_gives_the_same_bytes(finished, small):
     assert main(["train", "--epochs", "2", "--seed", "1"]) == 0
     (folder,) = (small / "runs").iterdir()
-    for name in ("model.safetensors", "curves.png", "confusion.png", "mistakes.png", "filters.png", "samples/3.png"):
+    for name in ("checkpoint-best.safetensors", "curves.png", "confusion.png", "mistakes.png", "filters.png", "samples/3.png"):
         assert (folder / name).read_bytes() == (finished[1] / name).read_bytes(), name
 
 
@@ -234,7 +235,7 @@ def test_without_the_extra_one_line_says_what_is_skipped(tmp_path, missing):
     assert len(re.findall(r"pip install 'atrous\[train\]'", out)) == 1
     assert out.splitlines()[-1].startswith("test accuracy")
     (folder,) = (tmp_path / "runs").iterdir()
-    assert (folder / "model.safetensors").exists()
+    assert (folder / "checkpoint-best.safetensors").exists()
 
 
 def test_predict_without_pillow_names_the_extra(tmp_path):
@@ -262,7 +263,6 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path, monkeypatch, capsys):
     assert saved >= 2
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(train, "run", partial(train.run, limit=LIMIT))
-    monkeypatch.setattr("atrous.training.report.draw_report", lambda session, seen: None)
     words = shlex.split(err.split("go on with: ")[1])
     assert main([*words[words.index("train") :], "--epochs", str(saved + 1)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("test accuracy")

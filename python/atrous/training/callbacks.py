@@ -13,6 +13,7 @@ class Callback:
     """Base class: a subclass defines the moments that it wants. Each gets the trainer, and may call ``trainer.stop``.
 
     Example:
+        >>> from atrous.training import Trainer
         >>> class Print(Callback):
         ...     def on_epoch(self, trainer, row):
         ...         print(f"epoch {row['epoch']} is done")

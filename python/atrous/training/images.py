@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..transforms import CenterCrop, Resize
+from .sources import centre
 
 FAINT = 16  # grey levels that are nearly the ground's
 PALETTE = [  # of masks: the background, then a colour a class, again and again
@@ -49,11 +49,6 @@ def read_image(path: Path, preprocessing: Mapping[str, Any]) -> np.ndarray:
     pixels = np.asarray(picture.convert(preprocessing["mode"]), np.float32).reshape(H, W, -1).transpose(2, 0, 1) / 255
     mean, std = (np.array(preprocessing[name], np.float32)[:, None, None] for name in ("mean", "std"))
     return ((pixels - mean) / std).astype(np.float32)[None]  # (1, C, H, W)
-
-
-def centre(size: int) -> list[Any]:
-    """The middle of a picture whose shorter side was scaled to 8/7 of ``size``: 224 from 256."""
-    return [Resize(round(size * 8 / 7)), CenterCrop(size)]
 
 
 def open_picture(path: Path, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:

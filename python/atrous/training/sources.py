@@ -15,17 +15,16 @@ from ..data import Dataset, Subset, TensorDataset, stratified_split
 from ..datasets.folder import read_rgb
 from ..ops import from_numpy
 from ..tensor import Tensor
-from ..transforms import Compose, Normalize, RandomHorizontalFlip, RandomResizedCrop, ToTensor
+from ..transforms import CenterCrop, Compose, Normalize, RandomHorizontalFlip, RandomResizedCrop, Resize, ToTensor
 from .augment import AugmentedBatch, RandomFlip, RandomShift
-from .images import centre
 
 SPLIT_SEED = 0  # the same test and validation images whatever the run's seed, so that runs compare
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])  # mean and std that pretrained weights expect
-KNOWN: dict[str, tuple[Any, list[float], list[float]]] = {  # class, mean and std of the training pixels
-    "mnist": (datasets.MNIST, [0.1307], [0.3081]),
-    "fashion-mnist": (datasets.FashionMNIST, [0.2860], [0.3530]),
-    "cifar10": (datasets.CIFAR10, [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
-    "cifar100": (datasets.CIFAR100, [0.5071, 0.4865, 0.4409], [0.2673, 0.2564, 0.2762]),
+KNOWN: dict[str, tuple[str, list[float], list[float]]] = {  # class, mean and std of the training pixels
+    "mnist": ("MNIST", [0.1307], [0.3081]),
+    "fashion-mnist": ("FashionMNIST", [0.2860], [0.3530]),
+    "cifar10": ("CIFAR10", [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
+    "cifar100": ("CIFAR100", [0.5071, 0.4865, 0.4409], [0.2673, 0.2564, 0.2762]),
 }
 NAMES = ("digits", *KNOWN, "shapes")
 
@@ -152,7 +151,8 @@ class Pixels(Dataset):
 
 def known(data: str, size: int, root: str, download: bool) -> Source:
     """MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100; a tenth of the training images validates."""
-    kind, mean, std = KNOWN[data]
+    title, mean, std = KNOWN[data]
+    kind = getattr(datasets, title)
     train, test = kind(root, train=True, download=download), kind(root, train=False, download=download)
     grey = len(mean) == 1
     preprocessing = {
@@ -165,7 +165,7 @@ def known(data: str, size: int, root: str, download: bool) -> Source:
     parts = stratified_split(train.targets, [0.9, 0.1], seed=SPLIT_SEED)
     shift = RandomShift(2 if grey else 4, -mean[0] / std[0])
     return Source(
-        kind.__name__,
+        title,
         "classification",
         list(train.classes),
         *(Pixels(train.data[part], train.targets[part], preprocessing) for part in parts),
@@ -255,6 +255,11 @@ def folder(path: Path, size: int, skip_corrupt: bool) -> Source:
         preprocessing=preprocessing,
         defaults={"epochs": 20, "batch_size": 16, "workers": 2, "schedule": "cosine"},
     )
+
+
+def centre(size: int) -> list[Any]:
+    """The middle of a picture whose shorter side was scaled to 8/7 of ``size``: 224 from 256."""
+    return [Resize(round(size * 8 / 7)), CenterCrop(size)]
 
 
 def split(path: Path, targets: Sequence[int], shares: list[float]) -> list[list[int]]:
