@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -165,6 +166,17 @@ def test_any_layout(norm_type):
         assert norm.item() == pytest.approx(np.linalg.norm(plain.ravel().astype("float64"), float(norm_type)), rel=1e-6)
     for other in found[1:]:
         np.testing.assert_allclose(other, found[0], rtol=1e-6)
+
+
+def test_the_norm_takes_little_memory():
+    grad = at.from_numpy(np.ones((8, 64, 64, 64), "float32").transpose(0, 3, 1, 2))  # 8 MB, channels-last
+    tracemalloc.start()
+    try:
+        assert utils.get_total_norm(grad).item() == pytest.approx(math.sqrt(1 << 21), rel=1e-7)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 << 20
 
 
 def test_other_array_libraries():

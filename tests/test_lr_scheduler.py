@@ -296,6 +296,8 @@ def test_state_is_a_copy():
     run(scheduler, 6)
     assert state == before
     assert state["milestones"] == [2, 4]
+    scheduler.state_dict()["base_lrs"][0] = 7.0
+    assert scheduler.base_lrs == [0.1, 0.03]
 
 
 def test_lambda_state_holds_attributes_of_objects_only():
