@@ -158,6 +158,7 @@ from .serialization import load_file, load_metadata, save_file
 from .tensor import Tensor
 
 from . import data, datasets, models, nn, optim, utils  # isort: skip  (they need the names above)
+from .summary import summary  # isort: skip
 
 __all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations",)]
 
