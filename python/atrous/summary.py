@@ -16,7 +16,6 @@ from .nn import Module
 from .nn.observe import observe
 from .ops import zeros
 from .ops.shape import sizes
-from .receptive_field import Fields
 from .tensor import Tensor
 
 __all__ = ["Row", "Summary", "summary"]
@@ -113,6 +112,8 @@ def summary(model: Module, *shape: Any) -> Summary:
     Source:
         Araujo, Norris and Sim, Computing receptive fields of convolutional neural networks, Distill 2019.
     """
+    from .receptive_field import Fields  # here, so that importing atrous stays quick
+
     if not isinstance(model, Module):
         raise TypeError(f"summary: model is a {type(model).__name__}; expected an nn.Module")
     extents = sizes(shape)

@@ -29,7 +29,7 @@ class Fields:
 
     def __init__(self, x: Tensor) -> None:
         pixel = Reach(1, (0,), (0,))
-        start = (Axis(2, True, pixel), Axis(3, True, pixel)) if x.ndim == 4 else (UNKNOWN, UNKNOWN)
+        start = (Axis(2, None, pixel), Axis(3, None, pixel)) if x.ndim == 4 else (UNKNOWN, UNKNOWN)
         self._known: dict[Backward, Field | None] = {edge_of(x): start}  # None: does not depend on x
 
     def of(self, tensor: Tensor) -> tuple[float, float] | None:

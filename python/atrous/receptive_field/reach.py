@@ -14,9 +14,25 @@ class Window(NamedTuple):
     taps: Sequence[Sequence[int]]
 
 
-SAME, MERGED, MIXED, LOST = (Window(0, [[kind]]) for kind in range(4))  # told apart by identity
-# Each position reads that position; the axis is now part of a longer one; every position reads all; nobody knows.
-Plan = Sequence[tuple[int, Window]]  # for each axis of an input, the axis of the output that it becomes, and how
+SAME, MIXED, LOST = (Window(0, [[kind]]) for kind in range(3))  # told apart by identity
+# Each position reads that position; every position reads all; nobody knows which reads which.
+
+
+class Merge(NamedTuple):
+    """The axis becomes one of several, of these extents, whose positions the output counts in C order as one axis."""
+
+    extents: Sequence[int]
+    place: int
+
+
+class Split(NamedTuple):
+    """The axis is taken apart into these axes of the output, of these extents."""
+
+    dims: Sequence[int]
+    extents: Sequence[int]
+
+
+Plan = Sequence[tuple[int, Window | Merge | Split]]  # for each axis of an input, the output's that it becomes, and how
 
 
 class Reach(NamedTuple):
@@ -61,37 +77,41 @@ EVERYTHING = Reach(0, (-inf,), (inf,))
 class Axis(NamedTuple):
     """One axis of the image in a tensor.
 
-    ``dim`` is the tensor's axis that runs along it, or that it is part of (then not ``whole``), or None where all
-    elements see the same. ``reach`` is None where unknown.
+    Attributes:
+        dim: the tensor's axis that runs along it, or None where all elements see the same.
+        part: how it is part of that axis, None where it is the whole.
+        reach: what the positions see, None where unknown.
     """
 
     dim: int | None
-    whole: bool
+    part: Merge | None
     reach: Reach | None
 
     def moved(self, plan: Plan | None) -> Axis:
-        """What becomes of it in an op."""
-        if self.reach in (None, EVERYTHING) or (self.dim is None and plan is not None):
+        """What becomes of it in an op; without a plan it is unknown."""
+        if self.reach is None or self.reach == EVERYTHING or (self.dim is None and plan is not None):
             return self
-        dim, window = plan[self.dim] if plan is not None and self.dim is not None else (0, LOST)
-        if window is SAME:
-            return Axis(dim, self.whole, self.reach)
-        if window is MERGED:
-            return Axis(dim, False, self.reach)
-        if window is MIXED:
-            return Axis(None, True, EVERYTHING)
-        if window is LOST or not self.whole or self.reach is None:
+        dim, how = plan[self.dim] if plan is not None and self.dim is not None else (0, LOST)
+        if how is SAME:
+            return Axis(dim, self.part, self.reach)
+        if how is MIXED:
+            return ALL
+        if isinstance(how, Split) and self.part is not None and self.part.extents == how.extents:
+            return Axis(how.dims[self.part.place], None, self.reach)
+        if isinstance(how, Split) or how is LOST or self.part is not None:
             return UNKNOWN
-        return Axis(dim if window.step else None, True, self.reach.through(window))
+        if isinstance(how, Merge):
+            return Axis(dim, how, self.reach)
+        return Axis(dim if how.step else None, None, self.reach.through(how))
 
     def joined(self, other: Axis) -> Axis:
         """What becomes of two in an element that sees what both see."""
         if EVERYTHING in (self.reach, other.reach):
-            return Axis(None, True, EVERYTHING)
+            return ALL
         if self.reach is None or other.reach is None or self[:2] != other[:2]:
             return UNKNOWN
         reach = self.reach.joined(other.reach)
-        return UNKNOWN if reach is None else Axis(self.dim, self.whole, reach)
+        return UNKNOWN if reach is None else Axis(self.dim, self.part, reach)
 
 
-UNKNOWN = Axis(None, True, None)
+ALL, UNKNOWN = Axis(None, None, EVERYTHING), Axis(None, None, None)

@@ -24,7 +24,7 @@ from ..ops.random import DropoutBackward
 from ..ops.reduction import LogsumexpBackward, NormBackward, ProdBackward, SumBackward, VarBackward
 from ..ops.shape import ExpandBackward, PermuteBackward, ReshapeBackward
 from ..ops.unary import Unary
-from .reach import LOST, MERGED, MIXED, SAME, Plan, Window
+from .reach import LOST, MIXED, SAME, Merge, Plan, Split, Window
 
 Sizes = tuple[int | None, ...]  # of a tensor; None for extents that no op of the walk knows
 REDUCTIONS = (SumBackward, VarBackward, ProdBackward, LogsumexpBackward, NormBackward, ExtremeBackward)
@@ -61,7 +61,9 @@ def input_shape(node: Any, i: int, new: Sizes | None) -> Sizes | None:
     if isinstance(node, LinearBackward):
         return (new[0], node._saved[1].shape[1] if node._saved and not i else None)
     if isinstance(node, MatmulBackward):
-        return (*new[:-2], None, new[-1]) if i else (*new[:-1], None)
+        other = node._saved[1 - i] if node._saved else None
+        K = None if other is None else other.shape[-1 if i else -2]
+        return (*new[:-2], K, new[-1]) if i else (*new[:-1], K)
     return new
 
 
@@ -187,11 +189,13 @@ def _setitem(node: Any, i: int, old: Sizes, new: Sizes) -> Plan | None:
 
 
 def _reshape(node: Any, i: int, old: Sizes, new: Sizes) -> Plan | None:
-    steps = [(0, _only(0) if extent == 1 else LOST) for extent in old]
+    steps: list[tuple[int, Window | Merge | Split]] = [(0, _only(0) if extent == 1 else LOST) for extent in old]
     for block, into in _blocks([extent or 0 for extent in old], [extent or 0 for extent in new]):
-        if len(into) == 1:
-            for d in block:
-                steps[d] = (into[0], SAME if len(block) == 1 else MERGED)
+        if len(block) == 1:
+            steps[block[0]] = (into[0], SAME if len(into) == 1 else Split(into, [new[d] or 0 for d in into]))
+        elif len(into) == 1:
+            for k, d in enumerate(block):
+                steps[d] = (into[0], Merge([old[d] or 0 for d in block], k))
     return steps
 
 
@@ -215,7 +219,7 @@ def _blocks(old: list[int], new: list[int]) -> Iterator[tuple[list[int], list[in
                 return
         if a == 0:
             return
-        yield block, into
+        yield block[::-1], into[::-1]
 
 
 ELEMENTWISE = (
