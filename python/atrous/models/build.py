@@ -45,11 +45,8 @@ def build(name: str, num_classes: int | None = None, in_channels: int | None = N
 
 def _own(name: str) -> Callable[..., Any]:
     if name not in NAMES:
-        near = get_close_matches(name.lower(), NAMES, n=1)
-        hint = (
-            f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}, and module:function of your own"
-        )
-        raise ValueError(f"build: no model {name!r}; {hint}")
+        hint = _nearest(name.lower(), NAMES) or f"; there are {', '.join(NAMES)}, and module:function of your own"
+        raise ValueError(f"build: no model {name!r}{hint}")
     return getattr(importlib.import_module(__package__), name)
 
 
