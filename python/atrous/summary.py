@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-import numpy as np
-
+from .backend import array_module
 from .checks import require
 from .grad_mode import enable_grad
 from .models.macs import dtype_of, macs_of
@@ -170,8 +169,8 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 def _new_bytes(outputs: list[Tensor], inputs: list[Tensor]) -> int:
-    new = [y for y in outputs if not any(np.may_share_memory(y.data, x.data) for x in inputs)]
-    return sum(y.data.nbytes for y in new)
+    new = [y.data for y in outputs if not any(array_module(y).may_share_memory(y.data, x.data) for x in inputs)]
+    return sum(data.nbytes for data in new)
 
 
 def kind_of(layer: Module) -> str:
