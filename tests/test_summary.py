@@ -52,7 +52,7 @@ def test_lenet_row_by_row():
 
 
 def test_the_table():
-    model = nn.Sequential(nn.Conv2d(1, 2, (3, 5), stride=2, bias=False), nn.ReLU(inplace=True), nn.Flatten())
+    model = nn.Sequential(nn.Conv2d(1, 2, (3, 5), stride=2, bias=False), nn.ReLU(inplace=True), nn.Tanh())
     model[0].weight.requires_grad = False
     assert (
         str(at.summary(model, 1, 1, 9, 9))
@@ -62,7 +62,7 @@ def test_the_table():
             "──────────────────────────────────────────────────────────────\n"
             "0      Conv2d 3×5 s2  1×2×4×3          30   360    3×5    96 B\n"
             "1      ReLU           1×2×4×3                      3×5\n"
-            "2      Flatten        1×24                         3×5    96 B\n"
+            "2      Tanh           1×2×4×3                      3×5    96 B\n"
             "──────────────────────────────────────────────────────────────\n"
             "parameters  30 (0 trainable)\n"
             "MACs        360\n"

@@ -54,7 +54,8 @@ def predict_peak_memory(
         RuntimeError: the reference backend computes, whose memory nobody counts.
         ValueError: a size is below 1. TypeError: no loss fits what the model returns.
     Example:
-        >>> nbytes = predict_peak_memory(models.lenet5(), (64, 1, 32, 32))
+        >>> with at.backend("cpu"):
+        ...     nbytes = predict_peak_memory(models.lenet5(), (64, 1, 32, 32))
         >>> 3 * 2**20 < nbytes < 6 * 2**20
         True
     """
