@@ -165,7 +165,9 @@ def test_the_header_says_what_is_trained_on_what(finished):
     assert "120 images of 32×32 in 10 classes: 40 to train, 40 to validate, 40 to test" in out
     assert "61,706 parameters, 416,520 multiply-adds (MACs) an image" in out
     assert re.search(r"machine +(CPU level \S+|NumPy reference), \d+ threads?$", out, re.M)
-    assert re.search(r"training +2 epochs, batches of 32, augmented, adam at rate 0.001 \(constant\), seed 1$", out, re.M)
+    assert re.search(
+        r"training +2 epochs, batches of 32, augmented, adam at rate 0.001 \(constant\), seed 1$", out, re.M
+    )
     assert re.search(r"^initial loss 2\.[23]\d \(ln 10 = 2\.30\) ok$", out, re.M)
 
 
@@ -222,7 +224,14 @@ def test_predict_reads_what_it_can_and_names_what_it_cannot(finished, capsys, tm
 def test_the_same_seed_gives_the_same_bytes(finished, small):
     assert main(["train", "--epochs", "2", "--seed", "1"]) == 0
     (folder,) = (small / "runs").iterdir()
-    for name in ("checkpoint-best.safetensors", "curves.png", "confusion.png", "mistakes.png", "filters.png", "samples/3.png"):
+    for name in (
+        "checkpoint-best.safetensors",
+        "curves.png",
+        "confusion.png",
+        "mistakes.png",
+        "filters.png",
+        "samples/3.png",
+    ):
         assert (folder / name).read_bytes() == (finished[1] / name).read_bytes(), name
 
 

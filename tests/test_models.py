@@ -2,6 +2,8 @@
 
 import re
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -213,7 +215,7 @@ def test_resnet8_by_hand():
     assert sum(p.numel() for p in models.resnet8().parameters()) == conv + norms + 64 * 10 + 10 == 78042
 
 
-def torch_resnet18(torch):
+def torch_resnet18(torch, num_classes=10):
     """ResNet-18 as torchvision has it, written out."""
     T = torch.nn
 
@@ -231,20 +233,20 @@ def torch_resnet18(torch):
             return torch.relu(self.bn2(self.conv2(y)) + (self.downsample(x) if self.downsample else x))
 
     class ResNet18(T.Module):
-        def __init__(self):
+        def __init__(self, num_classes):
             super().__init__()
             self.conv1, self.bn1 = T.Conv2d(3, 64, 7, 2, 3, bias=False), T.BatchNorm2d(64)
             for i, (before, width) in enumerate([(64, 64), (64, 128), (128, 256), (256, 512)], start=1):
                 blocks = Block(before, width, 1 if i == 1 else 2), Block(width, width, 1)
                 setattr(self, f"layer{i}", T.Sequential(*blocks))
-            self.fc = T.Linear(512, 10)
+            self.fc = T.Linear(512, num_classes)
 
         def forward(self, x):
             x = T.functional.max_pool2d(torch.relu(self.bn1(self.conv1(x))), 3, 2, 1)
             x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
             return self.fc(x.mean((2, 3)))
 
-    return ResNet18()
+    return ResNet18(num_classes)
 
 
 def test_resnet18_same_as_pytorch_through_files_both_ways(undrawn, tmp_path):
@@ -277,6 +279,42 @@ def test_resnet18_same_as_pytorch_through_files_both_ways(undrawn, tmp_path):
         got = ours.eval()(at.tensor(x).double()).numpy()
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
     assert ours.bn1.num_batches_tracked.item() == 1
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["new file", "old file"])
+def test_the_page_about_weights(undrawn, tmp_path, monkeypatch, old):
+    torch = pytest.importorskip("torch")
+    page = (Path(__file__).parent.parent / "docs" / "weights.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    stand_in = SimpleNamespace(models=SimpleNamespace(resnet18=lambda num_classes: torch_resnet18(torch, num_classes)))
+    monkeypatch.setitem(sys.modules, "torchvision", stand_in)
+    state = torch_resnet18(torch, 1000).state_dict()
+    if old:  # as those that torchvision distributes
+        state = {name: value for name, value in state.items() if "num_batches" not in name}
+    torch.save(state, "resnet18.pth")
+    names = {}
+    for block in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        exec(block, names)
+    ours, theirs = names["model"].state_dict(), names["theirs"].state_dict()
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(torch.tensor(ours[name].numpy()), theirs[name]) for name in ours)
+    assert torch.equal(theirs["layer4.1.conv2.weight"], state["layer4.1.conv2.weight"])  # frozen, and loaded
+    assert names["logits"].shape == (1, 1000)
+    assert theirs["fc.bias"].abs().max() > 0  # has learnt
+
+
+def test_weights_that_safetensors_refuses_as_the_page_says(tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    weight = torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last)
+    state = {"a": weight, "b": weight}
+    for bad in (state, {"a": weight}):
+        with pytest.raises((RuntimeError, ValueError)):
+            save_file(bad, tmp_path / "x.safetensors")
+    copies = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
+    save_file(copies, tmp_path / "x.safetensors")
+    assert (at.load_file(tmp_path / "x.safetensors")["b"].numpy() == weight.numpy()).all()
 
 
 # -- U-Net ------------------------------------------------------------------------------------------------------------

@@ -41,7 +41,10 @@ def drawings():
         yield f"confusion-{counts.sum()}", lambda path, c=counts: pictures.draw_confusion(path, c, CLASSES)
     long = [f"a rather long name of class {c}" for c in range(10)]
     yield "confusion-long", lambda path: pictures.draw_confusion(path, np.ones((10, 10), int) * 12345, long, "pixels")
-    yield "confusion-100", lambda path: pictures.draw_confusion(path, np.eye(100, dtype=int) * 9, list(map(str, range(100))))
+    yield (
+        "confusion-100",
+        lambda path: pictures.draw_confusion(path, np.eye(100, dtype=int) * 9, list(map(str, range(100)))),
+    )
     yield "mistakes-long", lambda path: pictures.draw_mistakes(path, *answers(5, C=3), long)
     generator = at.Generator(1)
     for C in (1, 3):
@@ -113,7 +116,9 @@ def test_crop_takes_the_middle_and_stretch_all(tmp_path):
     pixels[:, :, 32:64] = 1  # a white middle third
     write_image(tmp_path / "x.png", pixels)
     assert read_image(tmp_path / "x.png", COLOURED)[0, :, :, 2:-2].min() > 0.9
-    assert read_image(tmp_path / "x.png", {**COLOURED, "fit": "stretch"})[0, 0, 0].mean() == pytest.approx(1 / 3, abs=0.02)
+    assert read_image(tmp_path / "x.png", {**COLOURED, "fit": "stretch"})[0, 0, 0].mean() == pytest.approx(
+        1 / 3, abs=0.02
+    )
 
 
 def test_a_mask_is_written_at_the_size_of_its_picture(tmp_path):

@@ -1,4 +1,4 @@
-"""``atrous bench``: runs the benchmarks of a source checkout."""
+"""``atrous bench``: runs the benchmarks of a source checkout, or times a model's training step."""
 
 from __future__ import annotations
 
@@ -8,35 +8,56 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from atrous.cli.arguments import suggestion
+from atrous.cli.arguments import suggestion, whole_number
 
 EXAMPLES = """examples:
-  atrous bench                every family, one after the other
-  atrous bench conv2d         one family
-  atrous bench --quick        fewer shapes and repetitions
+  atrous bench                              every family, one after the other
+  atrous bench conv2d                       one family
+  atrous bench --quick                      fewer shapes and repetitions
+  atrous bench --model resnet18             a training step: forward, backward, optimizer
+  atrous bench --model resnet18 --layers    each layer of it
+  atrous bench --model my_module:build --batch 16 --size 64 --layers
+                                            a network of your own, made by build() in ./my_module.py
 
-The benchmarks belong to the source, not to the installed package: run this inside a checkout."""
+The kernels' benchmarks belong to the source, not to the installed package: run them inside a checkout. --model works
+everywhere."""
 
 
 def add_parser(subparsers: Any) -> None:
     """Adds ``bench`` to the command line."""
     parser = subparsers.add_parser(
         "bench",
-        help="time the kernels against NumPy and PyTorch",
-        description="Runs benchmarks/bench_<family>.py: each verifies, then times atrous beside NumPy and PyTorch.",
+        help="time the kernels against NumPy and PyTorch, or a model's layers",
+        description="Runs benchmarks/bench_<family>.py: each verifies, then times atrous beside NumPy and PyTorch.\n"
+        "With --model: times a training step of a network, on random images.",
         epilog=EXAMPLES,
     )
+    number = whole_number(least=1)
     parser.add_argument("family", nargs="?", metavar="FAMILY", help="such as conv2d; all where none is named")
     parser.add_argument("--quick", action="store_true", help="fewer shapes and repetitions")
+    parser.add_argument("--model", metavar="NAME", help="such as resnet18 or unet, or module:function of your own")
+    parser.add_argument("--layers", action="store_true", help="time each layer of the model")
+    parser.add_argument("--batch", metavar="N", type=number, help="images a step (default: by the model)")
+    parser.add_argument("--size", metavar="N", type=number, help="height and width of the images (default: likewise)")
     parser.set_defaults(run=run, parser=parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs each benchmark in a process of its own, so that none inherits another's memory and threads.
+    """Times the model, or runs each benchmark in a process of its own: none inherits another's memory and threads.
 
     Raises:
         FileNotFoundError: there is no checkout here.
+        ValueError, RuntimeError: the model cannot be built, or does not run on such images.
     """
+    if args.model is not None:
+        if args.family is not None:
+            args.parser.error("a FAMILY of kernels and --model are two benchmarks; name one of them")
+        from atrous.cli.bench_model import run_model
+
+        return run_model(args)
+    for option in ("layers", "batch", "size"):
+        if getattr(args, option):
+            args.parser.error(f"--{option} needs --model")
     scripts = find_benchmarks(Path.cwd())
     if args.family is not None and args.family not in scripts:
         near = suggestion(args.family, scripts) or f"; there are {', '.join(scripts)}"

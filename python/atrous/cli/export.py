@@ -10,8 +10,8 @@ EXAMPLES = """examples:
   atrous export runs/2026-01-31-lenet5-digits              writes runs/2026-01-31-lenet5-digits/model.safetensors
   atrous export runs/2026-01-31-lenet5-digits --out w.npz  the ending decides: .safetensors or .npz
 
-Names and shapes are those of the model's state_dict, which are PyTorch's: safetensors.torch.load_file and numpy.load read
-them. The safetensors file also holds the classes and the preprocessing, as JSON in its metadata."""
+Names and shapes are those of the model's state_dict, which are PyTorch's: safetensors.torch.load_file and numpy.load
+read them. The safetensors file also holds the classes and the preprocessing, as JSON in its metadata."""
 
 
 def add_parser(subparsers: Any) -> None:

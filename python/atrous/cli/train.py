@@ -28,8 +28,8 @@ EXAMPLES = """examples:
                                           add epochs to a run that is done
 
 The run folder holds report.md with its pictures, metrics.csv, config.json, samples/ to predict, checkpoint-best (the
-weights of the lowest validation loss) and checkpoint-last (all that it takes to go on). The test images are used once, at
-the end, and nothing is chosen by them."""
+weights of the lowest validation loss) and checkpoint-last (all that it takes to go on). The test images are used once,
+at the end, and nothing is chosen by them."""
 
 SPECIAL = {"data", "model", "out", "resume", "epochs", "workers", "download", "tensorboard"}  # options handled by hand
 
@@ -50,7 +50,9 @@ def add_parser(subparsers: Any) -> None:
         parser.add_argument(name, action="store_true", default=None, help=text)
 
     number = whole_number(least=1)
-    option("--data", "DATA", "digits (default), mnist, fashion-mnist, cifar10, cifar100, shapes, or a folder", type=data)
+    option(
+        "--data", "DATA", "digits (default), mnist, fashion-mnist, cifar10, cifar100, shapes, or a folder", type=data
+    )
     option("--model", "MODEL", "lenet5, resnet8, resnet18, 34, 50, 101, 152, unet, or module:function", type=model)
     option("--size", "N", "side of the images in pixels (default: what suits the data)", type=number)
     option("--epochs", "N", "passes over the training images", type=number)
@@ -133,7 +135,9 @@ def open_session(args: argparse.Namespace, limit: int | None) -> Session:
         fixed = sorted(set(chosen) - {"resume", "epochs", "workers"})
         if fixed:
             option = "--" + fixed[0].replace("_", "-")
-            args.parser.error(f"{option} cannot change in a run that goes on; with --resume only --epochs and --workers can")
+            args.parser.error(
+                f"{option} cannot change in a run that goes on; with --resume only --epochs and --workers can"
+            )
         return Session.resume(args.resume, args.epochs, args.workers, download, limit)
     out = chosen.pop("out", Path("runs"))
     if chosen.pop("no_augment", False):
@@ -164,9 +168,10 @@ def print_header(session: Session) -> None:
                       f"{train:,} to train, {validation:,} to validate, {test:,} to test")  # fmt: skip
     print_row("network", f"{session.parameters():,} parameters, {session.macs():,} multiply-adds (MACs) an image")
     print_row("machine", f"{kernel_level()}, {threads()}")
-    changes = "augmented, " if settings.augment else ""
-    print_row("training", f"{settings.epochs} epochs, batches of {settings.batch_size}, {changes}{settings.optimizer} at "
-                          f"rate {settings.lr:g} ({settings.schedule}), seed {settings.seed}")  # fmt: skip
+    how = (
+        f"{'augmented, ' if settings.augment else ''}{settings.optimizer} at rate {settings.lr:g} ({settings.schedule})"
+    )
+    print_row("training", f"{settings.epochs} epochs, batches of {settings.batch_size}, {how}, seed {settings.seed}")
     print_row("run folder", f"{session.folder.path}")
     if trainer.epoch or trainer.batches:
         batches = f" and batch {trainer.batches} of the next" if trainer.batches else ""
@@ -201,8 +206,9 @@ def train(session: Session) -> None:
     best, trainer = session.trainer.best, session.trainer
     assert best is not None, "there is at least one epoch"
     epochs = trainer.epoch - header.start
-    print(f"trained {epochs} epoch{'s' * (epochs != 1)} in {clock(time.perf_counter() - began)}"
-          f"{f' ({trainer.stop_reason})' if trainer.stop_reason else ''}; best are the weights of epoch {best['epoch']}:")  # fmt: skip
+    took = f"{epochs} epoch{'s' * (epochs != 1)} in {clock(time.perf_counter() - began)}"
+    why = f" ({trainer.stop_reason})" if trainer.stop_reason else ""
+    print(f"trained {took}{why}; best are the weights of epoch {best['epoch']}:")
     measured = [name for name in best if name.startswith("validation_")]
     print_row("validation", ", ".join(f"{name.partition('_')[2]} {in_words(name, best[name])}" for name in measured))
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 import sys
-from collections.abc import Callable
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..nn import Module
@@ -47,11 +45,8 @@ def build(name: str, num_classes: int | None = None, in_channels: int | None = N
 
 def _own(name: str) -> Callable[..., Any]:
     if name not in NAMES:
-        near = get_close_matches(name.lower(), NAMES, n=1)
-        hint = (
-            f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}, and module:function of your own"
-        )
-        raise ValueError(f"build: no model {name!r}; {hint}")
+        hint = _nearest(name.lower(), NAMES) or f"; there are {', '.join(NAMES)}, and module:function of your own"
+        raise ValueError(f"build: no model {name!r}{hint}")
     return getattr(importlib.import_module(__package__), name)
 
 
@@ -63,9 +58,9 @@ def _imported(name: str) -> Callable[..., Any]:
     function = getattr(module, function_name, None)
     if not callable(function):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        near = get_close_matches(function_name, public, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"build: module {module_name!r} has no function {function_name!r}{hint}")
+        raise ValueError(
+            f"build: module {module_name!r} has no function {function_name!r}{_nearest(function_name, public)}"
+        )
     return function
 
 
@@ -86,12 +81,21 @@ def _module(name: str, module_name: str) -> Any:
 
 def _keywords(function: Callable[..., Any]) -> set[str]:
     """The names that may be passed by keyword, and "**" where all may."""
+    import inspect  # here, so that importing atrous stays quick
+
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # some callables written in C have no signature
         return set()
     names = {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
     return names | {"**" for p in parameters if p.kind is p.VAR_KEYWORD}
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # here, as above
+
+    near = get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _one_line(error: BaseException) -> str:

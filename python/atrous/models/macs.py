@@ -7,6 +7,7 @@ from typing import Any
 
 from ..autograd import no_grad
 from ..nn import Conv2d, ConvTranspose2d, Linear, Module
+from ..nn.observe import observe
 from ..ops import zeros
 from ..tensor import Tensor
 
@@ -23,24 +24,33 @@ def count_macs(model: Module, *input_shape: int) -> int:
         >>> models.count_macs(models.lenet5(), 1, 1, 32, 32)
         416520
     """
-    total = 0
+    counts = []
+    with no_grad():
+        observe(model, lambda name, *call: counts.append(macs_of(*call)), zeros(*input_shape, dtype=dtype_of(model)))
+    return sum(counts)
 
-    def count(layer: Module, args: tuple, y: Tensor) -> None:
-        nonlocal total
-        # each weight meets every output position, of a transposed convolution every input position
-        positions = args[0] if isinstance(layer, ConvTranspose2d) else y
-        features = layer.out_features if isinstance(layer, Linear) else positions.shape[1]
-        total += layer.weight.numel() * (prod(positions.shape) // features)
 
-    kinds: Any = (Conv2d, ConvTranspose2d, Linear)
-    modes = [(module, module.training) for module in model.modules()]
-    handles = [layer.register_forward_hook(count) for layer in model.modules() if isinstance(layer, kinds)]
-    try:
-        with no_grad():
-            model.eval()(zeros(*input_shape))
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, training in modes:
-            module.training = training
-    return total
+def macs_of(layer: Module, args: tuple, y: Any) -> int:
+    """Multiply-adds of one call of a layer, 0 where it is neither convolution nor linear.
+
+    Example:
+        >>> layer, x = nn.Linear(4, 3), at.ones(2, 4)
+        >>> macs_of(layer, (x,), layer(x))
+        24
+    """
+    if not isinstance(layer, (Conv2d, ConvTranspose2d, Linear)) or not isinstance(y, Tensor):
+        return 0
+    # each weight meets every output position, of a transposed convolution every input position
+    positions = args[0] if isinstance(layer, ConvTranspose2d) else y
+    features = layer.weight.shape[0]  # of the output; of a transposed convolution's input
+    return layer.weight.numel() * (prod(positions.shape) // features)
+
+
+def dtype_of(model: Module) -> Any:
+    """The dtype of the model's first floating-point parameter, in which its input comes; None where it has none.
+
+    Example:
+        >>> dtype_of(nn.Linear(2, 3).double())
+        dtype('float64')
+    """
+    return next((param.dtype for param in model.parameters() if param.dtype.kind == "f"), None)

@@ -12,7 +12,7 @@ from ..tensor import Tensor
 class UNet(Module):
     """The network that `unet` describes."""
 
-    def __init__(self, num_classes: int = 2, in_channels: int = 3, width: int = 64, depth: int = 4) -> None:
+    def __init__(self, num_classes: int = 2, in_channels: int = 3, width: int = 16, depth: int = 4) -> None:
         super().__init__()
         check_sizes("unet", num_classes=num_classes, in_channels=in_channels, width=width, depth=depth)
         widths = [width << level for level in range(depth + 1)]  # from the full resolution down
@@ -46,7 +46,7 @@ def _level(in_channels: int, width: int) -> Sequential:
     return Sequential(*layers)
 
 
-def unet(num_classes: int = 2, in_channels: int = 3, width: int = 64, depth: int = 4) -> UNet:
+def unet(num_classes: int = 2, in_channels: int = 3, width: int = 16, depth: int = 4) -> UNet:
     """U-Net, which gives each pixel a class: logits (N, num_classes, H, W) of images (N, in_channels, H, W).
 
     On the way down, `depth` times: two 3×3 convolutions → max-pool 2, and twice as many channels; on the way up:

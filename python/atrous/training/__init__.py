@@ -1,8 +1,9 @@
-"""Training: a `Trainer` that stops and goes on bit for bit, its callbacks, evaluation, and what ``atrous train`` is made of."""
+"""Training: a `Trainer` that stops and goes on bit for bit, its callbacks, evaluation; and the runs of `atrous train`."""
 
 from .callbacks import Callback, EarlyStopping, TensorBoard
 from .diagnosis import NonFiniteLoss
 from .evaluation import evaluate
+from .peak_memory import predict_peak_memory
 from .trainer import Trainer
 
-__all__ = ["Callback", "EarlyStopping", "NonFiniteLoss", "TensorBoard", "Trainer", "evaluate"]
+__all__ = ["Callback", "EarlyStopping", "NonFiniteLoss", "TensorBoard", "Trainer", "evaluate", "predict_peak_memory"]

@@ -25,7 +25,7 @@ class Callback:
     """
 
     def on_fit_begin(self, trainer: Trainer, epochs: int, batches: int | None) -> None:
-        """Before the first batch: up to which epoch it goes, and the batches of an epoch where their number is known."""
+        """Before the first batch: the last epoch's number, and the batches of an epoch where that is known."""
 
     def on_batch(self, trainer: Trainer, loss: float) -> None:
         """After each batch, with its loss. ``trainer.batches`` of this epoch are done."""
@@ -93,7 +93,7 @@ class TensorBoard(Callback):
 
     def __init__(self, folder: Path | str) -> None:
         try:
-            from tensorboardX import SummaryWriter
+            from tensorboardX import SummaryWriter  # type: ignore[import-not-found, unused-ignore]
         except ImportError as error:
             raise ImportError(
                 f"TensorBoard: tensorboardX cannot be imported ({error}); pip install 'atrous[tensorboard]'"

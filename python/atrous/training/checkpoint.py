@@ -90,9 +90,7 @@ def check_space(folder: Path, needed: int) -> None:
     """Raises an OSError where so many bytes are not free on the folder's disk."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise OSError(
-            f"{folder}: only {free / 1e6:.1f} MB are free on this disk; a run needs {needed / 1e6:.0f} MB"
-        )
+        raise OSError(f"{folder}: only {free / 1e6:.1f} MB are free on this disk; a run needs {needed / 1e6:.0f} MB")
 
 
 def pack(tree: Any, tensors: dict[str, Tensor], path: str) -> Any:

@@ -143,6 +143,8 @@ def in_words(rows: Sequence[int], indices: Sequence[int] | None) -> tuple[str, l
     if not rows:
         return "the batch as a whole", []
     samples = list(rows) if indices is None else [indices[row] for row in rows if row < len(indices)]
-    listed = ", ".join(map(str, samples[:SHOWN])) + (f" and {len(samples) - SHOWN} more" if len(samples) > SHOWN else "")
+    listed = ", ".join(map(str, samples[:SHOWN])) + (
+        f" and {len(samples) - SHOWN} more" if len(samples) > SHOWN else ""
+    )
     where = "batch (counted from 0)" if indices is None else "data set"
     return f"sample{'s' if len(samples) > 1 else ''} {listed} of the {where}", samples

@@ -24,8 +24,8 @@ def read_image(path: Path, preprocessing: Mapping[str, Any]) -> np.ndarray:
 
     What is done depends on ``preprocessing["fit"]``. "crop": the shorter side is scaled and the middle cut out, as for
     the validation images of a folder. "stretch": scaled to the size, whatever the proportions. "ink", for handwriting:
-    transparency is laid on white, dark ink on a light ground is inverted, a grey ground becomes black, ink that is small
-    in its frame is cut out to fill it, and what is then not square gets black margins.
+    transparency is laid on white, dark ink on a light ground is inverted, a grey ground becomes black, ink that is
+    small in its frame is cut out to fill it, and what is then not square gets black margins.
 
     Args:
         path: the picture.

@@ -33,7 +33,9 @@ class Predictor:
         self.preprocessing: dict[str, Any] = self.facts["preprocessing"]
         self.segmentation = self.facts["task"] == "segmentation"
         weights = load_file(self.path)
-        self.model: Module = build(self.facts["model"], len(self.classes), 1 if self.preprocessing["mode"] == "L" else 3)
+        self.model: Module = build(
+            self.facts["model"], len(self.classes), 1 if self.preprocessing["mode"] == "L" else 3
+        )
         try:
             self.model.load_state_dict(weights)
         except ValueError as error:

@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from .images import PALETTE
@@ -124,7 +124,7 @@ COLUMNS = 6  # of the picture of mistakes
 
 
 def worth_showing(labels: np.ndarray, chances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which samples `draw_mistakes` shows: up to 24 wrong answers, the surest first, and the 6 least sure right ones."""
+    """Which samples `draw_mistakes` shows: 24 wrong answers at most, surest first, and the 6 least sure right ones."""
     answers, sure = chances.argmax(1), chances.max(1)
     wrong, right = np.flatnonzero(answers != labels), np.flatnonzero(answers == labels)
     wrong = wrong[np.argsort(-sure[wrong], kind="stable")][: 4 * COLUMNS]
@@ -209,7 +209,7 @@ def draw_filters(path: Path, filters: np.ndarray, images: np.ndarray, maps: np.n
 
     Args:
         path: the PNG file.
-        filters: (OC, IC, KH, KW) weights, of which the first 12 filters are shown; three channels as colours around grey.
+        filters: (OC, IC, KH, KW) weights, of which 12 filters are shown; three channels as colours around grey.
         images: (N, C, H, W), 0 to 1.
         maps: (N, OC, OH, OW), the first layer's answers, those below zero taken as zero.
     """
@@ -269,7 +269,9 @@ def draw_masks(path: Path, images: np.ndarray, masks: np.ndarray, answers: np.nd
     for axes, name in zip(grid[:, 0], ("image", "true classes", "network"), strict=True):
         axes.set_ylabel(name, color=INK, size=12)
     handles = [Patch(color=color, label=short(name, 14)) for color, name in zip(colors, classes, strict=True)][:12]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False, labelcolor=INK)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False, labelcolor=INK
+    )
     save(figure, path)
 
 

@@ -41,7 +41,9 @@ def draw_report(session: Session, results: Results, commands: Mapping[str, str])
     draw_curves(path / "curves.png", history, int(best["epoch"]))
     if session.segmentation:
         shown = images_of(session, results.indices)
-        draw_masks(path / "masks.png", np.stack(list(shown.values())), results.targets, results.answers, results.classes)
+        draw_masks(
+            path / "masks.png", np.stack(list(shown.values())), results.targets, results.answers, results.classes
+        )
         draw_confusion(path / "confusion.png", results.counts, results.classes, "test pixels")
         examples = {f"{number + 1}": image for number, image in enumerate(shown.values())}
     else:

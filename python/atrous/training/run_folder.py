@@ -167,7 +167,7 @@ def read_facts(model: Path) -> dict[str, Any]:
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes arrays by name as an npz file, C-ordered; one that was there is replaced once the new one is complete."""
     with replacing(path, text=False) as file:
-        np.savez(file, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        np.savez(file, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]
 
 
 @contextmanager

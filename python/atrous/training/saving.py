@@ -100,7 +100,8 @@ class Saving:
 
     def save_best(self, trainer: Trainer) -> None:
         """Writes checkpoint-best: the best weights so far, what their epoch measured, and the facts."""
-        assert self.folder is not None and trainer.best is not None
+        assert self.folder is not None
+        assert trainer.best is not None
         measured = {name: value for name, value in trainer.best.items() if name not in ("seconds", "images_per_second")}
         self.folder.write_best(trainer.best_weights, {**self.facts, "measured": measured})
 

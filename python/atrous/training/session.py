@@ -78,7 +78,7 @@ class Session:
         size = settings.size or (32 if model == "lenet5" else None)
         self.source, self.model = source_and_model(replace(settings, model=model, size=size), download)
         self.settings = settings = replace(settings, model=model, size=size).with_defaults(self.source)
-        parts = [limited(part, limit) for part in (self.source.train, self.source.validation, self.source.test)]
+        parts = [limited(part, limit) for part in self.source.parts]
         workers, collate = settings.workers or 0, self.source.augment if settings.augment else None
         order = Generator(settings.seed, stream=1)
         self.train = DataLoader(
@@ -126,7 +126,9 @@ class Session:
             settings = Settings(**config["settings"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"{folder.config} holds no settings that this version understands: {error}") from error
-        changed = {name: value for name, value in {"epochs": epochs, "workers": workers}.items() if value is not None}
+        changed: dict[str, Any] = {
+            name: value for name, value in {"epochs": epochs, "workers": workers}.items() if value is not None
+        }
         session = cls(replace(settings, **changed), download, limit)
         session.folder = folder
         if session.settings != settings:
@@ -243,7 +245,9 @@ def source_and_model(settings: Settings, download: bool) -> tuple[Source, Module
     model = build(name, classes, channels)
     shape = output_shape(model, channels, source.preprocessing["size"][0])
     if len(shape) < 2 or shape[1] != classes:
-        raise ValueError(f"{name} gives an output of shape {shape}; expected (N, {classes}, ...), a number for each class")
+        raise ValueError(
+            f"{name} gives an output of shape {shape}; expected (N, {classes}, ...), a number for each class"
+        )
     return source, model
 
 

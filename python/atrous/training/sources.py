@@ -37,6 +37,7 @@ class Source:
         title: what it is, in words.
         task: "classification" (a label an image) or "segmentation" (a label a pixel).
         classes: their names; of segmentation the first is the background.
+        parts: the data sets that train, validate and test.
         preprocessing: what `read_image` must do to a picture, and mean and std.
         augment: makes a training batch.
         defaults: settings that suit it, where a user gives none.
@@ -45,9 +46,7 @@ class Source:
     title: str
     task: str
     classes: list[str]
-    train: Dataset
-    validation: Dataset
-    test: Dataset
+    parts: Sequence[Any]
     preprocessing: dict[str, Any]
     augment: Callable[[list], Any] | None = None
     defaults: dict[str, Any] = field(default_factory=dict)
@@ -70,7 +69,13 @@ def default_channels(data: str) -> int:
 
 
 def open_source(
-    data: str, task: str, size: int | None = None, *, root: str = "data", download: bool = False, skip_corrupt: bool = False
+    data: str,
+    task: str,
+    size: int | None = None,
+    *,
+    root: str = "data",
+    download: bool = False,
+    skip_corrupt: bool = False,
 ) -> Source:
     """Data by name, or a folder of images.
 
@@ -116,7 +121,7 @@ def digits(size: int) -> Source:
         "handwritten digits",
         "classification",
         [str(digit) for digit in range(10)],
-        *(Subset(dataset, part.tolist()) for part in parts),
+        [Subset(dataset, part.tolist()) for part in parts],
         preprocessing={"size": [size, size], "mode": "L", "fit": "ink", "mean": [mean], "std": [std]},
         augment=AugmentedBatch(RandomShift(3, -mean / std)),  # chosen on the validation part, as are the epochs
         defaults={"epochs": 60, "batch_size": 32, "workers": 0},
@@ -163,13 +168,13 @@ def known(data: str, size: int, root: str, download: bool) -> Source:
         "std": std,
     }
     parts = stratified_split(train.targets, [0.9, 0.1], seed=SPLIT_SEED)
+    cut = [*((train.data[part], train.targets[part]) for part in parts), (test.data, test.targets)]
     shift = RandomShift(2 if grey else 4, -mean[0] / std[0])
     return Source(
         title,
         "classification",
         list(train.classes),
-        *(Pixels(train.data[part], train.targets[part], preprocessing) for part in parts),
-        Pixels(test.data, test.targets, preprocessing),
+        [Pixels(pixels, labels, preprocessing) for pixels, labels in cut],
         preprocessing=preprocessing,
         augment=AugmentedBatch(shift) if data == "mnist" else AugmentedBatch(shift, RandomFlip()),
         defaults={"epochs": 5 if grey else 20, "batch_size": 64, "workers": 1, "schedule": "cosine"},
@@ -187,7 +192,7 @@ def shapes(task: str, size: int) -> Source:
         "coloured shapes on cluttered backgrounds",
         task,
         ["background", *names] if segmentation else names,
-        *(Normalized(part, preprocessing) for part in parts),
+        [Normalized(part, preprocessing) for part in parts],
         preprocessing=preprocessing,
         augment=None if segmentation else AugmentedBatch(RandomFlip()),
         defaults={"epochs": 20, "batch_size": 16, "workers": 1, "schedule": "cosine"},
@@ -197,7 +202,7 @@ def shapes(task: str, size: int) -> Source:
 class Normalized(Dataset):
     """A data set of (image, target) whose images (C, H, W), 0 to 1, are brought to mean 0 and deviation 1."""
 
-    def __init__(self, dataset: Dataset, preprocessing: dict[str, Any]) -> None:
+    def __init__(self, dataset: Any, preprocessing: dict[str, Any]) -> None:
         self.dataset = dataset
         self.mean, self.std = (np.array(preprocessing[name], np.float32)[:, None, None] for name in ("mean", "std"))
 
@@ -212,8 +217,8 @@ class Normalized(Dataset):
 def folder(path: Path, size: int, skip_corrupt: bool) -> Source:
     """A folder of images by class.
 
-    With ``train``, ``val`` and ``test`` inside these are the parts; what is missing is cut from ``train``, and a ``val``
-    without a ``test`` is the test. Without ``train`` a fifth of each class is for the test, a fifth of the rest
+    With ``train``, ``val`` and ``test`` inside these are the parts; what is missing is cut from ``train``, and a
+    ``val`` without a ``test`` is the test. Without ``train`` a fifth of each class is for the test, a fifth of the rest
     validates.
     """
     preprocessing = {"size": [size, size], "mode": "RGB", "fit": "crop", "mean": IMAGENET[0], "std": IMAGENET[1]}
@@ -229,29 +234,27 @@ def folder(path: Path, size: int, skip_corrupt: bool) -> Source:
             on_error="skip" if skip_corrupt else "raise",
         )
 
-    parts = {name: path / name for name in ("train", "val", "test") if (path / name).is_dir()}
-    train = images(parts.get("train", path), moving)
-    classes, watched = train.classes, images(parts.get("train", path), still)
-    if "train" not in parts:
-        cuts = split(path, train.targets, [0.64, 0.16, 0.2])
-        sets = [Subset(train, cuts[0]), Subset(watched, cuts[1]), Subset(watched, cuts[2])]
-    else:
-        given = [images(parts[name], still) for name in ("val", "test") if name in parts]
-        if len(given) == 2:
-            sets = [train, *given]
-        else:
-            cuts = split(parts["train"], train.targets, [0.9, 0.1] if given else [0.64, 0.16, 0.2])
-            sets = [Subset(train, cuts[0]), Subset(watched, cuts[1]), *(given or [Subset(watched, cuts[-1])])]
-        for other in given:
-            if other.classes != classes:
-                raise ValueError(f"{other.root} has the classes {other.classes}; expected {classes} as in train")
+    inside = {name: path / name for name in ("train", "val", "test") if (path / name).is_dir()}
+    if "train" not in inside:
+        inside = {"train": path}
+    train, watched = images(inside["train"], moving), images(inside["train"], still)
+    given = [images(inside[name], still) for name in ("val", "test") if name in inside]
+    classes = train.classes
+    for other in given:
+        if other.classes != classes:
+            raise ValueError(f"{other.root} has the classes {other.classes}; expected {classes} as in train")
     if len(classes) < 2:
-        raise ValueError(f"{path} holds the class {classes[0]!r} alone; expected a folder for each of two or more classes")
+        raise ValueError(
+            f"{path} holds the class {classes[0]!r} alone; expected a folder for each of two or more classes"
+        )
+    shares = {0: [0.64, 0.16, 0.2], 1: [0.9, 0.1], 2: [1.0]}[len(given)]
+    cuts = split(path, train.targets, shares)
+    own = [Subset(train, cuts[0]), *(Subset(watched, cut) for cut in cuts[1:])]
     return Source(
         f"the images in {path}",
         "classification",
         classes,
-        *sets,
+        [*own, *given],
         preprocessing=preprocessing,
         defaults={"epochs": 20, "batch_size": 16, "workers": 2, "schedule": "cosine"},
     )
@@ -270,6 +273,6 @@ def split(path: Path, targets: Sequence[int], shares: list[float]) -> list[list[
     return parts
 
 
-def limited(dataset: Dataset, limit: int | None) -> Dataset:
+def limited(dataset: Any, limit: int | None) -> Any:
     """At most so many samples of a data set, the first ones."""
     return dataset if limit is None or len(dataset) <= limit else Subset(dataset, range(limit))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,8 +18,8 @@ from ..optim.lr_scheduler import ReduceLROnPlateau
 from ..random import get_rng_state, using
 from ..tensor import Tensor
 from .callbacks import Callback
-from .evaluation import as_metric, evaluate, generator_at
 from .diagnosis import NonFiniteLoss, explain
+from .evaluation import as_metric, evaluate, generator_at
 from .interrupt import Interrupt
 from .progress import choose_display
 from .run_folder import RunFolder
@@ -173,7 +173,7 @@ class Trainer:
         if not (self.epoch or self._part.batches):  # else this trainer goes on with what it knows
             self.saving.open(self, self._loaders, resume)
         self.stop_reason = None
-        batches = len(train) if hasattr(train, "__len__") else None
+        batches = len(train) if isinstance(train, Sized) else None
         display = [choose_display()] if progress else []
         callbacks, self.callbacks = self.callbacks, [*self.callbacks, *display]
         with self._interrupt:
@@ -274,11 +274,15 @@ class Trainer:
                 self._suspend(state)
             if not math.isfinite(measured["loss"]):
                 raise NonFiniteLoss(
-                    f"the validation loss became {measured['loss']} after epoch {row['epoch']}; try a lower learning rate"
+                    f"the validation loss became {measured['loss']} after epoch {row['epoch']}; "
+                    "try a lower learning rate"
                 )
             row |= {f"validation_{name}": value for name, value in measured.items()}
         row["lr"] = self.optimizer.param_groups[0]["lr"]
-        row |= {"images_per_second": round(part.samples / max(part.seconds, 1e-9), 1), "seconds": round(part.seconds, 4)}
+        row |= {
+            "images_per_second": round(part.samples / max(part.seconds, 1e-9), 1),
+            "seconds": round(part.seconds, 4),
+        }
         self._note(row)
         if self.scheduler is not None and not self.schedule_batches:
             plateau = isinstance(self.scheduler, ReduceLROnPlateau)
