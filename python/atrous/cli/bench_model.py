@@ -16,7 +16,7 @@ from atrous.summary import aligned
 from atrous.tensor import Tensor
 from atrous.training.layer_times import LayerTime, StepTime, time_layers, time_step
 
-IMAGES = {"lenet5": (64, 32), "resnet8": (64, 32), "unet": (2, 64)}  # batch and size
+IMAGES = {"lenet5": (64, 32), "resnet8": (64, 32), "unet": (8, 64)}  # batch and size
 LARGE = (4, 224)  # of the other residual networks
 OWN = (8, 64)
 
