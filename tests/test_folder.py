@@ -3,6 +3,7 @@
 import io
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -240,3 +241,16 @@ def test_an_error_in_a_transform_is_not_a_corrupt_image(pets):
     with pytest.raises(ValueError, match="my mistake") as caught:
         datasets.ImageFolder(pets, broken, on_error="skip")[0]
     assert caught.type is ValueError
+
+
+def test_the_page_for_newcomers_runs(tmp_path, monkeypatch):
+    page = Path(__file__).parent.parent / "docs" / "data.md"
+    monkeypatch.chdir(tmp_path)
+    for i in range(40):
+        save(tmp_path / "pets" / ("cats", "dogs")[i % 2] / f"{i}.jpg", picture(size=(90, 70)))
+    names = {}
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for block in blocks:
+        exec(compile(block, page.name, "exec"), names)
+    assert len(blocks) == 6
+    assert names["images"].shape == (8, 3, 64, 64)
