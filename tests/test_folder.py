@@ -51,6 +51,13 @@ def test_layout(pets):
     assert (image.mode, image.size, label) == ("RGB", (6, 4), 1)
 
 
+def test_order_is_that_of_the_names(tmp_path):
+    names = [f"x/{a}/{b}.png" for a in "hbdagc" for b in "312"]
+    for name in names:
+        save(tmp_path / name)
+    assert [path for path, _ in datasets.ImageFolder(tmp_path).samples] == [str(tmp_path / n) for n in sorted(names)]
+
+
 def test_transforms_and_batches(pets):
     folder = datasets.ImageFolder(str(pets), ToTensor(), target_transform=lambda label: 10 + label)
     ((images, labels),) = data.DataLoader(folder, 5, num_workers=2)
@@ -118,6 +125,7 @@ def test_modes(tmp_path):
         ("one.png", picture(1, mode="1"), (255, 255, 255)),
         ("cmyk.tif", picture((0, 255, 255, 0), mode="CMYK"), (255, 0, 0)),
         ("16.png", Image.fromarray(np.full((2, 2), 0x8080, np.uint16)), (128, 128, 128)),
+        ("white-16.png", Image.fromarray(np.full((2, 2), 0xFFFF, np.uint16)), (255, 255, 255)),
         ("dark-16.png", Image.fromarray(np.full((2, 2), 257, np.uint16)), (1, 1, 1)),
         ("32.tif", Image.fromarray(np.full((2, 2), 0x8080, np.int32)), (128, 128, 128)),
     ]
