@@ -241,14 +241,37 @@ def test_resume_gives_the_rest_bit_for_bit(batches, batch_size, own, sampler, ba
         assert len(before) + len(rest[0]) == count
 
 
+class Walk(data.IterableDataset):
+    """Each sample depends on all draws before it."""
+
+    def __iter__(self):
+        place = at.zeros(2)
+        for i in range(10):
+            place = place + at.rand(2)
+            yield place, i
+
+
+def test_resume_when_somebody_else_draws_from_the_generator():
+    first = loader()
+    it = iter(first)
+    next(it)
+    first.generator.bits(5)
+    state = first.state_dict()
+    expected = [bits(it), bits(first)]
+    second = loader(seed=0)
+    second.load_state_dict(state)
+    assert [bits(second), bits(second)] == expected
+
+
 @pytest.mark.parametrize("batches", range(4))
 def test_resume_of_a_stream(batches):
     def make(workers):
-        return loader(workers, dataset=Stream(), shuffle=None, collate_fn=noisy_collate)
+        return loader(workers, dataset=Walk(), shuffle=None, collate_fn=noisy_collate)
 
     before, rest, second = stop_and_go_on(make, batches)
     assert len(before) + len(rest[0]) == 4
     assert [bits(second), bits(second), bits(second)] == rest
+    assert second.state_dict()["epoch_start"] is None
 
 
 def test_state_in_the_loop_and_after_it():

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +49,13 @@ def test_layout(pets):
     assert repr(folder) == f"ImageFolder({str(pets)!r}: 5 images of 2 classes)"
     image, label = folder[-1]
     assert (image.mode, image.size, label) == ("RGB", (6, 4), 1)
+
+
+def test_order_is_that_of_the_names(tmp_path):
+    names = [f"x/{a}/{b}.png" for a in "hbdagc" for b in "312"]
+    for name in names:
+        save(tmp_path / name)
+    assert [path for path, _ in datasets.ImageFolder(tmp_path).samples] == [str(tmp_path / n) for n in sorted(names)]
 
 
 def test_transforms_and_batches(pets):
@@ -117,6 +125,7 @@ def test_modes(tmp_path):
         ("one.png", picture(1, mode="1"), (255, 255, 255)),
         ("cmyk.tif", picture((0, 255, 255, 0), mode="CMYK"), (255, 0, 0)),
         ("16.png", Image.fromarray(np.full((2, 2), 0x8080, np.uint16)), (128, 128, 128)),
+        ("white-16.png", Image.fromarray(np.full((2, 2), 0xFFFF, np.uint16)), (255, 255, 255)),
         ("dark-16.png", Image.fromarray(np.full((2, 2), 257, np.uint16)), (1, 1, 1)),
         ("32.tif", Image.fromarray(np.full((2, 2), 0x8080, np.int32)), (128, 128, 128)),
     ]
@@ -240,3 +249,16 @@ def test_an_error_in_a_transform_is_not_a_corrupt_image(pets):
     with pytest.raises(ValueError, match="my mistake") as caught:
         datasets.ImageFolder(pets, broken, on_error="skip")[0]
     assert caught.type is ValueError
+
+
+def test_the_page_for_newcomers_runs(tmp_path, monkeypatch):
+    page = Path(__file__).parent.parent / "docs" / "data.md"
+    monkeypatch.chdir(tmp_path)
+    for i in range(40):
+        save(tmp_path / "pets" / ("cats", "dogs")[i % 2] / f"{i}.jpg", picture(size=(90, 70)))
+    names = {}
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for block in blocks:
+        exec(compile(block, page.name, "exec"), names)
+    assert len(blocks) == 6
+    assert names["images"].shape == (8, 3, 64, 64)

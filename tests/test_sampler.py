@@ -74,6 +74,14 @@ def test_weighted_with_replacement():
     assert abs(counts[0] - 5000) < 5 * 62  # 5 · √(2 · 10⁴ · ¼ · ¾)
 
 
+def test_weighted_at_the_borders():
+    class Fixed(at.Generator):
+        def uniform(self, shape, dtype):
+            return np.array([0.0, 0.25 - 2**-53, 0.25, 1 - 2**-53])
+
+    assert list(WeightedRandomSampler([0, 1, 0, 3, 0], 4, generator=Fixed(0))) == [1, 1, 3, 3]
+
+
 def test_weighted_without_replacement():
     """The chance that i comes first is its share; all with a weight come once."""
     source, first = seeded(), np.zeros(3)

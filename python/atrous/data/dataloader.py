@@ -56,7 +56,7 @@ class DataLoader:
         collate_fn: makes a batch of a list of samples; `default_collate` unless given.
         pin_memory, pin_memory_device: accepted; they do nothing on the CPU.
         drop_last: leave out a last batch that is smaller.
-        timeout: seconds to wait for a batch of the workers; 0 for any time.
+        timeout: seconds to wait for a batch of the workers, 0 for any time; the sample under way cannot be ended.
         worker_init_fn: called with 0, 1, … in each thread, at the start of each epoch.
         multiprocessing_context: None; there are no processes.
         generator: source of the order and of the batches' random numbers.
