@@ -333,15 +333,12 @@ def spans(model, size, axis):
     Those are the ones that turn it into NaN when they are: NaN wins in every op, whatever the weights are, so no path
     is missed.
     """
-    first, end = [], []
-    for i in range(size):
-        x = np.zeros((1, 1, size, size))
-        x[(slice(None),) * axis + (i,)] = np.nan
-        with at.no_grad():
-            hit = np.isnan(model(at.tensor(x)).numpy()).any(axis=(0, 1, 5 - axis))
-        first = np.where(hit & (first < 0), i, first) if i else np.where(hit, 0, -1)
-        end = np.where(hit, i, end) if i else np.where(hit, 0, -1)
-    return list(zip(first.tolist(), end.tolist(), strict=True))
+    x = np.zeros((size, 1, size, size))  # image i is NaN in row, or column, i
+    x.swapaxes(1, axis)[np.arange(size), np.arange(size)] = np.nan
+    with at.no_grad():
+        hit = np.isnan(model(at.tensor(x)).numpy()).any(axis=(1, 5 - axis))  # (image, row of the output)
+    seen = [np.flatnonzero(column) for column in hit.T]
+    return [(int(rows[0]), int(rows[-1])) if len(rows) else (-1, -1) for rows in seen]
 
 
 def check(model, size, margin=8):
