@@ -72,12 +72,10 @@ def _receive(url: str, path: Path, part: Path, size: int | None) -> bool:
     """Completes the part; True if it went on from bytes of an earlier call."""
     start = part.stat().st_size if part.exists() else 0
     if size is not None and start >= size:
-        if start == size:
-            return True  # an earlier call ended before the check
-        start = 0
+        return True  # complete, or of another file: the checksum tells
     with _open(url, path, start) as response:
         if response is None:
-            return True  # complete, or of another file: the checksum tells
+            return True
         if start and response.status != 206:
             start = 0
         length = response.length  # None if the server does not say
