@@ -273,6 +273,24 @@ def test_damaged_archives(tmp_path, cifar, damage):
         datasets.CIFAR10(tmp_path, train=False)
 
 
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_bomb_in_an_archive_is_not_unpacked(tmp_path, cifar, kind):
+    """A member of 128 MB; as a long name or a header, tarfile would read it whole."""
+    import tracemalloc
+
+    info = tarfile.TarInfo("cifar-10-batches-bin/other")
+    info.type, info.size = kind, 1 << 27
+    with gzip.open(tmp_path / "cifar-10-binary.tar.gz", "wb", compresslevel=1) as file:
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(128):
+            file.write(bytes(1 << 20))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="is damaged: it unpacks to far more than the data set"):
+        datasets.CIFAR10(tmp_path, train=False)
+    assert tracemalloc.get_traced_memory()[1] < 6_000_000
+    tracemalloc.stop()
+
+
 @pytest.fixture
 def mirror(tmp_path):
     """A folder on a server of this machine: its path, and its address."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -81,20 +81,22 @@ class CIFAR10(ArrayDataset):
 
     def _unpack(self, path: Path, wanted: set[str]) -> dict[str, np.ndarray]:
         """The records of these members, read from the archive; no file is written, no other member opened."""
+        import gzip
         import tarfile
 
+        whole = (len(self.train_files) * self.train_records + self.test_records) * (self.label_bytes + PIXELS)
         names = {f"{self.folder}/{file}": file for file in wanted}
         contents: dict[str, np.ndarray] = {}
         try:
-            with tarfile.open(path, "r|gz") as archive:  # a stream: it is unpacked once, in its order
-                for member in archive:
-                    if len(contents) == len(names):
-                        break
-                    file = names.get(member.name.removeprefix("./"))
-                    stream = archive.extractfile(member) if file is not None and member.isreg() else None
-                    if file is not None and stream is not None:
-                        contents[file] = self._records(stream, f"{path}: {member.name}")
-        except (tarfile.TarError, EOFError, zlib.error) as error:
+            with gzip.open(path) as unpacked:
+                limited: Any = _Limited(unpacked, 2 * whole + (1 << 20))
+                with tarfile.open(fileobj=limited, mode="r|") as archive:  # read once through, in its order
+                    while len(contents) < len(names) and (member := archive.next()):
+                        file = names.get(member.name.removeprefix("./"))
+                        stream = archive.extractfile(member) if file is not None and member.isreg() else None
+                        if file is not None and stream is not None:
+                            contents[file] = self._records(stream, f"{path}: {member.name}")
+        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{path} is damaged: {error}") from error
         missing = sorted(name for name, file in names.items() if file not in contents)
         if missing:
@@ -112,6 +114,19 @@ class CIFAR10(ArrayDataset):
         records = np.frombuffer(content, np.uint8).reshape(count, width)
         check_labels(name, records[:, self.label_bytes - 1], len(self.classes))
         return records
+
+
+class _Limited:
+    """A file of which `left` bytes may be read: an archive that unpacks to much more is not one of ours."""
+
+    def __init__(self, file: Any, left: int) -> None:
+        self.file, self.left = file, left
+
+    def read(self, size: int) -> bytes:
+        self.left -= size
+        if self.left < 0:
+            raise OSError("it unpacks to far more than the data set")
+        return self.file.read(size)
 
 
 class CIFAR100(CIFAR10):
