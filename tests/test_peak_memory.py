@@ -38,22 +38,22 @@ def measured(model, shape, optimizer, steps=2):
 
 
 @pytest.mark.parametrize(
-    ("build", "shape"),
+    ("build", "shape", "tolerance"),
     [
-        (models.lenet5, (64, 1, 32, 32)),
-        (models.lenet5, (250, 1, 32, 32)),
-        (models.resnet8, (64, 3, 32, 32)),
-        (models.resnet8, (50, 3, 24, 24)),
-        (lambda: models.unet(width=8, depth=3), (16, 3, 64, 64)),
-        (lambda: models.unet(width=16, depth=2), (5, 3, 64, 48)),
-        (lambda: models.lenet5().double(), (64, 1, 32, 32)),
+        (models.lenet5, (64, 1, 32, 32), 0.01),
+        (models.lenet5, (250, 1, 32, 32), 0.04),
+        (models.resnet8, (64, 3, 32, 32), 0.04),
+        (models.resnet8, (50, 3, 24, 24), 0.04),
+        (lambda: models.unet(width=16, depth=3), (16, 3, 32, 32), 0.02),  # the peak is amid the backward pass
+        (lambda: models.unet(width=8, depth=2), (5, 3, 64, 48), 0.1),  # 2 and 4 images leave little to go by
+        (lambda: models.lenet5().double(), (64, 1, 32, 32), 0.01),
     ],
 )
 @pytest.mark.parametrize("optimizer", [optim.Adam, lambda parameters: optim.SGD(parameters, lr=0.1)])
-def test_predictions_are_close(build, shape, optimizer):
+def test_predictions_are_close(build, shape, tolerance, optimizer):
     model = build()
     predicted, found = predict_peak_memory(model, shape, optimizer), measured(model, shape, optimizer)
-    assert abs(predicted / found - 1) < 0.1, (predicted, found)
+    assert abs(predicted / found - 1) < tolerance, (predicted, found)
 
 
 def test_the_optimizers_state_counts():

@@ -11,6 +11,7 @@ import atrous as at
 from atrous import models, nn
 from atrous.nn import functional as F
 from atrous.nn.observe import unchanged
+from atrous.receptive_field import Fields
 
 
 def fields(model, *shape):
@@ -250,6 +251,8 @@ def test_networks():
         (lambda x: x[:, :, 3:4, 4] @ at.ones(1, 1), (3, 3)),
         (lambda x: F.conv2d(F.pad(x, (1, 2, 0, 3)), at.ones(1, 2, 2, 2)), (4, 4)),
         (lambda x: F.max_pool2d(F.pad(x, (1, 2, 3, 1), "reflect"), 2), (4, 4)),
+        (lambda x: x + F.pad(x, (2, 0, 0, 0))[:, :, :, :14], (3, 5)),
+        (lambda x: x + F.pad(x, (2, 0, 3, 0), "reflect")[:, :, :14, :14], (6, 5)),
         (lambda x: x.reshape(1, 2, 1, 14, 14).transpose(1, 2).reshape(1, 2, 14, 14), (3, 3)),
         (lambda x: F.max_pool2d(x.squeeze(0), 2).unsqueeze(0), (4, 4)),
         (lambda x: F.conv_transpose2d(x, at.ones(2, 1, 2, 2), stride=2), (3, 3)),
@@ -324,30 +327,36 @@ def test_memory_is_that_of_evaluation(cpu):
 # -- receptive fields by brute force ----------------------------------------------------------------------------------
 
 
-def measured(model, size):
-    """The longest span of rows, and of columns, that an output depends on: which turn it into NaN when they are.
+def spans(model, size, axis):
+    """For each row (axis 2) or column (3) of the output, the first and the last of the input that it depends on.
 
-    NaN wins in every op, so no path is missed, whatever the weights are.
+    Those are the ones that turn it into NaN when they are: NaN wins in every op, whatever the weights are, so no path
+    is missed.
     """
-    spans = []
-    for axis in (2, 3):
-        first, end = None, None
-        for i in range(size):
-            x = np.zeros((1, 1, size, size))
-            x[(slice(None),) * axis + (i,)] = np.nan
-            with at.no_grad():
-                hit = np.isnan(model(at.tensor(x)).numpy()).any(axis=(0, 1, 5 - axis))
-            first = np.where(hit & (first < 0), i, first) if i else np.where(hit, 0, -1)
-            end = np.where(hit, i, end) if i else np.where(hit, 0, -1)
-        spans.append((end - first + (first >= 0)).max())
-    return tuple(spans)
+    x = np.zeros((size, 1, size, size))  # image i is NaN in row, or column, i
+    x.swapaxes(1, axis)[np.arange(size), np.arange(size)] = np.nan
+    with at.no_grad():
+        hit = np.isnan(model(at.tensor(x)).numpy()).any(axis=(1, 5 - axis))  # (image, row of the output)
+    seen = [np.flatnonzero(column) for column in hit.T]
+    return [(int(rows[0]), int(rows[-1])) if len(rows) else (-1, -1) for rows in seen]
 
 
-def check(model, size):
+def check(model, size, margin=8):
+    """Every position that sees nothing of the margin, where edges and padding cut fields short, as predicted."""
     model.double().eval()
     with at.backend("reference"):  # whose convolution spreads a NaN no further than its filter
-        found = last(nn.Sequential(model, nn.Identity()), 1, 1, size, size)
-        assert found == measured(model, size), model
+        x = at.zeros(1, 1, size, size, dtype=at.float64, requires_grad=True).clone()
+        for axis, found in zip((2, 3), Fields(x).axes(model(x)), strict=True):
+            expected, compared = spans(model, size, axis), 0
+            for i, (first, end) in enumerate(expected):
+                lo, hi = found.reach.at(i)
+                if lo > hi:  # sees nothing, as between the pixels of a transposed convolution
+                    assert (first, end) == (-1, -1), (model, axis, i)
+                elif margin <= lo and hi < size - margin:
+                    assert (first, end) == (lo, hi), (model, axis, i)
+                    compared += 1
+            assert found.dim == axis
+            assert compared >= 3, model
 
 
 class Residual(nn.Module):
@@ -393,9 +402,22 @@ def random_network(rng):
 
 @pytest.mark.parametrize("seed", range(25))
 def test_random_networks_by_brute_force(seed):
-    check(random_network(random.Random(seed)), 48)
+    check(random_network(random.Random(seed)), 72)
 
 
 def test_unet_by_brute_force():
     check(models.unet(1, in_channels=1, width=1, depth=2), 96)
-    check(nn.Sequential(nn.AdaptiveAvgPool2d(20), conv(2)), 48)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (nn.AdaptiveAvgPool2d(20), conv(2)),
+        (nn.ConvTranspose2d(1, 1, 3, 2, padding=1), nn.MaxPool2d(2), conv(2)),
+        (nn.ConvTranspose2d(1, 1, 3, 3, dilation=2), conv(2, stride=2), nn.ConvTranspose2d(1, 1, 2, 2), conv(3)),
+        (nn.ConvTranspose2d(1, 1, 2, 3), nn.MaxPool2d(2), conv(1)),  # with holes
+        (nn.MaxPool2d(2), nn.ConvTranspose2d(1, 1, 5, 3, output_padding=1), nn.AvgPool2d(2), conv(2)),
+    ],
+)
+def test_up_and_down_by_brute_force(layers):
+    check(nn.Sequential(*layers), 48)

@@ -251,7 +251,7 @@ class _Picture:
         """A shape, at a place where it leaves VISIBLE of every other; nothing if TRIES places were none."""
         k = int(self.between(0, len(CLASSES)))
         for _ in range(TRIES):
-            r = self.between(max(0.12 * self.size, 6.5), max(0.27 * self.size, 9.5))
+            r = self.between(max(0.14 * self.size, 6.5), max(0.26 * self.size, 9.5))
             x0, y0 = self.place(0.8 * r)
             window, x, y = self.window(x0, y0, r + 1, r + 1)
             cos, sin = self.turn()

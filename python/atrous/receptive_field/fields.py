@@ -34,13 +34,17 @@ class Fields:
 
     def of(self, tensor: Tensor) -> tuple[float, float] | None:
         """Height and width of the field in pixels, inf for all; None where unknown, or the tensor depends on no x."""
+        rows, columns = self.axes(tensor)
+        return (rows.reach.size, columns.reach.size) if rows.reach and columns.reach else None
+
+    def axes(self, tensor: Tensor) -> Field:
+        """Which pixels each position of the tensor sees, along the height and the width of the images."""
         root = edge_of(tensor)
         if not isinstance(root, Backward):
-            return None
+            return UNKNOWN, UNKNOWN
         if root not in self._known:
             self._walk(root, tensor.shape)
-        rows, columns = self._known[root] or (UNKNOWN, UNKNOWN)
-        return (rows.reach.size, columns.reach.size) if rows.reach and columns.reach else None
+        return self._known[root] or (UNKNOWN, UNKNOWN)
 
     def _walk(self, root: Backward, root_shape: tuple[int, ...]) -> None:
         shapes: dict[Backward, Sizes | None] = {root: root_shape}

@@ -1,4 +1,4 @@
-"""Training: a `Trainer` that stops and goes on bit for bit, its callbacks, evaluation; and the runs of `atrous train`."""
+"""Training: a `Trainer` that stops and goes on bit for bit, callbacks, evaluation; and the runs of `atrous train`."""
 
 from .callbacks import Callback, EarlyStopping, TensorBoard
 from .diagnosis import NonFiniteLoss
