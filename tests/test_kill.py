@@ -12,6 +12,7 @@ import pytest
 
 import atrous as at
 from atrous.training.checkpoint import load_checkpoint
+from atrous.training.saving import TIMES
 
 KILLS = 50
 EPOCHS = 120
@@ -67,7 +68,7 @@ def bits(folder):
 
     def plain(value):
         if isinstance(value, dict):
-            return {key: plain(v) for key, v in value.items() if key not in ("seconds", "images_per_second")}
+            return {key: plain(v) for key, v in value.items() if key not in TIMES}
         if isinstance(value, list):
             return [plain(v) for v in value]
         return value.numpy().tobytes() if hasattr(value, "numpy") else value

@@ -16,6 +16,7 @@ from atrous.backend import backend_name
 from atrous.cli import main, train
 from atrous.training.progress import clock, in_words, percent
 from atrous.training.run_folder import RunFolder, read_facts
+from atrous.training.saving import TIMES
 from atrous.training.session import Session, Settings
 from atrous.training.sources import open_source
 
@@ -66,9 +67,7 @@ def result(session):
     """What must not depend on stops, threads and workers: weights, optimizer state, numbers."""
     tensors = {name: value.numpy().tobytes() for name, value in at.load_file(session.folder.last).items()}
     with open(session.folder.metrics, newline="") as file:
-        rows = [
-            {k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in csv.DictReader(file)
-        ]
+        rows = [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)]
     return session.folder.best.read_bytes(), tensors, rows
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -19,6 +20,7 @@ from atrous.nn.functional import cross_entropy
 from atrous.training import Callback, EarlyStopping, NonFiniteLoss, Trainer, checkpoint, evaluate
 from atrous.training.checkpoint import load_checkpoint, save_checkpoint
 from atrous.training.run_folder import RunFolder
+from atrous.training.saving import TIMES
 
 # -- two clouds of points, a small network with everything that has a state -------------------------------------------
 
@@ -51,7 +53,7 @@ def fit(it, epochs, train=None, **options):
 
 def bits(it):
     """All that must not depend on stops."""
-    measured = [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in it.history]
+    measured = [{k: v for k, v in row.items() if k not in TIMES} for row in it.history]
     weights = {name: value.numpy().tobytes() for name, value in it.model.state_dict().items()}
     best = {name: value.numpy().tobytes() for name, value in it.best_weights.items()}
     state = it.optimizer.state_dict()["state"]
@@ -69,7 +71,7 @@ def test_it_learns_and_says_what_it_measured():
     history = fit(it, 5)
     assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
     assert list(history[0]) == [
-        "epoch", "train_loss", "validation_loss", "validation_accuracy", "lr", "images_per_second", "seconds",
+        "epoch", "train_loss", "validation_loss", "validation_accuracy", "lr", "images_per_second", "seconds", "waiting",
     ]  # fmt: skip
     assert history[-1]["train_loss"] < history[0]["train_loss"]
     assert history[-1]["validation_accuracy"] > history[0]["validation_accuracy"]
@@ -444,6 +446,28 @@ def test_a_second_ctrl_c_stops_at_once_and_the_handler_is_put_back(tmp_path):
         fit(it, 2)
     assert signal.getsignal(signal.SIGINT) is before
     assert load_checkpoint(tmp_path / "run" / "checkpoint-last.safetensors")["part"]["batches"] == 0
+
+
+def test_after_ctrl_c_it_can_still_evaluate():
+    it = trainer(callbacks=[StopAt(3)])
+    with pytest.raises(KeyboardInterrupt):
+        fit(it, 1)
+    assert it.evaluate(clouds(32))["loss"] > 0
+
+
+def test_waiting_for_batches_is_measured():
+    class Slow(Dataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            time.sleep(0.05)
+            return at.ones(2), index % 2
+
+    model = nn.Linear(2, 2)
+    it = Trainer(model, optim.SGD(model.parameters(), lr=0.1), cross_entropy)
+    (row,) = it.fit(DataLoader(Slow(), 2), progress=False)
+    assert 0.5 < row["waiting"] <= 1
 
 
 def test_in_another_thread_signals_are_left_alone():

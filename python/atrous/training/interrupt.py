@@ -33,6 +33,7 @@ class Interrupt:
         self.requested = True
 
     def __exit__(self, *error: object) -> None:
+        self.requested = False
         if self.before is not None:
             signal.signal(signal.SIGINT, self.before)
             self.before = None

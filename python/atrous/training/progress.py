@@ -11,7 +11,13 @@ from .callbacks import Callback
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-HIDDEN = ("epoch", "seconds", "images_per_second", "lr")  # of a row; the first and the last columns are made of them
+HIDDEN = (
+    "epoch",
+    "seconds",
+    "images_per_second",
+    "waiting",
+    "lr",
+)  # of a row; the first and the last columns are made of them
 
 
 def percent(share: float) -> str:

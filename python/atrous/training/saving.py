@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 
+TIMES = ("images_per_second", "seconds", "waiting")  # in a row of the history: no two runs have the same
+
+
 class Saving:
     """The files of a trainer: checkpoints, the best weights, the metrics. Without a folder it does nothing.
 
@@ -102,7 +105,7 @@ class Saving:
         """Writes checkpoint-best: the best weights so far, what their epoch measured, and the facts."""
         assert self.folder is not None
         assert trainer.best is not None
-        measured = {name: value for name, value in trainer.best.items() if name not in ("seconds", "images_per_second")}
+        measured = {name: value for name, value in trainer.best.items() if name not in TIMES}
         self.folder.write_best(trainer.best_weights, {**self.facts, "measured": measured})
 
 

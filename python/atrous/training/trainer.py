@@ -37,6 +37,7 @@ class Part:
     samples: int = 0
     loss: float = 0.0  # summed over the samples
     seconds: float = 0.0
+    waiting: float = 0.0  # seconds of these in which no batch was ready
     trained: bool = False  # all batches are done; the evaluation is not
 
 
@@ -115,6 +116,7 @@ class Trainer:
         self.best_weights: dict[str, Tensor] = {}
         self.stop_reason: str | None = None
         self._part = Part()
+        self._loss = math.nan  # of the last batch
         self._loaders: dict[str, Any] = {}
         self._interrupt = Interrupt()
 
@@ -204,6 +206,7 @@ class Trainer:
             since = 0  # samples since the last step
             began = time.perf_counter()
             for batch in self._rest_of(train):
+                part.waiting += time.perf_counter() - began
                 since += self._add_gradients(batch, first=since == 0)
                 if part.batches % self.accumulate == 0:
                     self._step(since)
@@ -282,6 +285,7 @@ class Trainer:
         row |= {
             "images_per_second": round(part.samples / max(part.seconds, 1e-9), 1),
             "seconds": round(part.seconds, 4),
+            "waiting": round(part.waiting / max(part.seconds, 1e-9), 4),
         }
         self._note(row)
         if self.scheduler is not None and not self.schedule_batches:
