@@ -55,7 +55,7 @@ def words_after(name, text):
 def test_help_teaches_with_examples(capsys):
     assert main([]) == 0
     overview = capsys.readouterr().out
-    for command in ("train", "predict", "verify", "bench", "info"):
+    for command in ("train", "predict", "export", "verify", "bench", "info"):
         assert re.search(rf"^ +{command} ", overview, re.M)
         assert main([command, "--help"]) == 0
         assert "example" in capsys.readouterr().out or command == "info"
@@ -88,6 +88,11 @@ def test_python_m_atrous():
         ("train --lr -1", "must be above 0 and finite"),
         ("train --lr nan", "must be above 0 and finite"),
         ("train --seed -1", "must be at least 0"),
+        ("train --data mnits", "no data set, and no folder, is called 'mnits'; did you mean 'mnist'?"),
+        ("train --data pictures", "there are digits, mnist, fashion-mnist, cifar10, cifar100, shapes"),
+        ("train --model resent18", "no network is called 'resent18'; did you mean 'resnet18'?"),
+        ("train --schedule cosin", "did you mean 'cosine'?"),
+        ("train --resume runs/x --data shapes", "--data cannot change in a run that goes on"),
         ("train digits", "unknown argument 'digits'"),
         ("train --resume runs/x --lr 0.1", "--lr cannot change in a run that goes on"),
         ("predict", "the following arguments are required: RUN, IMAGE"),
@@ -113,6 +118,10 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys, line, message):
         ("train --out file.txt", "file.txt: File exists"),
         ("train --out file.txt/runs", "Not a directory"),
         ("train --lr 1e30 --epochs 1", "atrous train: the loss became"),
+        ("train --data .", "atrous train: "),
+        ("train --data digits --model unet", "digits has a class for each image, not for each pixel"),
+        ("train --data mnist", "train-images-idx3-ubyte"),
+        ("export .", "checkpoint-best.safetensors: No such file"),
         ("predict . x.png", "checkpoint-best.safetensors: No such file or directory"),
         ("predict file.txt x.png", "file.txt cannot be read as safetensors"),
         ("bench", "no benchmarks/bench_*.py in"),

@@ -196,6 +196,62 @@ def test_a_network_of_ones_own(tmp_path, monkeypatch):
     assert "validation_iou" in session.trainer.history[0]
 
 
+def write_mnist(root, N=40, seed=0):
+    """Noise in MNIST's format, a bright bar at a place of its own for each class."""
+    root.mkdir(parents=True, exist_ok=True)
+    for seed, part in enumerate(("train", "t10k")):
+        labels = (np.arange(N) % 10).astype(np.uint8)
+        images = at.Generator(seed).integers(0, 60, (N, 28, 28)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            image[2 + 2 * label : 5 + 2 * label, 4:24] = 255
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            sizes = b"".join(n.to_bytes(4, "big") for n in array.shape)
+            (root / f"{part}-{kind}-ubyte").write_bytes(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes())
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+@pytest.mark.parametrize("size", [None, 20])
+def test_mnist_is_padded_to_32_or_scaled(tmp_path, monkeypatch, name, size):
+    monkeypatch.setattr(at.datasets.MNIST, "counts", (40, 40))
+    write_mnist(tmp_path / "data")
+    source = open_source(name, "classification", size, root=str(tmp_path / "data"))
+    assert [len(part) for part in source.parts] == [36, 4, 40]
+    image, label = source.parts[2][3]
+    side = size or 32
+    assert (image.shape, label) == ((1, side, side), 3)
+    pixels = image.numpy()[0] * source.preprocessing["std"][0] + source.preprocessing["mean"][0]
+    if size is None:
+        assert pixels[:2].max() == pytest.approx(0, abs=1e-6)  # the border is black
+        assert pixels[10:13, 6:26].min() == pytest.approx(1, abs=1e-5)
+    assert pixels.min() + 1e-6 >= 0
+    assert pixels.max() <= 1 + 1e-6
+
+
+def test_mnist_trains_on_lenet(tmp_path, monkeypatch):
+    monkeypatch.setattr(at.datasets.MNIST, "counts", (40, 40))
+    write_mnist(tmp_path / "data")
+    session = run(start(tmp_path, data="mnist", root=str(tmp_path / "data"), epochs=2))
+    assert (session.settings.model, session.settings.schedule, len(session.trainer.history)) == ("lenet5", "cosine", 2)
+
+
+def test_cifar_is_normalised_by_channel(tmp_path, monkeypatch):
+    for name in ("train_records", "test_records"):
+        monkeypatch.setattr(at.datasets.CIFAR10, name, 20)
+    records = np.zeros((20, 1 + 3 * 1024), np.uint8)
+    records[:, 0] = np.arange(20) % 10
+    records[:, 1:1025] = 255  # red
+    for name in (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"):
+        (tmp_path / "data" / "cifar-10-batches-bin").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / "cifar-10-batches-bin" / name).write_bytes(records.tobytes())
+    source = open_source("cifar10", "classification", root=str(tmp_path / "data"))
+    assert [len(part) for part in source.parts] == [90, 10, 20]
+    image, label = source.parts[0][0]
+    expected = (np.array([1.0, 0, 0]) - source.preprocessing["mean"]) / source.preprocessing["std"]
+    np.testing.assert_allclose(image.numpy()[:, 5, 5], expected, rtol=1e-5)
+    assert image.shape == (3, 32, 32)
+    assert source.classes[label] in ("airplane", "automobile")
+
+
 # -- settings ---------------------------------------------------------------------------------------------------------
 
 

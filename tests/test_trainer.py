@@ -6,6 +6,7 @@ import math
 import os
 import re
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -17,7 +18,7 @@ import atrous as at
 from atrous import metrics, nn, optim
 from atrous.data import DataLoader, Dataset, TensorDataset
 from atrous.nn.functional import cross_entropy
-from atrous.training import Callback, EarlyStopping, NonFiniteLoss, Trainer, checkpoint, evaluate
+from atrous.training import Callback, EarlyStopping, NonFiniteLoss, TensorBoard, Trainer, checkpoint, evaluate
 from atrous.training.checkpoint import load_checkpoint, save_checkpoint
 from atrous.training.run_folder import RunFolder
 from atrous.training.saving import TIMES
@@ -71,7 +72,7 @@ def test_it_learns_and_says_what_it_measured():
     history = fit(it, 5)
     assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
     assert list(history[0]) == [
-        "epoch", "train_loss", "validation_loss", "validation_accuracy", "lr", "images_per_second", "seconds", "waiting",
+        "epoch", "train_loss", "validation_loss", "validation_accuracy", "lr", *TIMES,
     ]  # fmt: skip
     assert history[-1]["train_loss"] < history[0]["train_loss"]
     assert history[-1]["validation_accuracy"] > history[0]["validation_accuracy"]
@@ -691,6 +692,20 @@ def test_a_tree_of_everything_comes_back(tmp_path):
     with pytest.raises(TypeError, match=r"checkpoint: a\.b\.1 is a set; expected numbers"):
         save_checkpoint(tmp_path / "b.safetensors", {"a": {"b": [1, {2}]}})
     assert not (tmp_path / "b.safetensors").exists()
+
+
+def test_tensorboard_gets_each_epochs_numbers(tmp_path):
+    pytest.importorskip("tensorboardX")
+    fit(trainer(callbacks=[TensorBoard(tmp_path / "events")]), 2)
+    (file,) = (tmp_path / "events").iterdir()
+    content = file.read_bytes()
+    assert all(content.count(name) == 2 for name in (b"train/loss", b"validation/loss", b"validation/accuracy"))
+
+
+def test_tensorboard_is_an_extra(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ImportError, match=r"TensorBoard needs tensorboardX .*: pip install 'atrous\[tensorboard\]'"):
+        TensorBoard(tmp_path)
 
 
 # -- wrong use --------------------------------------------------------------------------------------------------------

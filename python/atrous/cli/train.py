@@ -106,10 +106,12 @@ def run(args: argparse.Namespace, limit: int | None = None) -> int:
         KeyboardInterrupt: its message says how to go on.
         OSError, ValueError, RuntimeError, ImportError: what went wrong, in one line.
     """
+    if args.tensorboard:
+        from atrous.training.callbacks import TensorBoard, summary_writer
+
+        summary_writer()  # before there is a run folder
     session = open_session(args, limit)
     if args.tensorboard:
-        from atrous.training.callbacks import TensorBoard
-
         session.trainer.callbacks.append(TensorBoard(session.folder.path / "tensorboard"))
     try:
         train(session)

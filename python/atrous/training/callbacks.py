@@ -92,13 +92,7 @@ class TensorBoard(Callback):
     """
 
     def __init__(self, folder: Path | str) -> None:
-        try:
-            from tensorboardX import SummaryWriter  # type: ignore[import-not-found, unused-ignore]
-        except ImportError as error:
-            raise ImportError(
-                f"TensorBoard: tensorboardX cannot be imported ({error}); pip install 'atrous[tensorboard]'"
-            ) from error
-        self.folder, self.open = folder, SummaryWriter
+        self.folder, self.open = folder, summary_writer()
         self.writer: Any = None
 
     def on_fit_begin(self, trainer: Trainer, epochs: int, batches: int | None) -> None:
@@ -114,3 +108,16 @@ class TensorBoard(Callback):
     def on_fit_end(self, trainer: Trainer) -> None:
         if self.writer is not None:
             self.writer.close()
+
+
+def summary_writer() -> Any:
+    """tensorboardX's class that writes events.
+
+    Raises:
+        ImportError: tensorboardX is missing.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise ImportError(f"TensorBoard needs tensorboardX ({error}): pip install 'atrous[tensorboard]'") from error
+    return SummaryWriter
