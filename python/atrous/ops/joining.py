@@ -75,6 +75,10 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     for tensor in tensors:
         require(tensor.shape == tensors[0].shape, "stack", f"shapes {tensors[0].shape} and {tensor.shape} differ")
     dim = axis(dim, tensors[0].ndim + 1, "stack")
+    if not any(tensor.requires_grad for tensor in tensors):  # as in data loaders: no view of each needs recording
+        new_axis = (slice(None),) * dim + (None,)
+        arrays = [tensor.data[new_axis] for tensor in tensors]
+        return Tensor(array_module(arrays[0]).concatenate(arrays, axis=dim, dtype=dtypes.result_type(*arrays)))
     return cat([unsqueeze(tensor, dim) for tensor in tensors], dim)
 
 
