@@ -279,6 +279,11 @@ def test_config_says_all_that_decides(tmp_path):
     assert config["data"] == {"title": "handwritten digits", "train": 40, "validation": 40, "test": 40}
 
 
+def test_a_last_batch_of_one_image_is_left_out(tmp_path):
+    for batch_size, lengths in ((13, 3), (20, 2), (64, 1)):
+        assert len(start(tmp_path, batch_size=batch_size, epochs=1).train) == lengths  # 40 images, 13 · 3 + 1
+
+
 # -- the run folder ---------------------------------------------------------------------------------------------------
 
 

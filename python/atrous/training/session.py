@@ -80,9 +80,15 @@ class Session:
         self.settings = settings = replace(settings, model=model, size=size).with_defaults(self.source)
         parts = [limited(part, limit) for part in self.source.parts]
         workers, collate = settings.workers or 0, self.source.augment if settings.augment else None
-        order = Generator(settings.seed, stream=1)
+        N, B = len(parts[0]), settings.batch_size
         self.train = DataLoader(
-            parts[0], settings.batch_size, shuffle=True, num_workers=workers, collate_fn=collate, generator=order
+            parts[0],
+            B,
+            shuffle=True,
+            num_workers=workers,
+            collate_fn=collate,
+            drop_last=N > B and N % B == 1,  # type: ignore[operator]  # batch-norm finds no variance in one sample
+            generator=Generator(settings.seed, stream=1),
         )
         self.validation, self.test = (DataLoader(part, 64, num_workers=workers) for part in parts[1:])
         self.folder: RunFolder

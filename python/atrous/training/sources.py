@@ -158,7 +158,10 @@ def known(data: str, size: int, root: str, download: bool) -> Source:
     """MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100; a tenth of the training images validates."""
     title, mean, std = KNOWN[data]
     kind = getattr(datasets, title)
-    train, test = kind(root, train=True, download=download), kind(root, train=False, download=download)
+    try:
+        train, test = kind(root, train=True, download=download), kind(root, train=False, download=download)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error} (on the command line: --download, or --root DIR)") from error
     grey = len(mean) == 1
     preprocessing = {
         "size": [size, size],
