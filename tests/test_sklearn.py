@@ -7,6 +7,7 @@ import pickle
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,17 +23,22 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from atrous.sklearn import CNNClassifier, as_rows, small_cnn, statistics, weighted_loss
 from atrous.training import NonFiniteLoss
 
 # Gradient steps see some of the samples each, in random order: to see one twice is other steps than to see it once with
-# twice the weight. scikit-learn expects the same of its own MLPClassifier. Weight 0 is exact; there is a test below.
+# twice the weight. Weight 0 is exact; there is a test below.
 EXPECTED = {"check_sample_weight_equivalence_on_dense_data": "repeating a sample changes the batches"}
+CHECKS = estimator_checks_generator(CNNClassifier(), expected_failed_checks=EXPECTED, mark="xfail")
 
 
-@parametrize_with_checks([CNNClassifier()], expected_failed_checks=lambda estimator: EXPECTED)
+def name_of(value):
+    return value.func.__name__ if hasattr(value, "func") else type(value).__name__
+
+
+@pytest.mark.parametrize(("estimator", "check"), list(CHECKS), ids=name_of)
 def test_estimator_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
@@ -307,20 +313,43 @@ def test_other_models(model, expected):
     assert copy.predict_proba(X).tolist() == classifier.predict_proba(X).tolist()
 
 
-def test_settings_reach_the_optimizer():
-    seen = {}
+class Spy(Tiny):
+    """Notes what it sees while it is trained: the images' means, and its weights."""
 
-    class Spy(Tiny):
-        def forward(self, x):
-            seen.setdefault("sizes", []).append((self.training, len(x)))
-            return super().forward(x)
+    batches: list
+    weights: list
 
-    images, labels = bars(25)
-    before = few(model=Spy, epochs=2, batch_size=12, learning_rate=1e-30, weight_decay=0.0).fit(images, labels)
-    assert [n for training, n in seen["sizes"] if training] == [12] * 4
-    decayed = few(model=Spy, epochs=2, batch_size=12, learning_rate=1e-3, weight_decay=900.0).fit(images, labels)
-    largest = [abs(c.network_.conv.weight.detach().numpy()).max() for c in (before, decayed)]
-    assert largest[1] < largest[0] / 5
+    def forward(self, x):
+        if self.training:
+            self.batches.append(x.mean((1, 2, 3)).numpy().tolist())
+            self.weights.append(self.conv.weight.detach().numpy().copy())
+        return super().forward(x)
+
+
+def test_every_epoch_sees_all_images_in_an_order_of_its_own():
+    Spy.batches, Spy.weights = [], []
+    images, labels = bars(24)
+    few(model=Spy, epochs=2, batch_size=10).fit(images, labels)
+    assert [len(batch) for batch in Spy.batches] == [10, 10, 4] * 2
+    first, second = ([mean for batch in epoch for mean in batch] for epoch in (Spy.batches[:3], Spy.batches[3:]))
+    given = images.mean(axis=(1, 2))
+    order = [np.argsort(np.argsort(means)).tolist() for means in (first, second, given)]
+    assert len({tuple(o) for o in order}) == 3
+    assert sorted(first) == sorted(second)
+    assert len(set(first)) == 24
+
+
+def test_the_rate_falls_along_a_cosine_and_the_decay_goes_with_it():
+    """At a rate of 1e-7 the gradients do next to nothing: what is left is weight · (1 − rate · decay) at each step."""
+    Spy.batches, Spy.weights = [], []
+    few(model=Spy, epochs=3, batch_size=12, learning_rate=1e-7, weight_decay=1e6).fit(*bars(24))
+    assert len(Spy.weights) == 6
+    for t in range(5):
+        before, after = Spy.weights[t : t + 2]
+        large = abs(before) > 0.05
+        assert large.sum() > 30
+        expected = 1 - 0.1 * (1 + math.cos(math.pi * t / 6)) / 2
+        assert np.allclose(after[large] / before[large], expected, rtol=0, atol=1e-5)
 
 
 # -- randomness and state ----------------------------------------------------------------------------------------------
@@ -508,7 +537,18 @@ def test_as_rows_leaves_to_scikit_learn_what_is_no_image():
         assert as_rows(X)[1] is None
 
 
-# -- an extra ----------------------------------------------------------------------------------------------------------
+# -- the page, and the extra -------------------------------------------------------------------------------------------
+
+
+def test_the_page_runs():
+    """docs/sklearn.md: the numbers that it shows may be off by what another processor's rounding does."""
+    page = (Path(__file__).parent.parent / "docs" / "sklearn.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)
+    assert names["classifier"].score(names["X_test"], names["y_test"]) >= 0.97
+    assert names["search"].best_score_ >= 0.95
+    assert names["copy"].predict_proba(names["X_test"]).tolist() == names["chances"].tolist()
 
 
 def test_scikit_learn_is_imported_for_this_module_only():
