@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 try:
-    from sklearn.base import BaseEstimator, ClassifierMixin  # type: ignore
-    from sklearn.utils import check_random_state  # type: ignore
-    from sklearn.utils.multiclass import check_classification_targets  # type: ignore
-    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data  # type: ignore
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils import check_random_state
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError(
         f"atrous.sklearn: scikit-learn 1.6 or newer cannot be imported ({error}); pip install 'atrous[sklearn]'"
