@@ -164,7 +164,11 @@ def test_every_name_has_images_that_fit(own, monkeypatch, name):
         ("--model lenet5 --batch 0", 2, "argument --batch: must be at least 1, got 0"),
         ("--modle lenet5", 2, "did you mean '--model'?"),
         ("--model lenet5 --size 28", 1, "lenet5: x has shape (64, 1, 28, 28); expected (N, C, 32, 32)"),
-        ("--model unet --size 20", 1, "unet: x has shape (8, 3, 20, 20); expected (N, C, H, W) with H and W multiples"),
+        (
+            "--model unet --size 20",
+            1,
+            "unet: x has shape (8, 3, 20, 20); expected (N, C, H, W) with H and W multiples of 8",
+        ),
         ("--model nowhere:build", 1, "build: no module 'nowhere' in "),
         ("--model bench_own_net:net", 1, "has no function 'net'; did you mean 'Net'?"),
         ("--model bench_own_net:text", 1, "build: bench_own_net:text returned a str; expected an nn.Module"),

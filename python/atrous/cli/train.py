@@ -60,7 +60,12 @@ def add_parser(subparsers: Any) -> None:
     option("--lr", "RATE", "learning rate (default: 0.001 for adam and adamw, 0.02 for sgd)", type=positive_number)
     names = ("adam", "adamw", "sgd")
     option("--optimizer", "NAME", "adam, adamw, or sgd with momentum 0.9 (default: adam)", choices=names)
-    option("--schedule", "NAME", "of the learning rate: constant, or cosine down to 0", choices=("constant", "cosine"))
+    option(
+        "--schedule",
+        "NAME",
+        "of the learning rate: constant, or cosine (a short rise, then down to 0)",
+        choices=("constant", "cosine"),
+    )
     option("--clip-grad-norm", "X", "scale gradients down to this norm", type=positive_number)
     option("--accumulate", "N", "batches a step of the optimizer (default: 1)", type=number)
     option("--early-stopping", "N", "stop after N epochs without a better validation loss", type=number)

@@ -60,8 +60,10 @@ class Settings:
 
     def with_defaults(self, source: Source) -> Settings:
         """The settings with every default filled in."""
-        chosen = {"size": source.preprocessing["size"][0], "lr": OPTIMIZERS[self.optimizer][1], "schedule": "constant"}
-        chosen |= source.defaults
+        chosen = {"size": source.preprocessing["size"][0], "schedule": "constant"}
+        chosen |= {"lr": OPTIMIZERS["adam"][1], **source.defaults}
+        if self.optimizer == "sgd":  # the data's rate, if it has one, is for Adam
+            chosen["lr"] = OPTIMIZERS["sgd"][1]
         return replace(self, **{name: value for name, value in chosen.items() if getattr(self, name) is None})
 
 
@@ -155,7 +157,7 @@ class Session:
         scheduler = None
         if settings.schedule == "cosine":
             steps = settings.epochs * math.ceil(len(self.train) / settings.accumulate)  # type: ignore[operator]
-            scheduler = LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step / steps, 1))))
+            scheduler = LambdaLR(optimizer, lambda step: cosine(step, steps))
         metrics: dict[str, Any] = {"accuracy": Accuracy()}
         if self.segmentation:
             metrics["iou"] = MeanIoU(len(self.source.classes))
@@ -255,6 +257,12 @@ def source_and_model(settings: Settings, download: bool) -> tuple[Source, Module
             f"{name} gives an output of shape {shape}; expected (N, {classes}, ...), a number for each class"
         )
     return source, model
+
+
+def cosine(step: int, steps: int) -> float:
+    """The share of the learning rate at a step: up over the first 50 steps, or tenth, then down along a cosine to 0."""
+    warm_up = max(min(50, steps // 10), 1)
+    return min((step + 1) / warm_up, 1.0) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
 
 
 def output_shape(model: Module, channels: int, side: int) -> tuple[int, ...]:

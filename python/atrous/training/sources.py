@@ -198,7 +198,8 @@ def shapes(task: str, size: int) -> Source:
         [Normalized(part, preprocessing) for part in parts],
         preprocessing=preprocessing,
         augment=None if segmentation else AugmentedBatch(RandomFlip()),
-        defaults={"epochs": 20, "batch_size": 16, "workers": 1, "schedule": "cosine"},
+        defaults={"workers": 1, "schedule": "cosine"}
+        | ({"epochs": 12, "batch_size": 16, "lr": 3e-3} if segmentation else {"epochs": 15, "batch_size": 32}),
     )
 
 
