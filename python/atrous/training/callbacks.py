@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .saving import TIMES
+
 if TYPE_CHECKING:
     from .trainer import Trainer
 
@@ -101,7 +103,7 @@ class TensorBoard(Callback):
 
     def on_epoch(self, trainer: Trainer, row: dict[str, Any]) -> None:
         for name, value in row.items():
-            if name != "epoch":
+            if name not in ("epoch", *TIMES):
                 self.writer.add_scalar(name.replace("_", "/", 1), value, row["epoch"])
         self.writer.flush()
 

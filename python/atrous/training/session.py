@@ -26,7 +26,7 @@ from .callbacks import EarlyStopping
 from .evaluation import evaluate
 from .machine import kernel_level
 from .run_folder import RunFolder
-from .sources import Source, default_channels, default_model, limited, open_source
+from .sources import NAMES, Source, default_channels, default_model, limited, open_source
 from .trainer import Trainer
 
 OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], float, dict[str, Any]]] = {  # class, default rate, the rest
@@ -105,9 +105,11 @@ class Session:
         Raises:
             OSError: the folder or its first files cannot be written.
         """
-        session = cls(settings, download, limit)
+        if settings.data not in NAMES:  # so that the run can go on from another folder
+            settings = replace(settings, data=str(Path(settings.data).resolve()))
+        session = cls(replace(settings, root=str(Path(settings.root).resolve())), download, limit)
         weights = sum(value.data.nbytes for value in session.model.state_dict().values())
-        name = f"{session.settings.model.rpartition(':')[2]}-{Path(settings.data).resolve().name}"  # type: ignore[union-attr]
+        name = f"{session.settings.model.rpartition(':')[2]}-{Path(settings.data).name}"  # type: ignore[union-attr]
         session.folder = RunFolder.create(out, name, weights)
         session.folder.write_config(session.config(command))
         session.trainer = session.make_trainer()

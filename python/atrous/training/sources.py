@@ -199,7 +199,7 @@ def shapes(task: str, size: int) -> Source:
         preprocessing=preprocessing,
         augment=None if segmentation else AugmentedBatch(RandomFlip()),
         defaults={"workers": 1, "schedule": "cosine"}
-        | ({"epochs": 12, "batch_size": 16, "lr": 3e-3} if segmentation else {"epochs": 15, "batch_size": 32}),
+        | ({"epochs": 10, "batch_size": 16, "lr": 3e-3} if segmentation else {"epochs": 15, "batch_size": 32}),
     )
 
 
