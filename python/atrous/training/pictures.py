@@ -15,7 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from .images import PALETTE
 from .progress import percent
@@ -49,6 +49,8 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best_epoch: 
     left.plot(best_epoch, kept, "o", color=GREEN, ms=8, zorder=5, label="kept weights")
     left.set_yscale("log")
     left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_minor_formatter(NullFormatter())
     left.set_title("Loss", loc="left", color=INK, weight="bold")
     left.legend(frameon=False, labelcolor=INK)
     if metrics:
@@ -91,11 +93,22 @@ def draw_confusion(path: Path, counts: np.ndarray, classes: Sequence[str], what:
     shades[np.eye(C, dtype=bool)] = (0.89, 0.91, 0.93, 1.0)
     shades[wrong > 0] = REDS(wrong[wrong > 0] / max(wrong.max(), 3))
     axes.imshow(shades)
-    size = 12 if C <= 12 and counts.max() < 10_000 else 9 if C <= 24 and counts.max() < 100_000 else 6
+    many = counts.max() >= 10_000  # as of pixels: shares are easier to read
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     for i, j in np.argwhere(counts > 0) if C <= 40 else ():
         strong = i == j or wrong[i, j] > 0.6 * max(wrong.max(), 3)
         color = INK if i == j else "white" if strong else INK
-        axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=color, size=size, weight="bold")
+        text = percent(shares[i, j]) if many else f"{counts[i, j]}"
+        axes.text(
+            j,
+            i,
+            text,
+            ha="center",
+            va="center",
+            color=color,
+            size=(10 if many else 12) if C <= 12 else 7,
+            weight="bold",
+        )
     names = [short(name, 14) for name in classes]
     long = max(map(len, names)) > 3
     axes.set_xticks(range(C), names, rotation=45 if long else 0, ha="left" if long else "center", size=min(10, 600 / C))
