@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import datasets
+from ..config import get_num_threads
 from ..data import Dataset, Subset, TensorDataset, stratified_split
 from ..datasets.folder import read_rgb
 from ..ops import from_numpy
@@ -198,8 +199,8 @@ def shapes(task: str, size: int) -> Source:
         [Normalized(part, preprocessing) for part in parts],
         preprocessing=preprocessing,
         augment=None if segmentation else AugmentedBatch(RandomFlip()),
-        defaults={"workers": 1, "schedule": "cosine"}
-        | ({"epochs": 10, "batch_size": 16, "lr": 3e-3} if segmentation else {"epochs": 15, "batch_size": 32}),
+        defaults={"workers": 1, "schedule": "cosine", "lr": 3e-3}
+        | ({"epochs": 10, "batch_size": 16} if segmentation else {"epochs": 15, "batch_size": 32}),
     )
 
 
@@ -260,7 +261,7 @@ def folder(path: Path, size: int, skip_corrupt: bool) -> Source:
         classes,
         [*own, *given],
         preprocessing=preprocessing,
-        defaults={"epochs": 20, "batch_size": 16, "workers": 2, "schedule": "cosine"},
+        defaults={"epochs": 20, "batch_size": 16, "workers": max(1, get_num_threads() // 4), "schedule": "cosine"},
     )
 
 
