@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ import atrous as at
 from atrous import metrics, nn, optim
 from atrous.data import DataLoader, Dataset, TensorDataset
 from atrous.nn.functional import cross_entropy
-from atrous.training import Callback, EarlyStopping, NonFiniteLoss, TensorBoard, Trainer, checkpoint, evaluate
+from atrous.training import Callback, EarlyStopping, NonFiniteLoss, TensorBoard, Trainer, evaluate
 from atrous.training.checkpoint import load_checkpoint, save_checkpoint
 from atrous.training.run_folder import RunFolder
 from atrous.training.saving import TIMES
@@ -48,8 +49,11 @@ def trainer(folder=None, seed=0, model=None, **options):
     return Trainer(model, optimizer, cross_entropy, folder=folder, **options)
 
 
+make_trainer = trainer
+
+
 def fit(it, epochs, train=None, **options):
-    return it.fit(train or clouds(68), clouds(32, seed=5), epochs, progress=False, **options)
+    return it.fit(clouds(68) if train is None else train, clouds(32, seed=5), epochs, progress=False, **options)
 
 
 def bits(it):
@@ -211,7 +215,7 @@ class Scripted(Trainer):
 
     losses = ()
 
-    def evaluate(self, batches):
+    def _measured(self, validation):
         return {"loss": self.losses[self.epoch]}
 
 
@@ -334,7 +338,8 @@ def test_weights_that_ran_away_are_named():
                 trainer.model[4].weight.fill_(float("nan"))
 
     with pytest.raises(
-        NonFiniteLoss, match=r"batch 2: 4.weight is no longer finite since the step before; try a lower"
+        NonFiniteLoss,
+        match=r"batch 2: 4.weight is no longer finite since the step before, on samples (\d+, )+\d+ and 8 more",
     ) as e:
         fit(trainer(callbacks=[Spoil()]), 1)
     assert e.value.layer == "4"
@@ -365,7 +370,7 @@ def test_weights_that_are_no_numbers_do_not_replace_a_checkpoint(tmp_path):
                 trainer.model.bias.fill_(float("inf"))
 
     it.callbacks.append(Spoil())
-    with pytest.raises(NonFiniteLoss, match="bias is no longer finite after epoch 1; the checkpoint before is kept"):
+    with pytest.raises(NonFiniteLoss, match="bias is no longer finite after epoch 1; nothing was saved"):
         fit(it, 2)
     assert load_checkpoint(tmp_path / "run" / "checkpoint-last.safetensors")["history"] == []
 
@@ -558,6 +563,16 @@ def foreign_last(run):
     at.save_file({"x": at.ones(1)}, run.last)
 
 
+def quietly(call):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        call()
+
+
+def damage_new(run):
+    run.new.write_bytes(run.new.read_bytes()[:500])
+
+
 def no_last(run):
     run.last.unlink()
 
@@ -643,34 +658,59 @@ def test_a_full_disk_keeps_what_was_there(tmp_path, monkeypatch, call):
     assert bits(resumed) == expected
 
 
-def test_a_kill_between_two_renames_leaves_the_one_before(tmp_path, monkeypatch):
-    """The moment when checkpoint-last is gone already and the new one not yet there."""
-    it = trainer(tmp_path / "run")
-    fit(it, 2)
-    real, calls = os.replace, []
+def test_a_kill_between_two_renames_leaves_the_new_one(tmp_path, monkeypatch):
+    """The moment when checkpoint-last is gone already and the new one has not yet got its name."""
+    whole = trainer()
+    fit(whole, 4)
+    expected = bits(whole)
+    it, train, validation = trainer(tmp_path / "run"), clouds(68), clouds(32, seed=5)
+    it.fit(train, validation, 2, progress=False)
+    real = os.replace
 
     def dies(source, target):
-        calls.append(target)
-        if str(target).endswith("checkpoint-last.safetensors") and len(calls) > 1:
+        if Path(target).name == "checkpoint-last.safetensors":
             raise SystemExit  # as if killed: nothing after this happens
         return real(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.os, "replace", dies)
+        patch.setattr(os, "replace", dies)
         with pytest.raises(SystemExit):
-            fit(it, 3)
+            it.fit(train, validation, 3, progress=False)
     assert not RunFolder(tmp_path / "run").last.exists()
     resumed = trainer(tmp_path / "run", seed=8)
-    with pytest.warns(UserWarning, match="going on from checkpoint-previous"):
-        fit(resumed, 3, resume=True)
+    fit(resumed, 4, resume=True)  # without a warning: nothing is lost
+    assert bits(resumed) == expected
+
+
+def test_a_kill_after_going_on_from_the_one_before_leaves_it(tmp_path, monkeypatch):
+    """A damaged checkpoint-last must never take the place of the good one."""
     whole = trainer()
-    fit(whole, 3)
-    assert bits(resumed)[:5] == bits(whole)[:5]
+    fit(whole, 4)
+    expected = bits(whole)
+    fit(trainer(tmp_path / "run"), 2)
+    run = RunFolder(tmp_path / "run")
+    damage_last(run)
+    real = os.replace
+
+    def dies(source, target):
+        real(source, target)
+        if Path(target).name == "checkpoint-previous.safetensors":
+            raise SystemExit
+
+    monkeypatch.setattr(os, "replace", dies)
+    with pytest.raises(SystemExit):
+        quietly(lambda: fit(trainer(tmp_path / "run", seed=3), 3, resume=True))
+    monkeypatch.setattr(os, "replace", real)
+    damage_new(run)
+    resumed = trainer(tmp_path / "run", seed=8)
+    with pytest.warns(UserWarning, match="going on from checkpoint-previous"):
+        fit(resumed, 4, resume=True)
+    assert bits(resumed) == expected
 
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
     fit(trainer(tmp_path / "run"), 1)
-    for name in (".checkpoint-last.safetensors.new", ".checkpoint-last.safetensors.77-88.part", ".metrics.csv.77.part"):
+    for name in (".checkpoint-new.safetensors", ".checkpoint-last.safetensors.77-88.part", ".metrics.csv.77.part"):
         (tmp_path / "run" / name).write_bytes(b"half")
     fit(trainer(tmp_path / "run"), 2, resume=True)
     assert not list((tmp_path / "run").glob(".*"))
@@ -708,6 +748,255 @@ def test_tensorboard_is_an_extra(monkeypatch, tmp_path):
         TensorBoard(tmp_path)
 
 
+# -- what others do meanwhile ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", ["train", "validation"])
+@pytest.mark.parametrize("moment", ["on_batch", "on_epoch"])
+def test_looking_into_a_loader_does_not_move_where_it_goes_on(tmp_path, which, moment):
+    class Peek(Callback):
+        def on_batch(self, trainer, loss):
+            if moment == "on_batch":
+                next(iter(loaders[which]))
+
+        def on_epoch(self, trainer, row):
+            if moment == "on_epoch":
+                next(iter(loaders[which]))
+
+    results = []
+    for stop in (None, 7):
+        for _ in (1, 2) if stop else (1,):
+            loaders = {"train": clouds(68), "validation": clouds(32, seed=5)}
+            next(iter(loaders[which]))
+            it = trainer(tmp_path / f"run{stop}", callbacks=[Peek(), *([StopAt(stop)] if stop else [])])
+            try:
+                it.fit(loaders["train"], loaders["validation"], 3, progress=False, resume=True)
+            except KeyboardInterrupt:
+                stop = 99
+        results.append(bits(it))
+    assert results[0] == results[1]
+
+
+def test_a_loader_made_anew_goes_on_where_the_old_one_was():
+    """As in a notebook whose cell is run again after Ctrl-C."""
+    whole = trainer()
+    fit(whole, 2)
+    expected = bits(whole)
+    it = trainer(callbacks=[StopAt(3)])
+    with pytest.raises(KeyboardInterrupt):
+        fit(it, 2)
+    at.rand(5)  # what is drawn meanwhile does not matter either
+    fit(it, 2)
+    assert bits(it) == expected
+
+
+def test_ctrl_c_while_a_callback_evaluates_is_heard_after_the_step(tmp_path):
+    class Look(Callback):
+        def on_batch(self, trainer, loss):
+            if trainer.batches == 3 and trainer.epoch == 1 and not hits:
+                hits.append(os.kill(os.getpid(), signal.SIGINT))
+            trainer.evaluate(clouds(32))
+
+    hits = []
+    whole = trainer()
+    fit(whole, 3)
+    expected = bits(whole)
+    with pytest.raises(KeyboardInterrupt, match="batch 3 of epoch 2"):
+        fit(trainer(tmp_path / "run", callbacks=[Look()]), 3)
+    resumed = trainer(tmp_path / "run", seed=4, callbacks=[Look()])
+    fit(resumed, 3, resume=True)
+    assert bits(resumed) == expected
+
+
+def test_an_error_between_two_steps_leaves_a_state_that_goes_on():
+    class Bad(Callback):
+        left = 7
+
+        def on_batch(self, trainer, loss):
+            self.left -= 1
+            if self.left == 0:
+                raise OSError("the disk is full")
+
+    whole = trainer()
+    fit(whole, 3)
+    expected = bits(whole)
+    it = trainer(callbacks=[Bad()])
+    with pytest.raises(OSError, match="full"):
+        fit(it, 3)
+    fit(it, 3)
+    assert bits(it) == expected
+
+
+def test_after_an_error_inside_a_step_resume_reads_the_checkpoint(tmp_path):
+    class Breaks(optim.Adam):
+        left = 7
+
+        def step(self, closure=None):
+            self.left -= 1
+            if self.left == 0:
+                super().step()
+                raise RuntimeError("half of it is done")
+            return super().step(closure)
+
+    def breaking(folder=None):
+        at.manual_seed(0)
+        model = network()
+        return Trainer(model, Breaks(model.parameters(), lr=0.01), cross_entropy, folder=folder)
+
+    whole = breaking()
+    whole.optimizer.left = 99
+    fit(whole, 3)
+    it = breaking(tmp_path / "run")
+    with pytest.raises(RuntimeError, match="half"):
+        fit(it, 3)
+    assert (it.epoch, it.batches) == (1, 0)
+    fit(it, 3, resume=True)
+    assert bits(it) == bits(whole)
+
+
+def test_the_monitored_number_may_change_from_fit_to_fit():
+    it = trainer(metrics={})
+    it.fit(clouds(64), epochs=1, progress=False)  # the training loss decides
+    it.fit(clouds(64), clouds(32), 2, progress=False)  # from here on the validation loss
+    assert it.best is it.history[1]
+    it.fit(clouds(64), epochs=3, progress=False)
+    assert [row["epoch"] for row in it.history] == [1, 2, 3]
+
+
+def test_a_stream_without_a_length():
+    class Stream(at.data.IterableDataset):
+        def __iter__(self):
+            return iter([(at.ones(2) * i, i % 2) for i in range(10)])
+
+    history = fit(trainer(), 2, DataLoader(Stream(), 4))
+    assert len(history) == 2
+
+
+def test_a_nan_gradient_in_the_last_step_is_noticed_without_a_folder():
+    class Root(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(at.ones(1))
+
+        def forward(self, x):
+            return (x * self.weight).abs().sqrt()  # at 0 the slope is infinite, times 0
+
+    model = Root()
+    it = Trainer(model, optim.SGD(model.parameters(), lr=0.1), lambda y, t: y.mean())
+    with pytest.raises(NonFiniteLoss, match="weight is no longer finite after epoch 1"):
+        it.fit([(at.tensor([1.0, 0.0]), at.zeros(2))], progress=False)
+    assert it.history == []
+
+
+def test_a_functional_step_between_layers_is_told_apart():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Identity(), nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.second(self.first(x).log())
+
+    x = np.ones((8, 2), np.float32)
+    x[5] = -1
+    error = bad_run(Net(), x, [0] * 8)
+    assert "what comes between layer first (Identity) and layer second (Linear) gave a value" in str(error)
+    assert (error.layer, error.samples) == (None, [5])
+
+
+def test_several_rows_of_a_layer_may_be_one_sample():
+    class Patches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(1, 1)
+
+        def forward(self, x):
+            return self.layer(x.reshape(-1, 1)).reshape(len(x), -1)
+
+    x = np.ones((8, 2), np.float32)
+    x[6, 1] = np.nan
+    assert bad_run(Patches(), x, [0] * 8).samples == [6]
+
+
+def test_a_validation_loss_that_is_no_number_names_the_sample():
+    x = at.ones(8, 2)
+    x[5, 0] = float("nan")
+    with pytest.raises(
+        NonFiniteLoss, match=r"validation loss became nan after epoch 1: the input .* sample 5 of the data set"
+    ):
+        trainer().fit(clouds(), DataLoader(TensorDataset(x, at.zeros(8, dtype=at.int64)), 4), 1, progress=False)
+
+
+def test_the_state_of_the_loss_function_is_kept(tmp_path):
+    class Weighted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(at.ones(1))
+
+        def forward(self, output, target):
+            return cross_entropy(output, target) * self.scale.square().sum()
+
+    def make(folder, seed=0):
+        at.manual_seed(seed)
+        model, loss = network(), Weighted()
+        return Trainer(model, optim.Adam([*model.parameters(), *loss.parameters()], lr=0.01), loss, folder=folder)
+
+    whole = make(tmp_path / "whole")
+    fit(whole, 2)
+    fit(make(tmp_path / "run"), 1)
+    resumed = make(tmp_path / "run", seed=5)
+    fit(resumed, 2, resume=True)
+    assert resumed.loss_fn.scale.item() == whole.loss_fn.scale.item() != 1
+
+
+def test_frozen_layers_stay_in_their_mode():
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2))
+    model.train()
+    model[0].eval()
+    evaluate(model, cross_entropy, clouds(16))
+    assert [module.training for module in model.modules()] == [True, False, True]
+
+
+def test_another_dtype_is_refused(tmp_path):
+    fit(trainer(tmp_path / "run"), 1)
+    it = trainer(tmp_path / "run", model=network().double())
+    with pytest.raises(ValueError, match=r"the checkpoint has 0.weight as float32; expected float64"):
+        fit(it, 2, resume=True)
+
+
+def test_a_refused_resume_changes_nothing_and_is_refused_again(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer(tmp_path / "run", callbacks=[StopAt(3)]), 1)
+    it = trainer(tmp_path / "run", seed=1)
+    before = {name: value.tolist() for name, value in it.model.state_dict().items()}
+    for _ in range(2):
+        with pytest.raises(ValueError, match="this loader has 64"):
+            fit(it, 1, clouds(64), resume=True)
+        assert (it.epoch, it.batches) == (0, 0)
+        assert {name: value.tolist() for name, value in it.model.state_dict().items()} == before
+
+
+def test_a_callback_whose_state_is_kept_must_be_there(tmp_path):
+    class Keeps(Callback):
+        def state_dict(self):
+            return {"a": 1}
+
+    fit(trainer(tmp_path / "run", callbacks=[Keeps()]), 1)
+    with pytest.raises(ValueError, match="the checkpoint has the state of a callback Keeps; there is none"):
+        fit(trainer(tmp_path / "run", callbacks=[EarlyStopping(3)]), 2, resume=True)
+
+
+def test_an_error_at_the_end_of_a_fit_leaves_the_callbacks_as_they_were():
+    class Bad(Callback):
+        def on_fit_end(self, trainer):
+            raise OSError("no end")
+
+    it = trainer(callbacks=[Bad()])
+    with pytest.raises(OSError, match="no end"):
+        it.fit(clouds(), epochs=1)
+    assert [type(callback) for callback in it.callbacks] == [Bad]
+
+
 # -- wrong use --------------------------------------------------------------------------------------------------------
 
 
@@ -718,6 +1007,7 @@ def test_tensorboard_is_an_extra(monkeypatch, tmp_path):
         ({"mode": "least"}, "Trainer: mode is 'least'; expected 'min' or 'max'"),
         ({"clip_grad_norm": 0}, "Trainer: clip_grad_norm is 0; expected above 0"),
         ({"save_every": -1}, "Trainer: save_every is -1; expected 0 seconds or more"),
+        ({"metrics": {"loss": metrics.Accuracy()}}, "a metric is called 'loss', which is the loss function's name"),
     ],
 )
 def test_wrong_settings(options, message):
@@ -751,9 +1041,6 @@ def test_a_monitored_number_that_does_not_exist():
 def test_a_metric_that_is_none():
     with pytest.raises(TypeError, match="a metric is a str; expected a function, or update"):
         trainer(metrics={"accuracy": "accuracy"})
-
-
-make_trainer = trainer
 
 
 class Sometimes(Dataset):

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..ops import from_numpy
 from ..serialization import load_file, load_metadata, save_file
 from ..tensor import Tensor
@@ -59,19 +61,6 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged: {type(error).__name__} {error}") from error
 
 
-def replace_checkpoint(path: Path, previous: Path, state: Mapping[str, Any]) -> None:
-    """As `save_checkpoint`, and keeps the one before under another name: at any moment one of the two is whole."""
-    new = path.with_name(f".{path.name}.new")
-    try:
-        save_checkpoint(new, state)
-        if path.exists():
-            os.replace(path, previous)
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
 def sync_folder(folder: Path) -> None:
     """Makes renames last through a power cut, where the system can."""
     try:
@@ -97,8 +86,12 @@ def pack(tree: Any, tensors: dict[str, Tensor], path: str) -> Any:
     """The tree as JSON has it, with each tensor replaced by its name; the tensors go to ``tensors`` under that name."""
     if tree is None or isinstance(tree, (bool, int, float, str)):
         return tree
+    if isinstance(tree, np.generic):
+        return tree.item()
     if isinstance(tree, Tensor) or hasattr(tree, "__array_interface__"):
         name = path or "value"
+        while name in tensors:  # as of {"a": {"b": x}, "a.b": y}
+            name += "'"
         tensors[name] = tree if isinstance(tree, Tensor) else from_numpy(tree)
         return {"$tensor": name}
     if isinstance(tree, Mapping):

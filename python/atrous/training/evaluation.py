@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ..checks import require
@@ -41,26 +42,44 @@ def evaluate(
         >>> evaluate(nn.Identity(), F.cross_entropy, batches, {"accuracy": at.metrics.Accuracy()})["accuracy"]
         0.5
     """
-    was_training, loss = model.training, Mean()
+    loss = Mean()
     measured = {name: as_metric(metric) for name, metric in (metrics or {}).items()}
     for metric in measured.values():
         metric.reset()
     samples = 0
-    model.eval()
-    try:
-        with no_grad(), using(generator_at(get_rng_state())):
-            for batch in batches:
-                output, target = forward(batch) if forward else (model(batch[0]), batch[1])
-                loss.update(loss_fn(output, target).item(), len(output))
-                samples += len(output)
-                for metric in measured.values():
-                    metric.update(output, target)
-                if on_batch:
-                    on_batch()
-    finally:
-        model.train(was_training)
+    with evaluating(model), using(generator_at(get_rng_state())):
+        for batch in batches:
+            output, target = forward(batch) if forward else (model(batch[0]), batch[1])
+            loss.update(loss_fn(output, target).item(), len(output))
+            samples += len(output)
+            for metric in measured.values():
+                metric.update(output, target)
+            if on_batch:
+                on_batch()
     require(samples > 0, "evaluate", "there are no batches")
     return {"loss": loss.compute(), **{name: float(metric.compute()) for name, metric in measured.items()}}
+
+
+@contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Inside, the model is in eval mode and nothing is recorded; then each layer has its own mode back.
+
+    Example:
+        >>> model = nn.Sequential(nn.Dropout(), nn.ReLU())
+        >>> with evaluating(model):
+        ...     model[0].training
+        False
+        >>> model[0].training
+        True
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 class Averaged:

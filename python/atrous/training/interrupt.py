@@ -32,8 +32,10 @@ class Interrupt:
             raise KeyboardInterrupt
         self.requested = True
 
-    def __exit__(self, *error: object) -> None:
-        self.requested = False
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        unheard, self.requested = self.requested and error is None, False
         if self.before is not None:
             signal.signal(signal.SIGINT, self.before)
             self.before = None
+        if unheard:
+            raise KeyboardInterrupt

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..data import DataLoader
-from ..grad_mode import no_grad
 from ..metrics import ConfusionMatrix
 from ..nn import Module
 from ..nn.functional import softmax
+from .evaluation import evaluating
 from .progress import percent
 
 SHOWN = 6  # images of a segmentation's picture
@@ -70,23 +70,19 @@ def answers_of(model: Module, batches: DataLoader, classes: Sequence[str]) -> Re
     Raises:
         ValueError: there are no batches.
     """
-    was_training, counts = model.training, ConfusionMatrix(len(classes))
+    counts = ConfusionMatrix(len(classes))
     indices: list[int] = []
     targets: list[Any] = []
     answers: list[Any] = []
-    model.eval()
-    try:
-        with no_grad():
-            for images, target in batches:
-                logits = model(images)
-                counts.update(logits, target)
-                pixels = logits.ndim == 4
-                if not pixels or len(indices) < SHOWN:
-                    targets.append(target.numpy())
-                    answers.append((logits.argmax(1) if pixels else softmax(logits, dim=1)).numpy())
-                indices += batches.batch_indices or []
-    finally:
-        model.train(was_training)
+    with evaluating(model):
+        for images, target in batches:
+            logits = model(images)
+            counts.update(logits, target)
+            pixels = logits.ndim == 4
+            if not pixels or len(indices) < SHOWN:
+                targets.append(target.numpy())
+                answers.append((logits.argmax(1) if pixels else softmax(logits, dim=1)).numpy())
+            indices += batches.batch_indices or []
     if not targets:
         raise ValueError("there are no test images")
     keep = None if targets[0].ndim == 1 else SHOWN

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..serialization import load_metadata, save_file
-from .checkpoint import check_space, load_checkpoint, replace_checkpoint, sync_folder
+from .checkpoint import check_space, load_checkpoint, save_checkpoint, sync_folder
 
 PICTURE_SPACE = 5_000_000  # bytes: pictures, samples, report
 
@@ -32,6 +32,7 @@ class RunFolder:
         self.best = path / "checkpoint-best.safetensors"  # the weights of the best epoch, and what it takes to use them
         self.last = path / "checkpoint-last.safetensors"  # all that it takes to go on
         self.previous = path / "checkpoint-previous.safetensors"  # the one before, should the last be damaged
+        self.new = path / ".checkpoint-new.safetensors"  # whole, and about to become the last
 
     @classmethod
     def create(cls, out: Path, name: str, weights: int = 0) -> RunFolder:
@@ -73,34 +74,46 @@ class RunFolder:
 
     def has_checkpoint(self) -> bool:
         """Whether there is something to go on from."""
-        return self.last.is_file() or self.previous.is_file()
+        return any(path.is_file() for path in (self.last, self.new, self.previous))
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Writes checkpoint-last; the one before becomes checkpoint-previous.
+        """Writes checkpoint-last; the one before becomes checkpoint-previous. At any moment one of them is whole.
 
         Raises:
             OSError: it cannot be written; both checkpoints that were there still are.
         """
-        replace_checkpoint(self.last, self.previous, state)
+        save_checkpoint(self.new, state)
+        if self.last.exists():
+            os.replace(self.last, self.previous)
+        os.replace(self.new, self.last)
+        sync_folder(self.path)
 
-    def load_checkpoint(self) -> tuple[dict[str, Any], str]:
-        """The last checkpoint, or the one before where the last is missing or damaged; and, then, what was wrong.
+    def load_checkpoint(self) -> tuple[dict[str, Any], Path, str]:
+        """The last checkpoint, or, where it is missing or damaged, the newest other one that is whole.
 
+        Returns:
+            The state, its file, and what was wrong with the last one.
         Raises:
-            OSError, ValueError: neither can be read; the message is the last one's.
+            OSError, ValueError: none can be read; the message is the last one's.
         """
-        try:
-            return load_checkpoint(self.last), ""
-        except (OSError, ValueError) as error:
+        problem: OSError | ValueError | None = None
+        for path in (self.last, self.new, self.previous):
             try:
-                return load_checkpoint(self.previous), f"{error}; going on from {self.previous.name}"
-            except (OSError, ValueError):
-                raise error from None
+                state = load_checkpoint(path)
+            except (FileNotFoundError, ValueError) as error:
+                problem = problem or error
+            else:
+                lost = problem is not None and (path == self.previous or not isinstance(problem, FileNotFoundError))
+                return state, path, f"{problem}; going on from {path.name}" if lost else ""
+        assert problem is not None
+        raise problem
 
-    def tidy(self) -> None:
-        """Removes what a killed process left half-written; the run's own files stay."""
-        for path in (*self.path.glob(".*.part"), *self.path.glob(".*.new")):
-            path.unlink(missing_ok=True)
+    def promote(self, path: Path) -> None:
+        """Makes the checkpoint that was read the last one, and removes what a killed process left half-written."""
+        if path != self.last:
+            os.replace(path, self.last)
+        for leftover in (self.new, *self.path.glob(".*.part")):
+            leftover.unlink(missing_ok=True)
 
     def read_config(self) -> dict[str, Any]:
         """What ``write_config`` wrote.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..checks import require
 from ..random import get_rng_state, set_rng_state
-from .diagnosis import NonFiniteLoss, non_finite_parameter
+from ..tensor import Tensor
+from .diagnosis import check_weights
 from .run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Saving:
         self.folder, self.every, self.facts = folder, every, dict(facts)
         self.epoch, self.batches = 0, 0  # how far the last checkpoint is
         self.moment = time.monotonic()
+        self.written: dict[str, Any] | None = None  # the epoch whose weights checkpoint-best holds
 
     def open(self, trainer: Trainer, loaders: Mapping[str, Any], resume: bool) -> None:
         """Starts the folder, or goes on from its checkpoint.
@@ -43,26 +45,29 @@ class Saving:
             require(not resume, "Trainer.fit", "resume=True needs a Trainer with a folder")
         elif not self.folder.has_checkpoint():
             self.folder.path.mkdir(parents=True, exist_ok=True)
-            self.save(trainer, streams(loaders))  # from here on the run can go on, and a full disk has said so
+            self.save(trainer, streams(loaders, None))  # from here on the run can go on, and a full disk has said so
         elif resume:
             self.resume(self.folder, trainer, loaders)
         else:
             raise FileExistsError(f"{self.folder.path} holds a run already; fit(..., resume=True) goes on with it")
 
     def resume(self, folder: RunFolder, trainer: Trainer, loaders: Mapping[str, Any]) -> None:
-        """Puts the trainer, the loaders and the random streams where the checkpoint has them."""
-        folder.tidy()
-        state, problem = folder.load_checkpoint()
-        if problem:
-            warnings.warn(problem, stacklevel=4)
+        """Puts the trainer, the loaders and the random streams where the checkpoint has them.
+
+        Raises:
+            ValueError: it does not fit; the trainer is as it was.
+        """
+        state, source, problem = folder.load_checkpoint()
+        before = copied(trainer.state_dict())
         try:
             trainer.load_state_dict(state)
-            set_rng_state(state["streams"]["generator"])
-            for name, position in state["streams"]["loaders"].items():
-                if hasattr(loaders.get(name), "load_state_dict"):
-                    loaders[name].load_state_dict(position)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{folder.last} does not fit this training: {error}") from error
+            place(state["streams"], loaders, trainer.batches)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            trainer.load_state_dict(before)
+            raise ValueError(f"{source} does not fit this training: {error}") from error
+        folder.promote(source)
+        if problem:
+            warnings.warn(problem, stacklevel=5)
         self.noted(trainer)
         folder.write_metrics(trainer.history)  # rows after the checkpoint belong to epochs that are done again
         if trainer.best is not None:
@@ -84,13 +89,7 @@ class Saving:
         """
         if self.folder is None:
             return
-        name = non_finite_parameter(trainer.model)
-        if name is not None:
-            raise NonFiniteLoss(
-                f"{name} is no longer finite after epoch {trainer.epoch}; the checkpoint before is kept; "
-                "try a lower learning rate",
-                name.rpartition(".")[0],
-            )
+        check_weights(trainer.model, f"after epoch {trainer.epoch}")
         self.folder.save_checkpoint({**trainer.state_dict(), "streams": state})
         self.noted(trainer)
 
@@ -98,7 +97,7 @@ class Saving:
         """After an epoch: metrics.csv, and checkpoint-best where it is the best so far."""
         if self.folder is not None:
             self.folder.write_metrics(trainer.history)
-            if trainer.best is trainer.history[-1]:
+            if trainer.best is not self.written:
                 self.save_best(trainer)
 
     def save_best(self, trainer: Trainer) -> None:
@@ -107,9 +106,42 @@ class Saving:
         assert trainer.best is not None
         measured = {name: value for name, value in trainer.best.items() if name not in TIMES}
         self.folder.write_best(trainer.best_weights, {**self.facts, "measured": measured})
+        self.written = trainer.best
 
 
-def streams(loaders: Mapping[str, Any]) -> dict[str, Any]:
-    """Where the default generator and the loaders are."""
-    positions = {name: loader.state_dict() for name, loader in loaders.items() if hasattr(loader, "load_state_dict")}
-    return {"generator": get_rng_state(), "loaders": positions}
+def streams(loaders: Mapping[str, Any], position: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Where the default generator and the loaders are.
+
+    Args:
+        loaders: by name; those that are no DataLoader are passed over.
+        position: the training loader's state when its last batch came, None between epochs. All other loaders are at
+            the start of an epoch, whoever looked into them meanwhile.
+    """
+    states = {name: loader.state_dict() for name, loader in loaders.items() if hasattr(loader, "load_state_dict")}
+    for name, state in states.items():
+        place = position if name == "train" and position else {"batches": 0, "epoch_start": None}
+        state |= {key: place[key] for key in ("batches", "epoch_start")}
+    return {"generator": get_rng_state(), "loaders": states}
+
+
+def place(where: Mapping[str, Any], loaders: Mapping[str, Any], batches: int) -> None:
+    """Puts the default generator and the loaders where `streams` found them; ``batches`` of the epoch are done.
+
+    Raises:
+        ValueError: a loader is of other data, or the position of the training loader is not known.
+    """
+    for name, state in where["loaders"].items():
+        if hasattr(loaders.get(name), "load_state_dict"):
+            loaders[name].load_state_dict(state)
+    if batches and hasattr(loaders["train"], "load_state_dict") and "train" not in where["loaders"]:
+        raise ValueError(f"{batches} batches of the epoch are done, and came from something else than a DataLoader")
+    set_rng_state(where["generator"])
+
+
+def copied(tree: Any) -> Any:
+    """A tree of dicts and lists with copies of its tensors."""
+    if isinstance(tree, Mapping):
+        return {key: copied(value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(copied(value) for value in tree)
+    return tree.detach().clone() if isinstance(tree, Tensor) else tree

@@ -13,7 +13,6 @@ from typing import Any
 
 from ..config import get_num_threads
 from ..data import DataLoader
-from ..grad_mode import no_grad
 from ..metrics import Accuracy, MeanIoU
 from ..models import build, count_macs
 from ..nn import Module
@@ -23,7 +22,7 @@ from ..optim import SGD, Adam, AdamW, Optimizer
 from ..optim.lr_scheduler import LambdaLR
 from ..random import Generator, manual_seed
 from .callbacks import EarlyStopping
-from .evaluation import evaluate
+from .evaluation import evaluate, evaluating
 from .machine import kernel_level
 from .run_folder import RunFolder
 from .sources import NAMES, Source, default_channels, default_model, limited, open_source
@@ -105,7 +104,7 @@ class Session:
         Raises:
             OSError: the folder or its first files cannot be written.
         """
-        if settings.data not in NAMES:  # so that the run can go on from another folder
+        if settings.data not in NAMES and Path(settings.data).is_dir():  # so that the run can go on from another folder
             settings = replace(settings, data=str(Path(settings.data).resolve()))
         session = cls(replace(settings, root=str(Path(settings.root).resolve())), download, limit)
         weights = sum(value.data.nbytes for value in session.model.state_dict().values())
@@ -269,14 +268,11 @@ def cosine(step: int, steps: int) -> float:
 
 def output_shape(model: Module, channels: int, side: int) -> tuple[int, ...]:
     """What the network makes of one image; its mode stays as it is."""
-    was_training = model.training
     try:
-        with no_grad():
-            return tuple(model.eval()(zeros(1, channels, side, side)).shape)
+        with evaluating(model):
+            return tuple(model(zeros(1, channels, side, side)).shape)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"the network does not take images of {channels}×{side}×{side}: {error}") from error
-    finally:
-        model.train(was_training)
 
 
 def versions(*names: str) -> dict[str, str]:

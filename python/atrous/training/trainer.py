@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..checks import require
 from ..nn import Module
@@ -18,12 +20,12 @@ from ..optim.lr_scheduler import ReduceLROnPlateau
 from ..random import get_rng_state, using
 from ..tensor import Tensor
 from .callbacks import Callback
-from .diagnosis import NonFiniteLoss, explain
+from .diagnosis import check_weights, explain, explain_batches
 from .evaluation import as_metric, evaluate, generator_at
 from .interrupt import Interrupt
 from .progress import choose_display
 from .run_folder import RunFolder
-from .saving import Saving, streams
+from .saving import Saving, copied, place, streams
 
 Batches = Iterable[Any]  # of (inputs, target), such as a DataLoader
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -103,6 +105,12 @@ class Trainer:
         require(save_every >= 0, "Trainer", f"save_every is {save_every}; expected 0 seconds or more")
         plateau = isinstance(scheduler, ReduceLROnPlateau)
         require(not (plateau and schedule_batches), "Trainer", "ReduceLROnPlateau steps by epochs, not by batches")
+        if plateau:
+            require(scheduler.mode == mode, "Trainer", f"mode is {mode!r}, ReduceLROnPlateau's {scheduler.mode!r}")
+        require(
+            "loss" not in (metrics or {}), "Trainer", "a metric is called 'loss', which is the loss function's name"
+        )
+        json.dumps(facts)  # raises what is wrong with them now, not when the first weights are written
         self.model, self.optimizer, self.loss_fn = model, optimizer, loss_fn
         self.metrics = {name: as_metric(metric) for name, metric in (metrics or {}).items()}
         self.scheduler, self.schedule_batches = scheduler, schedule_batches
@@ -117,7 +125,12 @@ class Trainer:
         self.stop_reason: str | None = None
         self._part = Part()
         self._loss = math.nan  # of the last batch
+        self._indices: list[int] | None = None  # of the batch before
         self._loaders: dict[str, Any] = {}
+        self._position: dict[str, Any] | None = None  # the training loader's, when its last batch came
+        self._streams: dict[str, Any] | None = None  # where random numbers and loaders were when fit was stopped
+        self._whole = True  # no step is under way
+        self._opened = self._failed = False
         self._interrupt = Interrupt()
 
     @property
@@ -156,14 +169,15 @@ class Trainer:
         """Trains up to epoch number ``epochs`` and returns the history: a dict for each epoch done.
 
         Ctrl-C ends the current step, writes a checkpoint and raises KeyboardInterrupt; a second one raises at once.
-        Calling `fit` again goes on, as does another process with ``resume=True``.
+        Calling `fit` again goes on, as does another process with ``resume=True``. After an error inside a step `fit`
+        begins the epoch anew with the weights as they are, or with ``resume=True`` goes on from the checkpoint.
 
         Args:
             train: batches of (inputs, target), gone through once an epoch. A DataLoader goes on in the middle of an
                 epoch; of other iterables the batches done are passed over.
             validation: likewise, looked at after each epoch.
             epochs: how many there are in all, with those done before.
-            resume: go on from the folder's checkpoint, where there is one.
+            resume: go on from the folder's checkpoint, where there is one and this trainer has not begun or has failed.
             progress: show a line for each epoch, and a bar on a terminal.
         Raises:
             NonFiniteLoss: names the layer and the samples; the parameters are those before the step.
@@ -171,25 +185,50 @@ class Trainer:
             OSError: a file cannot be written; the checkpoint that was there still is.
         """
         require(epochs >= 0, "Trainer.fit", f"epochs is {epochs}; expected 0 or more")
+        self._check_monitor(validation is not None)
         self._loaders = {"train": train, **({} if validation is None else {"validation": validation})}
-        if not (self.epoch or self._part.batches):  # else this trainer goes on with what it knows
-            self.saving.open(self, self._loaders, resume)
-        self.stop_reason = None
-        batches = len(train) if isinstance(train, Sized) else None
-        display = [choose_display()] if progress else []
-        callbacks, self.callbacks = self.callbacks, [*self.callbacks, *display]
-        with self._interrupt:
+        self._begin(resume)
+        with self._interrupt, self._called(epochs, progress):
             try:
-                for callback in self.callbacks:
-                    callback.on_fit_begin(self, epochs, batches)
                 while self.epoch < epochs and self.stop_reason is None:
                     self._train_epoch(train)
                     self._finish_epoch(validation)
-            finally:
-                for callback in reversed(self.callbacks):
-                    callback.on_fit_end(self)
-                self.callbacks = callbacks
+            except Suspended:
+                raise
+            except BaseException:
+                self._failed = True
+                if self._whole:  # all fits together: the next fit goes on from here
+                    self._streams = self._streams or self._now()
+                else:  # in the middle of a step: the next fit begins the epoch anew, or reads the checkpoint
+                    self._part = Part()
+                raise
         return self.history
+
+    def _begin(self, resume: bool) -> None:
+        """Opens the folder the first time, and after an error where asked; else goes on with what is known."""
+        if not self._opened or (resume and self._failed):
+            self.saving.open(self, self._loaders, resume)
+        elif self._streams is not None:
+            place(self._streams, self._loaders, self._part.batches)
+        self._opened, self._failed, self._streams, self._position = True, False, None, None
+        self.stop_reason = None
+
+    @contextmanager
+    def _called(self, epochs: int, progress: bool) -> Iterator[None]:
+        """Calls the callbacks, and a display after them, at the begin and, in reverse order, at the end."""
+        callbacks = self.callbacks
+        with ExitStack() as stack:
+            stack.callback(setattr, self, "callbacks", callbacks)
+            self.callbacks = [*callbacks, *([choose_display()] if progress else [])]
+            for callback in self.callbacks:
+                callback.on_fit_begin(self, epochs, length_of(self._loaders["train"]))
+                stack.callback(callback.on_fit_end, self)
+            yield
+
+    def _check_monitor(self, validated: bool) -> None:
+        names = ["train_loss", "lr", *(f"validation_{name}" for name in ("loss", *self.metrics) if validated)]
+        if self.monitor not in (*names, "validation_loss"):
+            raise ValueError(f"Trainer: there is no {self.monitor!r} to monitor; an epoch measures {', '.join(names)}")
 
     def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
         """The output and the target of a batch; a subclass changes it for batches of another form."""
@@ -202,47 +241,47 @@ class Trainer:
         if part.trained:
             return
         self.model.train()
-        try:
-            since = 0  # samples since the last step
-            began = time.perf_counter()
-            for batch in self._rest_of(train):
-                part.waiting += time.perf_counter() - began
-                since += self._add_gradients(batch, first=since == 0)
-                if part.batches % self.accumulate == 0:
-                    self._step(since)
-                    since = 0
-                now = time.perf_counter()
-                part.seconds, began = part.seconds + now - began, now
-                for callback in self.callbacks:
-                    callback.on_batch(self, self._loss)
-                if since == 0:
-                    self._pause()
-            if since:
+        since = 0  # samples since the last step
+        began = time.perf_counter()
+        for batch in self._rest_of(train):
+            part.waiting += time.perf_counter() - began
+            self._position = train.state_dict() if hasattr(train, "load_state_dict") else None  # type: ignore[attr-defined]
+            since += self._add_gradients(batch, first=since == 0)
+            if part.batches % self.accumulate == 0:
                 self._step(since)
-            require(part.samples > 0, "Trainer.fit", "the training data holds no batches")
-            part.trained = True
-        except BaseException as error:
-            if not isinstance(error, Suspended):
-                self._part = Part()  # in the middle of a step: the epoch starts anew
-            raise
+                since = 0
+            now = time.perf_counter()
+            part.seconds, began = part.seconds + now - began, now
+            for callback in self.callbacks:
+                callback.on_batch(self, self._loss)
+            if since == 0:
+                self._pause()
+        if since:
+            self._step(since)
+        require(part.samples > 0, "Trainer.fit", "the training data holds no batches")
+        part.trained, self._position = True, None
 
     def _rest_of(self, train: Batches) -> Iterator[Any]:
         return iter(train) if hasattr(train, "load_state_dict") else islice(train, self._part.batches, None)
 
     def _add_gradients(self, batch: Any, first: bool) -> int:
         """Adds a batch's gradients to those of the current step; returns the number of its samples."""
+        self._whole = False
         if first:
             self.optimizer.zero_grad()
-        state = get_rng_state()
+        indices, state = getattr(self._loaders["train"], "batch_indices", None), get_rng_state()
         output, target = self.forward(batch)
         loss = self.loss_fn(output, target)
         self._loss = loss.item()
         part = self._part
         if not math.isfinite(self._loss):
-            raise self._explained(batch, state)
+            what = f"the loss became {self._loss} in epoch {self.epoch + 1}, batch {part.batches + 1}"
+            with using(generator_at(state)):
+                raise explain(self.model, self.loss_fn, lambda: self.forward(batch), indices, what, self._indices)
         N = len(output)
         (loss * N if self.accumulate > 1 else loss).backward()
         part.batches, part.samples, part.loss = part.batches + 1, part.samples + N, part.loss + self._loss * N
+        self._indices = indices
         return N
 
     def _step(self, samples: int) -> None:
@@ -256,61 +295,63 @@ class Trainer:
         self.optimizer.step()
         if self.scheduler is not None and self.schedule_batches:
             self.scheduler.step()
-
-    def _explained(self, batch: Any, state: dict[str, int]) -> NonFiniteLoss:
-        what = f"the loss became {self._loss} in epoch {self.epoch + 1}, batch {self._part.batches + 1}"
-        indices = getattr(self._loaders.get("train"), "batch_indices", None)
-        with using(generator_at(state)):
-            return explain(self.model, self.loss_fn, lambda: self.forward(batch), indices, what)
+        self._whole = True
 
     # -- the end of an epoch ------------------------------------------------------------------------------------------
 
     def _finish_epoch(self, validation: Batches | None) -> None:
         """Evaluates, notes the epoch, steps the scheduler, and writes the files."""
         part = self._part
+        check_weights(self.model, f"after epoch {self.epoch + 1}")
         row: dict[str, Any] = {"epoch": self.epoch + 1, "train_loss": part.loss / part.samples}
         if validation is not None:
-            state = streams(self._loaders)
-            try:
-                measured = self.evaluate(validation)
-            except Suspended:
-                self._suspend(state)
-            if not math.isfinite(measured["loss"]):
-                raise NonFiniteLoss(
-                    f"the validation loss became {measured['loss']} after epoch {row['epoch']}; "
-                    "try a lower learning rate"
-                )
-            row |= {f"validation_{name}": value for name, value in measured.items()}
+            row |= {f"validation_{name}": value for name, value in self._measured(validation).items()}
         row["lr"] = self.optimizer.param_groups[0]["lr"]
         row |= {
             "images_per_second": round(part.samples / max(part.seconds, 1e-9), 1),
             "seconds": round(part.seconds, 4),
             "waiting": round(part.waiting / max(part.seconds, 1e-9), 4),
         }
-        self._note(row)
+        name = self.monitored(row)
         if self.scheduler is not None and not self.schedule_batches:
             plateau = isinstance(self.scheduler, ReduceLROnPlateau)
-            self.scheduler.step(row[self.monitored(row)]) if plateau else self.scheduler.step()
-        self._part = Part()
-        for callback in self.callbacks:
-            callback.on_epoch(self, row)
-        self.saving.save(self, streams(self._loaders))
-        self.saving.save_numbers(self)
-        if self._interrupt.requested:
-            raise Suspended(self._where())
-
-    def _note(self, row: dict[str, Any]) -> None:
-        """Adds an epoch to the history, and keeps the weights where they are the best so far."""
-        name = self.monitored(row)
-        sign = 1 if self.mode == "min" else -1
+            self.scheduler.step(row[name]) if plateau else self.scheduler.step()
         self.history.append(row)
-        if self.best is None or math.isnan(self.best[name]) or sign * row[name] < sign * self.best[name]:
+        self._part, self._streams = Part(), None
+        if self.is_better(row[name], None if self.best is None else self.best.get(name)):
             self.best = row
             self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        for callback in self.callbacks:
+            callback.on_epoch(self, row)
+        self.saving.save(self, self._now())
+        self.saving.save_numbers(self)
+        if self._interrupt.requested:
+            self._streams = self._now()
+            raise Suspended(self._where())
+
+    def is_better(self, value: float, than: float | None) -> bool:
+        """Whether a monitored number is better than another; anything is better than None and NaN."""
+        return than is None or math.isnan(than) or (value < than if self.mode == "min" else value > than)
+
+    def _measured(self, validation: Batches) -> dict[str, float]:
+        """The validation's numbers; Ctrl-C is heard between its batches."""
+        self._streams = self._now()  # should it be stopped, it begins anew
+        try:
+            measured = evaluate(self.model, self.loss_fn, validation, self.metrics, self.forward, self._heed)
+        except Suspended:
+            self._suspend()
+        if not math.isfinite(measured["loss"]):
+            what = f"the validation loss became {measured['loss']} after epoch {self.epoch + 1}"
+            raise explain_batches(self.model, self.loss_fn, self.forward, validation, what)
+        return measured
+
+    def _heed(self) -> None:
+        if self._interrupt.requested:
+            raise Suspended
 
     def evaluate(self, batches: Batches) -> dict[str, float]:
         """The mean loss and the metrics on other data; see `atrous.training.evaluate`."""
-        return evaluate(self.model, self.loss_fn, batches, self.metrics, self.forward, self._heed)
+        return evaluate(self.model, self.loss_fn, batches, self.metrics, self.forward)
 
     def load_best(self) -> None:
         """Puts the best weights into the model.
@@ -321,25 +362,23 @@ class Trainer:
         require(self.best is not None, "Trainer.load_best", "no epoch is done yet")
         self.model.load_state_dict(self.best_weights)
 
-    def _heed(self) -> None:
-        if self._interrupt.requested:
-            raise Suspended(self._where())
-
     # -- stopping and going on ----------------------------------------------------------------------------------------
 
     def _pause(self) -> None:
         """Between two steps: Ctrl-C and the clock are heard."""
         if self._interrupt.requested:
-            self._suspend(streams(self._loaders))
+            self._suspend()
         if self.saving.is_due():
-            self.saving.save(self, streams(self._loaders))
+            self.saving.save(self, self._now())
 
-    def _suspend(self, state: dict[str, Any]) -> None:
-        """Saves, leaves the loaders such that `fit` would go on, and raises."""
-        self.saving.save(self, state)
-        for name, position in state["loaders"].items():
-            self._loaders[name].load_state_dict(position)
+    def _suspend(self) -> NoReturn:
+        """Saves, notes where `fit` would go on, and raises."""
+        self._streams = self._streams or self._now()
+        self.saving.save(self, self._streams)
         raise Suspended(self._where())
+
+    def _now(self) -> dict[str, Any]:
+        return streams(self._loaders, self._position)
 
     def _where(self) -> str:
         part = f", batch {self._part.batches} of epoch {self.epoch + 1}" if self._part.batches else ""
@@ -347,13 +386,15 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """All that a trainer knows, but for random streams and loaders, which belong to `fit`."""
+        states = [[type(callback).__name__, callback.state_dict()] for callback in self.callbacks]
         return {
             "optimizer_class": type(self.optimizer).__name__,
             "scheduler_class": type(self.scheduler).__name__,
             "model": self.model.state_dict(),
+            "loss_fn": self.loss_fn.state_dict() if isinstance(self.loss_fn, Module) else {},
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
-            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "callbacks": [[name, state] for name, state in states if state],
             "history": self.history,
             "best": self.best and self.best["epoch"],
             "best_weights": self.best_weights,
@@ -364,27 +405,49 @@ class Trainer:
         """Takes over what `state_dict` gave.
 
         Raises:
-            ValueError: it is of another network, optimizer or scheduler; nothing was changed then.
+            ValueError: it is of another network, optimizer, scheduler or callback; nothing was changed then.
         """
         for name, own in (("optimizer", self.optimizer), ("scheduler", self.scheduler)):
             found, expected = state[f"{name}_class"], type(own).__name__
             require(found == expected, "Trainer", f"the checkpoint has the {name} {found}; expected {expected}")
-        before = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.model.load_state_dict(state["model"])
+        for name, value in self.model.state_dict().items():
+            dtype = state["model"][name].dtype if name in state["model"] else value.dtype
+            require(dtype == value.dtype, "Trainer", f"the checkpoint has {name} as {dtype}; expected {value.dtype}")
+        before = copied(self.state_dict())
         try:
-            self.optimizer.load_state_dict(state["optimizer"])
-        except (ValueError, TypeError, KeyError):
-            self.model.load_state_dict(before)
+            self._take(state)
+        except BaseException:
+            self._take(before)
             raise
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        if isinstance(self.loss_fn, Module):
+            self.loss_fn.load_state_dict(state["loss_fn"])
+        self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
-        for callback, position in zip(self.callbacks, state["callbacks"], strict=False):  # a display may be missing
-            callback.load_state_dict(position)
+        rest = iter(self.callbacks)
+        for name, position in state["callbacks"]:
+            callback = next((callback for callback in rest if type(callback).__name__ == name), None)
+            require(
+                callback is not None, "Trainer", f"the checkpoint has the state of a callback {name}; there is none"
+            )
+            callback.load_state_dict(position)  # type: ignore[union-attr]
         self.history = list(state["history"])
         self.best = None if state["best"] is None else self.history[state["best"] - 1]
         self.best_weights = dict(state["best_weights"])
         self._part = Part(**state["part"])
+        self.optimizer._stepped = bool(self.history or self._part.batches)
 
 
 class Suspended(KeyboardInterrupt):
     """Ctrl-C that was heard between two steps; the state is whole."""
+
+
+def length_of(batches: Batches) -> int | None:
+    """The number of batches, where it is known."""
+    try:
+        return len(batches)  # type: ignore[arg-type]
+    except TypeError:
+        return None
