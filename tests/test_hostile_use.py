@@ -134,7 +134,7 @@ def test_a_module_name_is_not_taken_twice():
 def test_a_foreign_model_file_is_said_to_be_one(tmp_path, facts):
     path = tmp_path / "model.safetensors"
     at.save_file({"x": at.ones(1)}, path, {"atrous": json.dumps(facts)})
-    with pytest.raises(ValueError, match="was not written by a training run"):
+    with pytest.raises(ValueError, match="was not written by"):
         read_facts(path)
     at.save_file({"x": at.ones(1)}, path, {"atrous": "{"})
     with pytest.raises(ValueError, match="is damaged"):

@@ -547,6 +547,7 @@ def test_as_rows_leaves_to_scikit_learn_what_is_no_image():
 # -- the page, and the extra -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_page_runs():
     """docs/sklearn.md: the numbers that it shows may be off by what another processor's rounding does."""
     page = (Path(__file__).parent.parent / "docs" / "sklearn.md").read_text()
