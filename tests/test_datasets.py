@@ -55,10 +55,13 @@ def write_mnist(folder, packed=True, images=None, labels=None):
 
 
 @pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])
-@pytest.mark.parametrize("where", [".", "raw"])
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [("MNIST", "."), ("MNIST", "MNIST"), ("MNIST", "MNIST/raw"), ("FashionMNIST", "FashionMNIST"),
+     ("FashionMNIST", "FashionMNIST/raw")],
+)  # fmt: skip
 def test_mnist(tmp_path, mnist, packed, name, where):
-    write_mnist(tmp_path if where == "." else tmp_path / name / "raw", packed)
+    write_mnist(tmp_path / where, packed)
     dataset = getattr(datasets, name)(tmp_path)
     np.testing.assert_array_equal(dataset.data, PIXELS)
     assert (dataset.data.dtype, dataset.targets.dtype) == (np.uint8, np.int64)
@@ -70,6 +73,12 @@ def test_mnist(tmp_path, mnist, packed, name, where):
     np.testing.assert_array_equal(image.numpy()[0], PIXELS[2] / np.float32(255))
     images, labels = next(iter(data.DataLoader(dataset, batch_size=6)))
     assert (images.shape, labels.dtype) == ((6, 1, 28, 28), at.int64)
+
+
+def test_fashion_mnist_does_not_take_mnists_files(tmp_path, mnist):
+    write_mnist(tmp_path)
+    with pytest.raises(FileNotFoundError, match="FashionMNIST: found none of"):
+        datasets.FashionMNIST(tmp_path)
 
 
 def test_the_test_part(tmp_path, mnist):

@@ -14,6 +14,9 @@ import pytest
 import atrous as at
 from atrous.backend import backend_name
 from atrous.cli import main, train
+from atrous.cli.predict import check_names
+from atrous.training.diagnosis import NonFiniteLoss
+from atrous.training.images import read_image, write_image
 from atrous.training.progress import clock, in_words, percent
 from atrous.training.run_folder import RunFolder, read_facts
 from atrous.training.saving import TIMES
@@ -56,9 +59,9 @@ def run(session):
     return stopped(session, session.settings.epochs)
 
 
-def resumed(session, **options):
+def resumed(session, **changes):
     at.manual_seed(99)  # another process knows nothing of this one's generators
-    again = Session.resume(session.folder.path, limit=LIMIT, **options)
+    again = Session.resume(session.folder.path, changes, limit=LIMIT)
     again.trainer.fit(again.train, again.validation, again.settings.epochs, resume=True, progress=False)
     return again
 
@@ -156,10 +159,15 @@ def test_corrupt_images_stop_the_training_or_are_left_out(tmp_path, photos):
     [
         ({"data": "mnits"}, "there is no data set and no folder 'mnits'; did you mean 'mnist'?"),
         ({"data": "digits", "model": "unet"}, "digits has a class for each image, not for each pixel"),
+        ({"model": "my_nets:pixels"}, "my_nets:pixels gives an output of shape (1, 2, 32, 32); expected (N, C)"),
+        ({"model": "my_nets:nothing"}, "my_nets:nothing: the network has no parameters, nothing to train"),
+        ({"model": "my_nets:pair"}, "my_nets:pair returned a tuple; expected a Tensor"),
+        ({"model": "my_nets:typo"}, "my_nets:typo does not take images of 1×32×32: NameError: name 'undefined'"),
+        ({"model": "my_nets:leaves"}, "my_nets:leaves raised SystemExit: bye"),
         ({"model": "lenet6"}, "did you mean 'lenet5'?"),
         (
             {"data": "shapes", "model": "lenet5", "size": 64},
-            "the network does not take images of 3×64×64: lenet5: x has",
+            "lenet5 does not take images of 3×64×64: lenet5: x has",
         ),
         ({"model": "my_nets:ten"}, "my_nets:ten gives an output of shape (1, 7); expected (N, 10, ...)"),
         ({"model": "my_nets:crash"}, "raised ZeroDivisionError"),
@@ -172,11 +180,73 @@ def test_what_does_not_exist_or_fit_says_so(tmp_path, monkeypatch, settings, mes
         "from atrous import nn\n"
         "def ten(): return nn.Sequential(nn.Flatten(), nn.Linear(1024, 7))\n"
         "def crash(num_classes): return 1 / 0\n"
+        "def pixels(num_classes): return nn.Conv2d(1, num_classes, 1)\n"
+        "def nothing(num_classes): return nn.Sequential(nn.AdaptiveAvgPool2d((1, num_classes)), nn.Flatten())\n"
+        "class Odd(nn.Linear):\n"
+        "    def forward(self, x): return (x, x) if self.bias is None else undefined\n"
+        "def pair(): return Odd(2, 2, bias=False)\n"
+        "def typo(): return Odd(2, 2)\n"
+        "def leaves(): raise SystemExit('bye')\n"
     )
     monkeypatch.chdir(tmp_path)
     with pytest.raises((ValueError, OSError), match=re.escape(message)):
         start(tmp_path, **settings)
     assert not (tmp_path / "runs").exists()
+
+
+def test_parts_have_several_names_and_nothing_beside_them(tmp_path):
+    make_folder(tmp_path / "photos" / "Train")
+    make_folder(tmp_path / "photos" / "validation", each=4)
+    source = open_source(str(tmp_path / "photos"), "classification", 16)
+    assert [len(part) for part in source.parts] == [22, 2, 8]
+    make_folder(tmp_path / "photos" / "extra")
+    with pytest.raises(ValueError, match="has extra beside Train; expected train, val and test alone"):
+        open_source(str(tmp_path / "photos"), "classification", 16)
+
+
+def test_train_may_be_a_class(tmp_path):
+    make_folder(tmp_path / "vehicles", ("blue", "red"))
+    (tmp_path / "vehicles" / "red").rename(tmp_path / "vehicles" / "train")
+    assert open_source(str(tmp_path / "vehicles"), "classification", 16).classes == ["blue", "train"]
+
+
+def test_images_are_changed_only_where_asked(tmp_path, photos):
+    for augment in (True, False):
+        source = open_source(str(photos), "classification", 16, augment=augment)
+        first, second = (source.parts[0][0][0].numpy() for _ in range(2))
+        assert np.array_equal(first, second) != augment
+        assert source.augmented == augment
+    assert open_source("digits", "classification", augment=False).augment is None
+
+
+def test_the_masks_of_two_pictures_must_not_have_one_name(tmp_path):
+    with pytest.raises(ValueError, match=r"the masks of a/x.png and b/x.jpg would both be x-mask.png"):
+        check_names([Path("a/x.png"), Path("y.png"), Path("b/x.jpg")])
+
+
+def test_a_sample_of_the_run_is_predicted_as_it_was_tested(tmp_path, photos):
+    """The samples are cropped already; larger pictures are read as the validation images were."""
+    source = open_source(str(photos), "classification", 16)
+    index = source.parts[2].indices[0]
+    image = source.parts[2][0][0].numpy()
+    path = source.parts[2].dataset.samples[index][0]
+    np.testing.assert_array_equal(read_image(Path(path), source.preprocessing)[0], image)
+    mean, std = (np.array(source.preprocessing[name])[:, None, None] for name in ("mean", "std"))
+    write_image(tmp_path / "sample.png", image * std + mean)
+    again = read_image(tmp_path / "sample.png", source.preprocessing)[0]
+    assert np.abs((again - image) * std).max() <= 0.5 / 255 + 1e-5
+
+
+@pytest.mark.parametrize("name", ["$\\foo{$", "$5 to $10", "a|b", "two\nlines", "犬", "x" * 100, "-dash"])
+def test_odd_class_names_have_their_report(command, tmp_path, name):
+    make_folder(tmp_path / "photos", ("blue",), each=12)
+    make_folder(tmp_path / "more", ("red",), each=12)
+    (tmp_path / "more" / "red").rename(tmp_path / "photos" / name)
+    command("train", "--data", "photos", "--epochs", 1, "--size", 16)
+    (folder,) = (tmp_path / "runs").iterdir()
+    table = re.findall(r"^\|.*\|$", (folder / "report.md").read_text(encoding="utf-8"), re.M)
+    assert len(table) == 4
+    assert len(list((folder / "samples").iterdir())) == 2
 
 
 def test_a_network_of_ones_own(tmp_path, monkeypatch):
@@ -213,7 +283,7 @@ def write_mnist(root, N=40, seed=0):
 @pytest.mark.parametrize("size", [None, 20])
 def test_mnist_is_padded_to_32_or_scaled(tmp_path, monkeypatch, name, size):
     monkeypatch.setattr(at.datasets.MNIST, "counts", (40, 40))
-    write_mnist(tmp_path / "data")
+    write_mnist(tmp_path / "data" / ("MNIST" if name == "mnist" else "FashionMNIST"))
     source = open_source(name, "classification", size, root=str(tmp_path / "data"))
     assert [len(part) for part in source.parts] == [36, 4, 40]
     image, label = source.parts[2][3]
@@ -276,7 +346,9 @@ def test_config_says_all_that_decides(tmp_path):
     assert config["settings"]["data"] == "digits"
     assert Settings(**config["settings"]) == session.settings
     assert config["model"] == {"name": "lenet5", "parameters": 61706, "multiply_adds": 416520}
-    assert config["data"] == {"title": "handwritten digits", "train": 40, "validation": 40, "test": 40}
+    assert config["data"] == {
+        "title": "handwritten digits", "train": 40, "validation": 40, "test": 40, "files": "",
+    }  # fmt: skip
 
 
 def test_a_last_batch_of_one_image_is_left_out(tmp_path):
@@ -350,6 +422,63 @@ def test_a_longer_run_goes_on_alike(tmp_path):
     three = resumed(two, epochs=3)
     assert result(three) == result(whole)
     assert three.folder.read_config()["settings"]["epochs"] == 3
+
+
+def test_other_data_under_the_same_name_are_refused(tmp_path, photos):
+    session = run(start(tmp_path, data=str(photos), size=16, epochs=1))
+    (photos / "blue" / "3.jpg").rename(photos / "blue" / "other.jpg")
+    with pytest.raises(
+        ValueError, match="photos is not what it was when the run began: other files, classes or numbers"
+    ):
+        Session.resume(session.folder.path, {"epochs": 2}, limit=LIMIT)
+
+
+def test_a_run_cannot_be_made_shorter_and_stays_as_it_was(tmp_path):
+    session = run(start(tmp_path, epochs=2))
+    with pytest.raises(ValueError, match="has 2 epochs done; --epochs 1 would be fewer"):
+        Session.resume(session.folder.path, {"epochs": 1}, limit=LIMIT)
+    assert resumed(session).trainer.epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("lr", "fast", "lr is 'fast'; expected float | None"),
+        ("epochs", -3, "epochs is -3; expected int | None"),
+        ("optimizer", "adm", "optimizer is 'adm'; expected one of adam, adamw, sgd"),
+        ("workers", 1.5, "workers is 1.5; expected int | None"),
+        ("data", None, "data is None; expected str"),
+    ],
+)
+def test_settings_changed_by_hand_are_checked(tmp_path, name, value, message):
+    folder = run(start(tmp_path, epochs=1, limit=4)).folder
+    config = folder.read_config()
+    config["settings"][name] = value
+    folder.write_config(config)
+    with pytest.raises(ValueError, match=re.escape(f"no settings that this version understands: {message}")):
+        Session.resume(folder.path)
+
+
+def test_a_loss_that_is_no_number_names_the_file(tmp_path, photos):
+    session = start(tmp_path, data=str(photos), size=16, epochs=1)
+    path = session.train.dataset.dataset.samples[session.train.dataset.indices[3]][0]
+    assert str(session.in_words(NonFiniteLoss("the loss became nan", None, [3]))) == f"the loss became nan: {path}"
+    assert str(session.in_words(NonFiniteLoss("the loss became nan"))) == "the loss became nan"
+
+
+def test_an_error_in_ones_own_network_is_one_line(command, tmp_path, capsys):
+    (tmp_path / "late_error.py").write_text(
+        "from atrous import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.head = nn.Linear(1024, 10)\n"
+        "    def forward(self, x):\n"
+        "        if self.training: return {}['nothing']\n"
+        "        return self.head(x.flatten(1))\n"
+    )
+    assert main(["train", "--model", "late_error:Net"]) == 1
+    assert capsys.readouterr().err == "atrous train: late_error:Net: KeyError: 'nothing' (late_error.py, line 7)\n"
 
 
 def test_a_finished_run_has_nothing_left(tmp_path):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 
 from atrous import __version__
 from atrous.cli import bench, export, info, predict, train, verify
@@ -58,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         args = parser.parse(words)
         name = f"atrous {args.command}"
-        code = args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = warner(name)
+            code = args.run(args)
         sys.stdout.flush()  # so that a closed pipe shows here and not at exit
         return code
     except UsageError as error:
@@ -76,6 +79,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, RuntimeError, ImportError, MemoryError) as error:
         print(f"{name}: {one_line(error)}", file=sys.stderr)
         return 1
+
+
+def warner(name: str) -> Callable[..., None]:
+    """Shows each warning once, in a line."""
+    shown: set[str] = set()
+
+    def show(message: Warning | str, *where: object) -> None:
+        if str(message) not in shown:
+            shown.add(str(message))
+            print(f"{name}: {message}", file=sys.stderr)
+
+    return show
 
 
 __all__ = ["main"]

@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
         raise RuntimeError(f"reading pictures needs Pillow ({one_line(error)}): {EXTRA}") from error
 
     predictor = Predictor(args.folder)
+    if predictor.segmentation:
+        check_names(args.images)
     width = max(len(str(path)) for path in args.images)
     failures = 0
     for path in args.images:
@@ -74,6 +76,20 @@ def named(predictor: Predictor, pixels: Any) -> str:
     return "   ".join(f"{name} {100 * chance:5.1f} %" for name, chance in answers)
 
 
+def mask_of(path: Path) -> str:
+    """The name of a picture's mask."""
+    return f"{path.stem}-mask.png"
+
+
+def check_names(paths: list[Path]) -> None:
+    """Raises a ValueError where two pictures' masks would have the same name."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        other = seen.setdefault(mask_of(path), path)
+        if other is not path:
+            raise ValueError(f"the masks of {other} and {path} would both be {mask_of(path)}; predict them one by one")
+
+
 def masked(predictor: Predictor, path: Path, pixels: Any, out: Path) -> str:
     """Writes the mask of a picture, and says where it is and how much of it each class has."""
     import numpy as np
@@ -82,7 +98,7 @@ def masked(predictor: Predictor, path: Path, pixels: Any, out: Path) -> str:
 
     mask = predictor.segment(pixels)
     out.mkdir(parents=True, exist_ok=True)
-    target = out / f"{path.stem}-mask.png"
+    target = out / mask_of(path)
     write_mask(target, mask, size_of(path))
     shares = np.bincount(mask.ravel(), minlength=len(predictor.classes)) / mask.size
     found = [(predictor.classes[c], shares[c]) for c in np.argsort(-shares, kind="stable") if shares[c] > 0]

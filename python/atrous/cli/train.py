@@ -127,6 +127,8 @@ def run(args: argparse.Namespace, limit: int | None = None) -> int:
         raise
     except OSError as error:
         raise RuntimeError(f"{one_line(error)}; {how_to_go_on(session)}") from error
+    except Exception as error:
+        raise session.in_words(error) from error
     return 0
 
 
@@ -139,13 +141,13 @@ def open_session(args: argparse.Namespace, limit: int | None) -> Session:
     download = bool(chosen.pop("download", False))
     chosen.pop("tensorboard", None)
     if "resume" in chosen:
-        fixed = sorted(set(chosen) - {"resume", "epochs", "workers"})
+        fixed = sorted(set(chosen) - {"resume", "epochs", "workers", "early_stopping"})
         if fixed:
             option = "--" + fixed[0].replace("_", "-")
-            args.parser.error(
-                f"{option} cannot change in a run that goes on; with --resume only --epochs and --workers can"
-            )
-        return Session.resume(args.resume, args.epochs, args.workers, download, limit)
+            allowed = "with --resume only --epochs, --early-stopping and --workers can"
+            args.parser.error(f"{option} cannot change in a run that goes on; {allowed}")
+        changes = {name: chosen[name] for name in ("epochs", "early_stopping", "workers") if name in chosen}
+        return Session.resume(args.resume, changes, download, limit)
     out = chosen.pop("out", Path("runs"))
     if chosen.pop("no_augment", False):
         chosen["augment"] = False
@@ -175,10 +177,11 @@ def print_header(session: Session) -> None:
                       f"{train:,} to train, {validation:,} to validate, {test:,} to test")  # fmt: skip
     print_row("network", f"{session.parameters():,} parameters, {session.macs():,} multiply-adds (MACs) an image")
     print_row("machine", f"{kernel_level()}, {threads()}")
-    how = (
-        f"{'augmented, ' if settings.augment else ''}{settings.optimizer} at rate {settings.lr:g} ({settings.schedule})"
+    changes = "augmented, " if source.augmented or source.augment else ""
+    how = f"{changes}{settings.optimizer} at rate {settings.lr:g} ({settings.schedule})"
+    print_row(
+        "training", f"{plural(settings.epochs, 'epoch')}, batches of {settings.batch_size}, {how}, seed {settings.seed}"
     )
-    print_row("training", f"{settings.epochs} epochs, batches of {settings.batch_size}, {how}, seed {settings.seed}")
     print_row("run folder", f"{session.folder.path}")
     if trainer.epoch or trainer.batches:
         batches = f" and batch {trainer.batches} of the next" if trainer.batches else ""
@@ -213,7 +216,7 @@ def train(session: Session) -> None:
     best, trainer = session.trainer.best, session.trainer
     assert best is not None, "there is at least one epoch"
     epochs = trainer.epoch - header.start
-    took = f"{epochs} epoch{'s' * (epochs != 1)} in {clock(time.perf_counter() - began)}"
+    took = f"{plural(epochs, 'epoch')} in {clock(time.perf_counter() - began)}"
     why = f" ({trainer.stop_reason})" if trainer.stop_reason else ""
     print(f"trained {took}{why}; best are the weights of epoch {best['epoch']}:")
     measured = [name for name in best if name.startswith("validation_")]
@@ -224,11 +227,15 @@ def finish(session: Session) -> None:
     """Tests the best weights, writes the report, and says where everything is."""
     from atrous.training.results import answers_of
 
-    folder, epochs = session.folder, session.trainer.epoch
+    folder, settings = session.folder, session.settings
+    epochs = settings.epochs or 0
+    more: list[object] = ["--epochs", epochs + max(1, epochs // 2)]
+    if session.trainer.stop_reason and settings.early_stopping:
+        more += ["--early-stopping", 2 * settings.early_stopping]
     session.trainer.load_best()
     results = answers_of(session.model, session.test, session.source.classes)
     commands = {
-        "resume": shell("train", "--resume", folder.path, "--epochs", epochs + max(1, epochs // 2)),
+        "resume": shell("train", "--resume", folder.path, *more),
         "export": shell("export", folder.path),
     }
     print_row("run folder", f"{folder.path}")
@@ -245,6 +252,11 @@ def finish(session: Session) -> None:
     for name, command in commands.items():
         print_row(name, command)
     print(results.headline(), flush=True)
+
+
+def plural(number: int | None, word: str) -> str:
+    """``1 epoch``, ``2 epochs``."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def shell(*words: object) -> str:

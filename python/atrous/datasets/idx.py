@@ -56,7 +56,12 @@ class MNIST(ArrayDataset):
 
     def _find(self, file: str) -> Path:
         name = type(self).__name__
-        return find(name, (self.root / name / "raw", self.root), (file.removesuffix(".gz"), file))
+        own = (self.root / name / "raw", self.root / name)
+        return find(name, own + self.loose(), (file.removesuffix(".gz"), file))
+
+    def loose(self) -> tuple[Path, ...]:
+        """Where files may lie without a folder of their own."""
+        return (self.root,)
 
     def _download(self) -> None:
         from .download import fetch  # here: http.client and ssl take long to import
@@ -86,6 +91,9 @@ class FashionMNIST(MNIST):
 
     Xiao, Rasul and Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms", 2017.
     """
+
+    def loose(self) -> tuple[Path, ...]:
+        return ()  # MNIST's files have the same names
 
     classes = (
         "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",

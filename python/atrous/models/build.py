@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..nn import Module
@@ -30,13 +31,18 @@ def build(name: str, num_classes: int | None = None, in_channels: int | None = N
         ...
         ValueError: build: no model 'resent8'; did you mean 'resnet8'?
     """
+    with _current_folder():
+        return _built(name, num_classes, in_channels)
+
+
+def _built(name: str, num_classes: int | None, in_channels: int | None) -> Module:
     function = _imported(name) if ":" in name else _own(name)
     wanted = {"num_classes": num_classes, "in_channels": in_channels}
     taken = _keywords(function)
     sizes = {key: size for key, size in wanted.items() if size is not None and (key in taken or "**" in taken)}
     try:
         model = function(**sizes)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise ValueError(f"build: {name} raised {_one_line(error)}") from error
     if not isinstance(model, Module):
         raise ValueError(f"build: {name} returned a {type(model).__name__}; expected an nn.Module")
@@ -65,15 +71,23 @@ def _imported(name: str) -> Callable[..., Any]:
 
 
 def _module(name: str, module_name: str) -> Any:
-    here = os.getcwd()
-    sys.path.insert(0, here)
     importlib.invalidate_caches()  # the file may be newer than Python's list of the folder
     try:
         return importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
+            here = os.getcwd()
             raise ValueError(f"build: no module {module_name!r} in {here} or among the installed ones") from error
         raise ValueError(f"build: importing {module_name!r} for {name} raised {_one_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _current_folder() -> Iterator[None]:
+    """Inside, modules are looked for in the current folder first, also those that the user's function imports."""
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
     finally:
         if here in sys.path:
             sys.path.remove(here)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from ..datasets.folder import read_rgb
 from .sources import centre
 
 FAINT = 16  # grey levels that are nearly the ground's
@@ -40,12 +41,12 @@ def read_image(path: Path, preprocessing: Mapping[str, Any]) -> np.ndarray:
     if preprocessing["fit"] == "ink":
         picture = with_ink(open_picture(path, to_grey)).resize((W, H), Image.Resampling.BILINEAR)
     else:
-        picture = open_picture(path, to_rgb)
-        if preprocessing["fit"] == "crop":
+        picture = read_rgb(path, (2 * H, 2 * W))  # as `atrous.training.sources.folder` does
+        if preprocessing["fit"] == "stretch":
+            picture = picture.resize((W, H), Image.Resampling.BILINEAR)
+        elif picture.size != (W, H):  # a sample of the run is cropped already
             for change in centre(H):
                 picture = change(picture)
-        else:
-            picture = picture.resize((W, H), Image.Resampling.BILINEAR)
     pixels = np.asarray(picture.convert(preprocessing["mode"]), np.float32).reshape(H, W, -1).transpose(2, 0, 1) / 255
     mean, std = (np.array(preprocessing[name], np.float32)[:, None, None] for name in ("mean", "std"))
     return ((pixels - mean) / std).astype(np.float32)[None]  # (1, C, H, W)
@@ -98,13 +99,6 @@ def cut_out(picture: Image.Image) -> Image.Image:
     left, upper, right, lower = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
     small = lower - upper < 0.75 * picture.height and right - left < 0.75 * picture.width
     return picture.crop((int(left), int(upper), int(right), int(lower))) if small else picture
-
-
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """Any mode as 8-bit colours; what shines through is white."""
-    if picture.mode in ("I", "F", "I;16", "I;16B", "I;16L"):
-        picture = to_grey(picture)
-    return on_white(picture).convert("RGB")
 
 
 def on_white(picture: Image.Image) -> Image.Image:

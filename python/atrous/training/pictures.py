@@ -5,6 +5,7 @@ Plain arrays come in, PNG files go out. matplotlib draws without a screen and wi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best_epoch: 
 def draw_metric(axes: Any, name: str, epochs: np.ndarray, values: np.ndarray, best: int) -> None:
     """A share over the epochs, with the value at index ``best`` marked and written out."""
     axes.plot(epochs, values, color=BLUE, lw=2, marker="o" if len(epochs) == 1 else "")
-    axes.plot(epochs[best], values[best], "o", color=GREEN, ms=8, zorder=5)
+    axes.plot(epochs[best], values[best], "o", color=GREEN, ms=8, zorder=5, clip_on=False)
     text = f"{percent(values[best])} in epoch {epochs[best]:.0f}"
     axes.text(0.97, 0.05, text, transform=axes.transAxes, ha="right", color=GREEN, weight="bold", size=12)
     axes.set_ylim(max(0.0, min(values.min(), values[best] - 0.05) - 0.02), 1.005)
@@ -129,8 +130,9 @@ def draw_confusion(path: Path, counts: np.ndarray, classes: Sequence[str], what:
 
 
 def short(name: str, length: int) -> str:
-    """A name of at most so many characters."""
-    return name if len(name) <= length else name[: length - 1] + "…"
+    """A name of at most so many characters on one line, in which matplotlib finds no formula."""
+    line = " ".join(name.split())
+    return (line if len(line) <= length else line[: length - 1] + "…").replace("$", r"\$")
 
 
 COLUMNS = 6  # of the picture of mistakes
@@ -298,4 +300,6 @@ def new_figure(width: float, height: float, arranged: bool = True) -> Figure:
 
 def save(figure: Figure, path: Path) -> None:
     """Writes the figure as PNG; the file holds no date, so that the same run gives the same bytes."""
-    figure.savefig(path, dpi=140, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # of names in other scripts: boxes are drawn
+        figure.savefig(path, dpi=140, metadata={"Software": None})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,22 @@ def one_of_each_class(session: Session, results: Results) -> dict[str, np.ndarra
     labels = results.targets
     firsts = {c: int(np.flatnonzero(labels == c)[0]) for c in range(len(results.classes)) if (labels == c).any()}
     images = images_of(session, [results.indices[i] for i in firsts.values()])
-    names = [re.sub(r"[^\w.-]+", "-", results.classes[c]) or str(c) for c in firsts]
-    return dict(zip(names, images.values(), strict=True))
+    return dict(zip(file_names([results.classes[c] for c in firsts]), images.values(), strict=True))
+
+
+def file_names(classes: Sequence[str]) -> list[str]:
+    """A name for a file of each class, all different.
+
+    Example:
+        >>> file_names(["7 - seven", "a b", "a-b", "?"])
+        ['7-seven', 'a-b', 'a-b-2', 'class']
+    """
+    found: list[str] = []
+    for name in classes:
+        plain = re.sub(r"-{2,}", "-", re.sub(r"[^\w.-]+", "-", name)).strip("-.")[:60] or "class"
+        number = next(n for n in count(1) if (plain if n == 1 else f"{plain}-{n}") not in found)
+        found.append(plain if number == 1 else f"{plain}-{number}")
+    return found
 
 
 def draw_first_layer(session: Session, images: list[np.ndarray]) -> None:
@@ -155,12 +170,15 @@ def write_report(session: Session, results: Results, commands: Mapping[str, str]
 def class_table(results: Results) -> list[str]:
     """A row for each class: how many there were, and how well they were found."""
     counts, right = results.counts, np.diag(results.counts)
-    unit = "pixels" if results.targets.ndim > 1 else "images"
-    rows = [f"| class | {unit} | found (recall) | of its answers right (precision) | IoU |", "|---|---|---|---|---|"]
+    pixels = results.targets.ndim > 1
+    heads = ["class", "pixels" if pixels else "images", "found (recall)", "of its answers right (precision)"]
+    heads += ["IoU"] if pixels else []
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for c, name in enumerate(results.classes):
-        shares = [share(right[c], counts[c].sum()), share(right[c], counts[:, c].sum())]
-        iou = results.iou[c]
-        cells = [name.replace("|", "\\|"), f"{counts[c].sum():,}", *shares, "–" if np.isnan(iou) else percent(iou)]
+        plain = " ".join(name.split()).replace("|", "\\|")
+        cells = [plain, f"{counts[c].sum():,}", share(right[c], counts[c].sum()), share(right[c], counts[:, c].sum())]
+        if pixels:
+            cells.append("–" if np.isnan(results.iou[c]) else percent(results.iou[c]))
         rows.append(f"| {' | '.join(cells)} |")
     return [*rows, ""]
 

@@ -108,6 +108,15 @@ class RunFolder:
         assert problem is not None
         raise problem
 
+    def epochs_done(self) -> int:
+        """How many epochs the checkpoint has that `load_checkpoint` would read; 0 where none can be read."""
+        for path in (self.last, self.new, self.previous):
+            try:
+                return len(json.loads(load_metadata(path)["checkpoint"])["state"]["history"])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return 0
+
     def promote(self, path: Path) -> None:
         """Makes the checkpoint that was read the last one, and removes what a killed process left half-written."""
         if path != self.last:

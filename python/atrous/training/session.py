@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..checks import require
 from ..config import get_num_threads
-from ..data import DataLoader
+from ..data import DataLoader, Subset
 from ..metrics import Accuracy, MeanIoU
 from ..models import build, count_macs
 from ..nn import Module
@@ -21,7 +23,9 @@ from ..ops import zeros
 from ..optim import SGD, Adam, AdamW, Optimizer
 from ..optim.lr_scheduler import LambdaLR
 from ..random import Generator, manual_seed
+from ..tensor import Tensor
 from .callbacks import EarlyStopping
+from .diagnosis import NonFiniteLoss
 from .evaluation import evaluate, evaluating
 from .machine import kernel_level
 from .run_folder import RunFolder
@@ -57,6 +61,23 @@ class Settings:
     seed: int = 0
     root: str = "data"
 
+    def checked(self) -> Settings:
+        """The settings, if each has the type that it should have.
+
+        Raises:
+            ValueError: one has not.
+        """
+        kinds = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "None": (type(None),)}
+        for name, hint in type(self).__annotations__.items():
+            value = getattr(self, name)
+            allowed = [kind for word in hint.split(" | ") for kind in kinds[word]]
+            if type(value) not in allowed or (type(value) in (int, float) and name != "seed" and value < 0):
+                raise ValueError(f"{name} is {value!r}; expected {hint}")
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", (*SCHEDULES, None))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(map(str, known))}")
+        return self
+
     def with_defaults(self, source: Source) -> Settings:
         """The settings with every default filled in."""
         chosen = {"size": source.preprocessing["size"][0], "schedule": "constant"}
@@ -80,7 +101,7 @@ class Session:
         self.source, self.model = source_and_model(replace(settings, model=model, size=size), download)
         self.settings = settings = replace(settings, model=model, size=size).with_defaults(self.source)
         parts = [limited(part, limit) for part in self.source.parts]
-        workers, collate = settings.workers or 0, self.source.augment if settings.augment else None
+        workers, collate = settings.workers or 0, self.source.augment
         N, B = len(parts[0]), settings.batch_size
         self.train = DataLoader(
             parts[0],
@@ -116,29 +137,33 @@ class Session:
 
     @classmethod
     def resume(
-        cls,
-        path: Path,
-        epochs: int | None = None,
-        workers: int | None = None,
-        download: bool = False,
-        limit: int | None = None,
+        cls, path: Path, changes: Mapping[str, Any] | None = None, download: bool = False, limit: int | None = None
     ) -> Session:
-        """A run that goes on from its checkpoint; ``epochs`` changes how many it has in all.
+        """A run that goes on from its checkpoint.
 
+        Args:
+            path: its folder.
+            changes: of its settings; epochs, early_stopping and workers can change.
         Raises:
             OSError: a file is missing or cannot be read.
-            ValueError: a file is damaged.
+            ValueError: a file is damaged, the data are not those that the run began with, or fewer epochs are asked
+                for than are done.
         """
         folder = RunFolder.open(path)
         config = folder.read_config()
         try:
-            settings = Settings(**config["settings"])
-        except (KeyError, TypeError) as error:
+            settings = Settings(**config["settings"]).checked()
+            known = {name: config[name] for name in ("classes", "data", "model", "machine", "versions", "started")}
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{folder.config} holds no settings that this version understands: {error}") from error
-        changed: dict[str, Any] = {
-            name: value for name, value in {"epochs": epochs, "workers": workers}.items() if value is not None
-        }
-        session = cls(replace(settings, **changed), download, limit)
+        session = cls(replace(settings, **(changes or {})), download, limit)
+        if {name: session.config("")[name] for name in ("classes", "data")} != {
+            n: known[n] for n in ("classes", "data")
+        }:
+            raise ValueError(f"{settings.data} is not what it was when the run began: other files, classes or numbers")
+        done, epochs = folder.epochs_done(), session.settings.epochs
+        if epochs is not None and done > epochs:
+            raise ValueError(f"{path} has {done} epochs done; --epochs {epochs} would be fewer")
         session.folder = folder
         if session.settings != settings:
             folder.write_config({**config, "settings": asdict(session.settings)})
@@ -182,14 +207,21 @@ class Session:
         Raises:
             KeyboardInterrupt: after Ctrl-C; the checkpoint is that of the last step.
             NonFiniteLoss, OSError: the checkpoint is an earlier one.
-            ValueError: the checkpoint does not fit, or more epochs are done than there are to be.
+            ValueError: the checkpoint does not fit.
         """
         assert self.settings.epochs is not None
-        history = self.trainer.fit(self.train, self.validation, self.settings.epochs, resume=True)
-        if len(history) > self.settings.epochs:
-            raise ValueError(
-                f"{self.folder.path} has {len(history)} epochs done; --epochs {self.settings.epochs} would be fewer"
-            )
+        self.trainer.fit(self.train, self.validation, self.settings.epochs, resume=True)
+
+    def in_words(self, error: Exception) -> Exception:
+        """An error as a user reads it: files instead of numbers of samples, the line in a network of one's own."""
+        if isinstance(error, NonFiniteLoss) and "validation" not in str(error):
+            files = [file for file in (file_of(self.train.dataset, i) for i in error.samples[:8]) if file]
+            return RuntimeError(f"{error}: {', '.join(files)}") if files else error
+        if isinstance(error, (ValueError, RuntimeError, OSError, ImportError, MemoryError)):
+            return error
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}, line {frame.lineno}"
+        return RuntimeError(f"{self.settings.model}: {type(error).__name__}: {error} ({where})")
 
     def initial_loss(self) -> float:
         """The mean loss over the first thousand training images, without a step."""
@@ -210,7 +242,11 @@ class Session:
         return {
             "command": command,
             "settings": asdict(self.settings),
-            "data": {"title": self.source.title, **{name: len(part) for name, part in self.parts().items()}},
+            "data": {
+                "title": self.source.title,
+                **{name: len(part) for name, part in self.parts().items()},
+                "files": self.source.files,
+            },
             "model": {"name": self.settings.model, "parameters": self.parameters(), "multiply_adds": self.macs()},
             "preprocessing": self.source.preprocessing,
             "classes": self.source.classes,
@@ -239,8 +275,10 @@ def source_and_model(settings: Settings, download: bool) -> tuple[Source, Module
     channels = default_channels(settings.data)
     task = "segmentation" if name == "unet" else "classification"
     if ":" in name:
-        side = settings.size or (64 if channels == 3 else 32)
-        task = "segmentation" if output_shape(build(name, 2, channels), channels, side)[2:] else "classification"
+        shape = output_shape(name, build(name, 2, channels), channels, settings.size or (64 if channels == 3 else 32))
+        task = "segmentation" if len(shape) == 4 else "classification"
+        if task == "segmentation" and settings.data != "shapes":
+            raise ValueError(f"{name} gives an output of shape {shape}; expected (N, C), a number for each class")
     source = open_source(
         settings.data,
         task,
@@ -248,11 +286,13 @@ def source_and_model(settings: Settings, download: bool) -> tuple[Source, Module
         root=settings.root,
         download=download,
         skip_corrupt=settings.skip_corrupt,
+        augment=settings.augment,
     )
     manual_seed(settings.seed)  # the initial weights
     classes = len(source.classes)
     model = build(name, classes, channels)
-    shape = output_shape(model, channels, source.preprocessing["size"][0])
+    require(any(True for _ in model.parameters()), name, "the network has no parameters, nothing to train")
+    shape = output_shape(name, model, channels, source.preprocessing["size"][0])
     if len(shape) < 2 or shape[1] != classes:
         raise ValueError(
             f"{name} gives an output of shape {shape}; expected (N, {classes}, ...), a number for each class"
@@ -266,13 +306,28 @@ def cosine(step: int, steps: int) -> float:
     return min((step + 1) / warm_up, 1.0) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
 
 
-def output_shape(model: Module, channels: int, side: int) -> tuple[int, ...]:
-    """What the network makes of one image; its mode stays as it is."""
+def output_shape(name: str, model: Module, channels: int, side: int) -> tuple[int, ...]:
+    """What the network makes of one image; its mode stays as it is.
+
+    Raises:
+        ValueError: it does not take such an image, or gives no tensor.
+    """
     try:
         with evaluating(model):
-            return tuple(model(zeros(1, channels, side, side)).shape)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"the network does not take images of {channels}×{side}×{side}: {error}") from error
+            output = model(zeros(1, channels, side, side))
+    except Exception as error:  # the network may be the user's own
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise ValueError(f"{name} does not take images of {channels}×{side}×{side}: {kind}{error}") from error
+    if not isinstance(output, Tensor):
+        raise ValueError(f"{name} returned a {type(output).__name__}; expected a Tensor")
+    return tuple(output.shape)
+
+
+def file_of(dataset: Any, index: int) -> str | None:
+    """The file of a sample, where the data set is a folder of images or a part of one."""
+    while isinstance(dataset, Subset):
+        dataset, index = dataset.dataset, dataset.indices[index]
+    return dataset.samples[index][0] if hasattr(dataset, "samples") else None
 
 
 def versions(*names: str) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,9 @@ class Source:
         classes: their names; of segmentation the first is the background.
         parts: the data sets that train, validate and test.
         preprocessing: what `read_image` must do to a picture, and mean and std.
-        augment: makes a training batch.
+        augment: makes a training batch of changed images.
+        augmented: the training data set changes its images itself.
+        files: tells apart other files under the same name, where there are any.
         defaults: settings that suit it, where a user gives none.
     """
 
@@ -50,6 +54,8 @@ class Source:
     parts: Sequence[Any]
     preprocessing: dict[str, Any]
     augment: Callable[[list], Any] | None = None
+    augmented: bool = False
+    files: str = ""
     defaults: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -77,6 +83,7 @@ def open_source(
     root: str = "data",
     download: bool = False,
     skip_corrupt: bool = False,
+    augment: bool = True,
 ) -> Source:
     """Data by name, or a folder of images.
 
@@ -88,6 +95,7 @@ def open_source(
         root: where the files of MNIST and CIFAR are.
         download: fetch them where they are missing.
         skip_corrupt: leave out images of a folder that cannot be read, instead of an error.
+        augment: move and mirror the training images.
     Raises:
         ValueError: there is no such data, or none for this task.
         OSError: files are missing or cannot be read.
@@ -99,12 +107,14 @@ def open_source(
     if task == "segmentation" and data != "shapes":
         raise ValueError(f"{data} has a class for each image, not for each pixel: a network such as unet needs masks")
     if data == "digits":
-        return digits(size or 32)
-    if data == "shapes":
-        return shapes(task, size or 64)
-    if data in NAMES:
-        return known(data, size or 32, root, download)
-    return folder(Path(data), size or 64, skip_corrupt)
+        source = digits(size or 32)
+    elif data == "shapes":
+        source = shapes(task, size or 64)
+    elif data in NAMES:
+        source = known(data, size or 32, root, download)
+    else:
+        return folder(Path(data), size or 64, skip_corrupt, augment)
+    return source if augment else replace(source, augment=None)
 
 
 def digits(size: int) -> Source:
@@ -219,12 +229,12 @@ class Normalized(Dataset):
         return Tensor((image.data - self.mean) / self.std), target
 
 
-def folder(path: Path, size: int, skip_corrupt: bool) -> Source:
+def folder(path: Path, size: int, skip_corrupt: bool, augment: bool) -> Source:
     """A folder of images by class.
 
     With ``train``, ``val`` and ``test`` inside these are the parts; what is missing is cut from ``train``, and a
     ``val`` without a ``test`` is the test. Without ``train`` a fifth of each class is for the test, a fifth of the rest
-    validates.
+    validates. The training images are cropped and mirrored at random if ``augment`` says so.
     """
     preprocessing = {"size": [size, size], "mode": "RGB", "fit": "crop", "mean": IMAGENET[0], "std": IMAGENET[1]}
     still = Compose([*centre(size), ToTensor(), Normalize(*IMAGENET)])
@@ -239,10 +249,8 @@ def folder(path: Path, size: int, skip_corrupt: bool) -> Source:
             on_error="skip" if skip_corrupt else "raise",
         )
 
-    inside = {name: path / name for name in ("train", "val", "test") if (path / name).is_dir()}
-    if "train" not in inside:
-        inside = {"train": path}
-    train, watched = images(inside["train"], moving), images(inside["train"], still)
+    inside = parts_inside(path) or {"train": path}
+    train, watched = images(inside["train"], moving if augment else still), images(inside["train"], still)
     given = [images(inside[name], still) for name in ("val", "test") if name in inside]
     classes = train.classes
     for other in given:
@@ -261,8 +269,37 @@ def folder(path: Path, size: int, skip_corrupt: bool) -> Source:
         classes,
         [*own, *given],
         preprocessing=preprocessing,
+        augmented=augment,
+        files=digest_of(path, [train, *given]),
         defaults={"epochs": 20, "batch_size": 16, "workers": max(1, get_num_threads() // 4), "schedule": "cosine"},
     )
+
+
+def digest_of(path: Path, parts: list[datasets.ImageFolder]) -> str:
+    """The names of all files and their classes, as a number."""
+    names = [
+        (os.path.relpath(file, path).replace(os.sep, "/"), label) for part in parts for file, label in part.samples
+    ]
+    return hashlib.sha256(repr(names).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def parts_inside(path: Path) -> dict[str, Path]:
+    """The folders ``train``, ``val`` and ``test``, under these and like names; none where ``train`` is a class.
+
+    Raises:
+        ValueError: there is something else beside them.
+    """
+    names = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+    folders = [child for child in sorted(path.iterdir()) if child.is_dir() and not child.name.startswith(".")]
+    found = {names[child.name.lower()]: child for child in folders if child.name.lower() in names}
+    if "train" not in found or not any(child.is_dir() for child in found["train"].iterdir()):
+        return {}
+    others = [child.name for child in folders if child not in found.values()]
+    if others:
+        raise ValueError(
+            f"{path} has {', '.join(others)} beside {found['train'].name}; expected train, val and test alone"
+        )
+    return found
 
 
 def centre(size: int) -> list[Any]:
