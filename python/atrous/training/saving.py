@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..checks import require
 from ..random import get_rng_state, set_rng_state
-from ..tensor import Tensor
 from .diagnosis import check_weights
 from .run_folder import RunFolder
+from .state import copied
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -119,8 +119,8 @@ def streams(loaders: Mapping[str, Any], position: Mapping[str, Any] | None) -> d
     """
     states = {name: loader.state_dict() for name, loader in loaders.items() if hasattr(loader, "load_state_dict")}
     for name, state in states.items():
-        place = position if name == "train" and position else {"batches": 0, "epoch_start": None}
-        state |= {key: place[key] for key in ("batches", "epoch_start")}
+        spot = position if name == "train" and position else {"batches": 0, "epoch_start": None}
+        state |= {key: spot[key] for key in ("batches", "epoch_start")}
     return {"generator": get_rng_state(), "loaders": states}
 
 
@@ -136,12 +136,3 @@ def place(where: Mapping[str, Any], loaders: Mapping[str, Any], batches: int) ->
     if batches and hasattr(loaders["train"], "load_state_dict") and "train" not in where["loaders"]:
         raise ValueError(f"{batches} batches of the epoch are done, and came from something else than a DataLoader")
     set_rng_state(where["generator"])
-
-
-def copied(tree: Any) -> Any:
-    """A tree of dicts and lists with copies of its tensors."""
-    if isinstance(tree, Mapping):
-        return {key: copied(value) for key, value in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return type(tree)(copied(value) for value in tree)
-    return tree.detach().clone() if isinstance(tree, Tensor) else tree

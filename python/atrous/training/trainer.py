@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,22 +24,11 @@ from .evaluation import as_metric, evaluate, generator_at
 from .interrupt import Interrupt
 from .progress import choose_display
 from .run_folder import RunFolder
-from .saving import Saving, copied, place, streams
+from .saving import Saving, place, streams
+from .state import Part, capture, restore
 
 Batches = Iterable[Any]  # of (inputs, target), such as a DataLoader
 Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass
-class Part:
-    """How far an epoch has come: what a checkpoint in the middle of it keeps."""
-
-    batches: int = 0
-    samples: int = 0
-    loss: float = 0.0  # summed over the samples
-    seconds: float = 0.0
-    waiting: float = 0.0  # seconds of these in which no batch was ready
-    trained: bool = False  # all batches are done; the evaluation is not
 
 
 class Trainer:
@@ -386,20 +374,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """All that a trainer knows, but for random streams and loaders, which belong to `fit`."""
-        states = [[type(callback).__name__, callback.state_dict()] for callback in self.callbacks]
-        return {
-            "optimizer_class": type(self.optimizer).__name__,
-            "scheduler_class": type(self.scheduler).__name__,
-            "model": self.model.state_dict(),
-            "loss_fn": self.loss_fn.state_dict() if isinstance(self.loss_fn, Module) else {},
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
-            "callbacks": [[name, state] for name, state in states if state],
-            "history": self.history,
-            "best": self.best and self.best["epoch"],
-            "best_weights": self.best_weights,
-            "part": asdict(self._part),
-        }
+        return capture(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over what `state_dict` gave.
@@ -407,38 +382,7 @@ class Trainer:
         Raises:
             ValueError: it is of another network, optimizer, scheduler or callback; nothing was changed then.
         """
-        for name, own in (("optimizer", self.optimizer), ("scheduler", self.scheduler)):
-            found, expected = state[f"{name}_class"], type(own).__name__
-            require(found == expected, "Trainer", f"the checkpoint has the {name} {found}; expected {expected}")
-        for name, value in self.model.state_dict().items():
-            dtype = state["model"][name].dtype if name in state["model"] else value.dtype
-            require(dtype == value.dtype, "Trainer", f"the checkpoint has {name} as {dtype}; expected {value.dtype}")
-        before = copied(self.state_dict())
-        try:
-            self._take(state)
-        except BaseException:
-            self._take(before)
-            raise
-
-    def _take(self, state: Mapping[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        if isinstance(self.loss_fn, Module):
-            self.loss_fn.load_state_dict(state["loss_fn"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
-        rest = iter(self.callbacks)
-        for name, position in state["callbacks"]:
-            callback = next((callback for callback in rest if type(callback).__name__ == name), None)
-            require(
-                callback is not None, "Trainer", f"the checkpoint has the state of a callback {name}; there is none"
-            )
-            callback.load_state_dict(position)  # type: ignore[union-attr]
-        self.history = list(state["history"])
-        self.best = None if state["best"] is None else self.history[state["best"] - 1]
-        self.best_weights = dict(state["best_weights"])
-        self._part = Part(**state["part"])
-        self.optimizer._stepped = bool(self.history or self._part.batches)
+        restore(self, state)
 
 
 class Suspended(KeyboardInterrupt):
