@@ -1,6 +1,7 @@
 """What the tests of several families share: the backends, the levels, and the run of a family's case table."""
 
 import os
+import signal
 from collections.abc import Callable
 
 import hypothesis
@@ -14,6 +15,9 @@ except ImportError:
     if os.environ.get("ATROUS_BACKEND") != "reference":  # without it, tests of kernels would be skipped in silence
         raise
     _cpu = None
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, whose children would ignore it, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile(
     "atrous", max_examples=30, deadline=None, derandomize=True, database=None, print_blob=False
