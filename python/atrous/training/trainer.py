@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+
 from ..checks import require
 from ..nn import Module
 from ..nn.utils import clip_grad_norm_
@@ -206,6 +208,7 @@ class Trainer:
         """Calls the callbacks, and a display after them, at the begin and, in reverse order, at the end."""
         callbacks = self.callbacks
         with ExitStack() as stack:
+            stack.enter_context(np.errstate(all="ignore"))  # the loss is checked; NumPy need not warn as well
             stack.callback(setattr, self, "callbacks", callbacks)
             self.callbacks = [*callbacks, *([choose_display()] if progress else [])]
             for callback in self.callbacks:
