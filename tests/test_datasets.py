@@ -259,7 +259,7 @@ def test_damaged_cifar(tmp_path, cifar, content, message, packed):
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({}, "lacks cifar-10-batches-bin/test_batch.bin"),
+        ({}, "lacks cifar-10-batches-bin/test_batch.bin|is damaged"),  # Python 3.10 cannot read an empty one
         ({"test_batch.bin": BATCH, "../cifar-10-batches-bin/test_batch.bin": BATCH}, "lacks cifar-10-batches-bin/test"),
         ({"cifar-10-batches-bin/test_batch.bin": "/etc/hostname"}, "lacks cifar-10-batches-bin/test_batch.bin"),
         ({"cifar-10-batches-bin/test_batch.bin": None}, "lacks cifar-10-batches-bin/test_batch.bin"),
