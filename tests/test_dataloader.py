@@ -297,6 +297,19 @@ def test_in_the_body_of_the_last_batch_nothing_is_left_of_the_epoch():
     assert bits(again) == expected
 
 
+def test_the_state_is_that_of_the_loop_that_got_a_batch_last():
+    batches = loader()
+    outer = iter(batches)
+    next(outer)
+    peeked = next(iter(batches))
+    assert batches.batch_indices == peeked[1].tolist()
+    _, labels = next(outer)
+    assert (batches.state_dict()["batches"], batches.batch_indices) == (2, labels.tolist())
+    state, rest = batches.state_dict(), bits(outer)
+    batches.load_state_dict(state)
+    assert bits(batches) == rest
+
+
 def test_state_after_break_is_in_the_middle_and_a_new_loop_starts_afresh():
     batches = loader(2)
     for _ in batches:

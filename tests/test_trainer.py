@@ -763,18 +763,48 @@ def test_looking_into_a_loader_does_not_move_where_it_goes_on(tmp_path, which, m
             if moment == "on_epoch":
                 next(iter(loaders[which]))
 
-    results = []
-    for stop in (None, 7):
-        for _ in (1, 2) if stop else (1,):
-            loaders = {"train": clouds(68), "validation": clouds(32, seed=5)}
-            next(iter(loaders[which]))
-            it = trainer(tmp_path / f"run{stop}", callbacks=[Peek(), *([StopAt(stop)] if stop else [])])
-            try:
-                it.fit(loaders["train"], loaders["validation"], 3, progress=False, resume=True)
-            except KeyboardInterrupt:
-                stop = 99
-        results.append(bits(it))
-    assert results[0] == results[1]
+    def run(folder, *more, **options):
+        nonlocal loaders
+        loaders = {"train": clouds(68), "validation": clouds(32, seed=5)}
+        next(iter(loaders[which]))
+        it = trainer(folder, callbacks=[Peek(), *more], **options)
+        it.fit(loaders["train"], loaders["validation"], 3, progress=False, resume=True)
+        return it
+
+    loaders = {}
+    expected = bits(run(tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", StopAt(7))
+    assert bits(run(tmp_path / "run", seed=9)) == expected
+
+
+def test_the_best_weights_come_back_though_no_later_epoch_is_better(tmp_path):
+    it = trainer(tmp_path / "run", monitor="lr", mode="max")  # the first epoch is the best
+    fit(it, 2)
+    resumed = trainer(tmp_path / "run", seed=9, monitor="lr", mode="max")
+    fit(resumed, 2, resume=True)
+    assert resumed.best["epoch"] == 1
+    assert bits(resumed) == bits(it)
+    resumed.load_best()
+    assert resumed.model[0].weight.tolist() == it.best_weights["0.weight"].tolist()
+
+
+def test_a_state_that_does_not_fit_is_not_half_loaded():
+    it = trainer()
+    fit(it, 1)
+    state = {**it.state_dict(), "part": {"hours": 3}}
+    other = trainer(seed=4)
+    before = bits_of(other)
+    with pytest.raises(TypeError, match="hours"):
+        other.load_state_dict(state)
+    assert bits_of(other) == before
+
+
+def bits_of(it):
+    """Weights and moments."""
+    state = it.optimizer.state_dict()["state"]
+    moments = [v.numpy().tobytes() for entry in state.values() for v in entry.values() if hasattr(v, "numpy")]
+    return {name: value.numpy().tobytes() for name, value in it.model.state_dict().items()}, moments, it.history
 
 
 def test_a_loader_made_anew_goes_on_where_the_old_one_was():

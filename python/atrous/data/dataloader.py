@@ -186,6 +186,7 @@ class DataLoader:
                         warnings.warn(f"DataLoader: sample {index} is left out: {reason}", stacklevel=2)
                 if made.indices != []:
                     position.indices = made.indices
+                    self._position = position  # whoever looked into the loader meanwhile
                     yield made.value
         position.finished = True
 
@@ -201,7 +202,7 @@ class DataLoader:
         return self._position.indices if self._position else None
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader is, as plain numbers that JSON can hold.
+        """Where the loader is, or rather the loop that got a batch last, as plain numbers that JSON can hold.
 
         In the body of the loop the batch being worked on counts as done; what workers have made ahead does not. So with
         the last batch nothing is left of the epoch: the next ``iter`` after loading gives no batch, the one after it a
