@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 from .dtypes import float32, float64
 from .tensor_base import TensorBase
 
-__all__ = ["floats_of_one_dtype", "pair", "require"]
+__all__ = ["floats_of_one_dtype", "pair", "require", "suggestion"]
 
 
 def require(condition: Any, op: str, message: str) -> None:
@@ -19,6 +20,19 @@ def require(condition: Any, op: str, message: str) -> None:
     """
     if not condition:
         raise ValueError(f"{op}: {message}")
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'adam'?`` for the nearest known word, nothing when none is near.
+
+    Example:
+        >>> suggestion("adm", ["adam", "sgd"])
+        "; did you mean 'adam'?"
+    """
+    from difflib import get_close_matches  # here, so that importing atrous stays quick
+
+    near = get_close_matches(word.lower(), list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def pair(value: Any, op: str, name: str) -> tuple[int, int]:

@@ -7,9 +7,10 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
+
+from atrous.checks import suggestion
 
 EXTRA = "pip install 'atrous[train]'"
 
@@ -53,17 +54,6 @@ class Parser(argparse.ArgumentParser):
         if args.command is None:
             self.error(f"which command? There are {', '.join(self.commands)}")
         return args
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'adam'?`` for the nearest known word, nothing when none is near.
-
-    Example:
-        >>> suggestion("adm", ["adam", "sgd"])
-        "; did you mean 'adam'?"
-    """
-    near = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def whole_number(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from atrous.cli.arguments import suggestion, whole_number
+from atrous.checks import suggestion
+from atrous.cli.arguments import whole_number
 
 EXAMPLES = """examples:
   atrous bench                              every family, one after the other

@@ -6,10 +6,10 @@ import argparse
 import math
 import shlex
 import time
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from atrous.checks import suggestion
 from atrous.cli.arguments import EXTRA, one_line, positive_number, program, whole_number
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ EXAMPLES = """examples:
 The run folder holds report.md with its pictures, metrics.csv, config.json, samples/ to predict, checkpoint-best (the
 weights of the lowest validation loss) and checkpoint-last (all that it takes to go on). The test images are used once,
 at the end, and nothing is chosen by them."""
-
-SPECIAL = {"data", "model", "out", "resume", "epochs", "workers", "download", "tensorboard"}  # options handled by hand
 
 
 def add_parser(subparsers: Any) -> None:
@@ -99,9 +97,8 @@ def known(word: str, names: tuple[str, ...], what: str) -> str:
     """The word, if it is one of the names."""
     if word in names:
         return word
-    near = get_close_matches(word.lower(), names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-    raise argparse.ArgumentTypeError(f"no {what} is called {word!r}; {hint}")
+    hint = suggestion(word, names) or f"; there are {', '.join(names)}"
+    raise argparse.ArgumentTypeError(f"no {what} is called {word!r}{hint}")
 
 
 def run(args: argparse.Namespace, limit: int | None = None) -> int:

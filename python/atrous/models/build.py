@@ -6,9 +6,10 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..checks import suggestion
 from ..nn import Module
 
 NAMES = ("lenet5", "resnet8", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "unet")
@@ -51,7 +52,7 @@ def _built(name: str, num_classes: int | None, in_channels: int | None) -> Modul
 
 def _own(name: str) -> Callable[..., Any]:
     if name not in NAMES:
-        hint = _nearest(name.lower(), NAMES) or f"; there are {', '.join(NAMES)}, and module:function of your own"
+        hint = suggestion(name, NAMES) or f"; there are {', '.join(NAMES)}, and module:function of your own"
         raise ValueError(f"build: no model {name!r}{hint}")
     return getattr(importlib.import_module(__package__), name)
 
@@ -65,7 +66,7 @@ def _imported(name: str) -> Callable[..., Any]:
     if not callable(function):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise ValueError(
-            f"build: module {module_name!r} has no function {function_name!r}{_nearest(function_name, public)}"
+            f"build: module {module_name!r} has no function {function_name!r}{suggestion(function_name, public)}"
         )
     return function
 
@@ -103,13 +104,6 @@ def _keywords(function: Callable[..., Any]) -> set[str]:
         return set()
     names = {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
     return names | {"**" for p in parameters if p.kind is p.VAR_KEYWORD}
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches  # here, as above
-
-    near = get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _one_line(error: BaseException) -> str:

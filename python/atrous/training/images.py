@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..datasets.folder import read_rgb
-from .sources import centre
+from .sources import centre, mean_and_std
 
 FAINT = 16  # grey levels that are nearly the ground's
 PALETTE = [  # of masks: the background, then a colour a class, again and again
@@ -48,7 +48,7 @@ def read_image(path: Path, preprocessing: Mapping[str, Any]) -> np.ndarray:
             for change in centre(H):
                 picture = change(picture)
     pixels = np.asarray(picture.convert(preprocessing["mode"]), np.float32).reshape(H, W, -1).transpose(2, 0, 1) / 255
-    mean, std = (np.array(preprocessing[name], np.float32)[:, None, None] for name in ("mean", "std"))
+    mean, std = mean_and_std(preprocessing)
     return ((pixels - mean) / std).astype(np.float32)[None]  # (1, C, H, W)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -11,11 +11,14 @@ import numpy as np
 
 from ..grad_mode import no_grad
 from ..nn import Conv2d, Module
+from ..nn.observe import observe
 from ..ops import from_numpy
+from .images import write_image
 from .pictures import draw_confusion, draw_curves, draw_filters, draw_masks, draw_mistakes, worth_showing
 from .progress import in_words, percent
 from .results import Results
 from .session import Session
+from .sources import mean_and_std
 
 PICTURES = {
     "curves.png": "How it learned",
@@ -64,8 +67,7 @@ def draw_report(session: Session, results: Results, commands: Mapping[str, str])
 
 def images_of(session: Session, indices: Iterable[int]) -> dict[int, np.ndarray]:
     """Test images (C, H, W), 0 to 1, by their number in the data set."""
-    facts = session.source.preprocessing
-    mean, std = (np.array(facts[name], np.float32)[:, None, None] for name in ("mean", "std"))
+    mean, std = mean_and_std(session.source.preprocessing)
     dataset = session.test.dataset
     return {index: (dataset[index][0].numpy() * std + mean).clip(0, 1) for index in indices}
 
@@ -96,37 +98,22 @@ def file_names(classes: Sequence[str]) -> list[str]:
 def draw_first_layer(session: Session, images: list[np.ndarray]) -> None:
     """The filters of the first convolution that sees the image, and where they fire; nothing if there is none."""
     seen: list[tuple[Conv2d, Any]] = []
-    handles = [
-        layer.register_forward_hook(first_call(seen)) for layer in session.model.modules() if isinstance(layer, Conv2d)
-    ]
-    facts = session.source.preprocessing
-    mean, std = (np.array(facts[name], np.float32)[:, None, None] for name in ("mean", "std"))
-    try:
-        with no_grad():
-            session.model(from_numpy(np.stack([(image - mean) / std for image in images]).astype(np.float32)))
-    finally:
-        for handle in handles:
-            handle.remove()
+
+    def note(name: str, layer: Module, args: tuple, output: Any) -> None:
+        if isinstance(layer, Conv2d) and not seen:
+            seen.append((layer, output))
+
+    mean, std = mean_and_std(session.source.preprocessing)
+    with no_grad():
+        observe(session.model, note, from_numpy(np.stack([(image - mean) / std for image in images])))
     if seen and seen[0][0].weight.shape[1] == len(images[0]):
         layer, maps = seen[0]
         filters = layer.weight.detach().numpy()
         draw_filters(session.folder.path / "filters.png", filters, np.stack(images), maps.numpy())
 
 
-def first_call(seen: list) -> Callable[[Module, tuple, Any], None]:
-    """A hook that notes (layer, output) of the first call."""
-
-    def note(layer: Module, args: tuple, output: Any) -> None:
-        if not seen:
-            seen.append((layer, output))
-
-    return note
-
-
 def write_samples(session: Session, examples: Mapping[str, np.ndarray]) -> None:
     """Writes images as PNG files that `atrous predict` reads."""
-    from .images import write_image
-
     session.folder.samples.mkdir(exist_ok=True)
     for name, image in examples.items():
         write_image(session.folder.samples / f"{name}.png", image)

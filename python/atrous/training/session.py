@@ -157,9 +157,8 @@ class Session:
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{folder.config} holds no settings that this version understands: {error}") from error
         session = cls(replace(settings, **(changes or {})), download, limit)
-        if {name: session.config("")[name] for name in ("classes", "data")} != {
-            n: known[n] for n in ("classes", "data")
-        }:
+        now = session.config("")
+        if any(now[name] != known[name] for name in ("classes", "data")):
             raise ValueError(f"{settings.data} is not what it was when the run began: other files, classes or numbers")
         done, epochs = folder.epochs_done(), session.settings.epochs
         if epochs is not None and done > epochs:

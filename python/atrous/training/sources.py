@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import datasets
+from ..checks import suggestion
 from ..config import get_num_threads
 from ..data import Dataset, Subset, TensorDataset, stratified_split
 from ..datasets.folder import read_rgb
@@ -101,8 +101,7 @@ def open_source(
         OSError: files are missing or cannot be read.
     """
     if data not in NAMES and not Path(data).is_dir():
-        near = get_close_matches(data.lower(), NAMES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(NAMES)}"
+        hint = suggestion(data, NAMES) or f"; there are {', '.join(NAMES)}"
         raise ValueError(f"there is no data set and no folder {data!r}{hint}")
     if task == "segmentation" and data != "shapes":
         raise ValueError(f"{data} has a class for each image, not for each pixel: a network such as unet needs masks")
@@ -139,13 +138,18 @@ def digits(size: int) -> Source:
     )
 
 
+def mean_and_std(preprocessing: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Of the pixels of each channel, float32 (C, 1, 1)."""
+    mean, std = (np.array(preprocessing[name], np.float32)[:, None, None] for name in ("mean", "std"))
+    return mean, std
+
+
 class Pixels(Dataset):
     """Images in memory as uint8 (N, H, W) or (N, H, W, C); a sample is normalised, padded or scaled to ``size``."""
 
     def __init__(self, pixels: np.ndarray, labels: np.ndarray, preprocessing: dict[str, Any]) -> None:
         self.pixels, self.labels = pixels, labels
-        C = 1 if preprocessing["mode"] == "L" else 3
-        self.mean, self.std = (np.array(preprocessing[name], np.float32).reshape(C, 1, 1) for name in ("mean", "std"))
+        self.mean, self.std = mean_and_std(preprocessing)
         self.size = preprocessing["size"][0]
 
     def __len__(self) -> int:
@@ -219,7 +223,7 @@ class Normalized(Dataset):
 
     def __init__(self, dataset: Any, preprocessing: dict[str, Any]) -> None:
         self.dataset = dataset
-        self.mean, self.std = (np.array(preprocessing[name], np.float32)[:, None, None] for name in ("mean", "std"))
+        self.mean, self.std = mean_and_std(preprocessing)
 
     def __len__(self) -> int:
         return len(self.dataset)

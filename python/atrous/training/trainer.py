@@ -309,7 +309,7 @@ class Trainer:
             self.scheduler.step(row[name]) if plateau else self.scheduler.step()
         self.history.append(row)
         self._part, self._streams = Part(), None
-        if self.is_better(row[name], None if self.best is None else self.best.get(name)):
+        if self._is_better(row[name], None if self.best is None else self.best.get(name)):
             self.best = row
             self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         for callback in self.callbacks:
@@ -320,7 +320,7 @@ class Trainer:
             self._streams = self._now()
             raise Suspended(self._where())
 
-    def is_better(self, value: float, than: float | None) -> bool:
+    def _is_better(self, value: float, than: float | None) -> bool:
         """Whether a monitored number is better than another; anything is better than None and NaN."""
         return than is None or math.isnan(than) or (value < than if self.mode == "min" else value > than)
 
