@@ -90,8 +90,18 @@ def test_the_reference_agrees_with_pytorch(case):
     a = arguments("conv2d_forward", case, Draw(np.float64, case))
     window = {name: case[name] for name in DENSE}
     x, weight, bias = (None if v is None else torch.tensor(v, requires_grad=True) for v in list(a.values())[:3])
+    then = {name: torch.tensor(a.pop(name)) for name in case["then"].split()}
     y = torch.nn.functional.conv2d(x, weight, bias, *window.values())
     np.testing.assert_allclose(reference.conv2d_forward(**a), y.detach(), rtol=1e-12, atol=1e-12)
+    expected = (
+        torch.nn.functional.conv2d(x, weight, None, *window.values()) * then.get("scale", torch.ones(1))[:, None, None]
+    )
+    expected = expected if bias is None else expected + bias[:, None, None]
+    expected = expected.relu() if "relu" in then else expected
+    expected = expected + then.get("residual", 0)
+    expected = expected.relu() if "relu_last" in then else expected
+    given = {name: value.numpy() if value.ndim else True for name, value in then.items()}
+    np.testing.assert_allclose(reference.conv2d_forward(**a, **given), expected.detach(), rtol=1e-11, atol=1e-11)
     if case["values"] == "special":
         return  # how 0 * Inf in the padding counts is not defined
     grad_y = np.random.default_rng(0).standard_normal(tuple(y.shape))

@@ -53,9 +53,12 @@ def test_a_hilbert_matrix_times_its_inverse(backend):
 def test_the_reference_agrees_with_pytorch(case):
     torch = pytest.importorskip("torch")
     a = arguments("linear_forward", case, Draw(np.float64, case))
+    relu = a.pop("relu")
     x, weight, bias = (None if v is None else torch.tensor(v, requires_grad=True) for v in a.values())
     expected = torch.nn.functional.linear(x, weight, bias)
     np.testing.assert_allclose(reference.linear_forward(**a), expected.detach(), rtol=1e-11, atol=1e-11)
+    if relu:
+        np.testing.assert_allclose(reference.linear_forward(**a, relu=True), expected.detach().relu(), rtol=1e-11)
     grad_y = np.random.default_rng(0).standard_normal(tuple(expected.shape))
     expected.backward(torch.tensor(grad_y))
     grad_x = reference.linear_backward_input(grad_y, a["weight"])

@@ -48,19 +48,50 @@ Conv2dShape make_shape(const std::string& function, const std::vector<int64_t>& 
   return s;
 }
 
-std::vector<std::string> algorithms(int64_t in_channels, int64_t out_channels, int64_t groups) {
-  if (in_channels == groups && out_channels == groups) return {"depthwise", "implicit_gemm"};
-  return {"implicit_gemm"};
+struct Name {
+  const char* text;
+  Conv2dAlgorithm algorithm;
+};
+constexpr Name kNames[] = {{"implicit_gemm", Conv2dAlgorithm::implicit_gemm},
+                           {"depthwise", Conv2dAlgorithm::depthwise}};
+
+// The algorithm of a name, of the rule where there is none.
+template <typename T>
+Conv2dAlgorithm choose(const std::string& function, const Conv2dShape& s, Conv2dDirection direction,
+                       const std::optional<std::string>& name) {
+  if (!name) return kernels<T>().choose(s, direction);
+  std::string known;
+  for (const Name& candidate : kNames) {
+    if (*name == candidate.text) {
+      require(kernels<T>().supports(s, direction, candidate.algorithm),
+              function + ": algorithm '" + *name + "' does not fit these sizes");
+      return candidate.algorithm;
+    }
+    known += std::string(known.empty() ? "" : ", ") + candidate.text;
+  }
+  throw py::value_error(function + ": algorithm '" + *name + "' is not one of " + known);
 }
 
-// The rule: depthwise wherever it is legal and there is more than one channel.
-Conv2dAlgorithm choose(const std::string& function, const Conv2dShape& s, const std::optional<std::string>& name) {
-  const bool depthwise = s.IC == s.G && s.OC == s.G;
-  if (!name) return depthwise && s.G > 1 ? Conv2dAlgorithm::depthwise : Conv2dAlgorithm::implicit_gemm;
-  if (*name == "implicit_gemm") return Conv2dAlgorithm::implicit_gemm;
-  require(*name == "depthwise", function + ": algorithm '" + *name + "' is not one of implicit_gemm, depthwise");
-  require(depthwise, function + ": algorithm 'depthwise' needs groups == in_channels == out_channels");
-  return Conv2dAlgorithm::depthwise;
+Conv2dDirection direction_of(const std::string& name) {
+  if (name == "forward") return Conv2dDirection::forward;
+  if (name == "backward_input") return Conv2dDirection::backward_input;
+  require(name == "backward_weight",
+          "conv2d_algorithms: direction '" + name + "' is not one of forward, backward_input, backward_weight");
+  return Conv2dDirection::backward_weight;
+}
+
+std::vector<std::string> algorithms(const std::string& direction_name, const std::vector<int64_t>& x,
+                                    const std::vector<int64_t>& weight, Pair stride, Pair padding, Pair dilation,
+                                    int64_t groups) {
+  require(x.size() == 4 && weight.size() == 4, "conv2d_algorithms: x and weight must have 4 sizes");
+  const Conv2dDirection direction = direction_of(direction_name);
+  const Conv2dShape s = make_shape("conv2d_algorithms", x, weight, stride, padding, dilation, groups);
+  const Conv2dAlgorithm chosen = kernels<float>().choose(s, direction);
+  std::vector<std::string> names;
+  for (const Name& candidate : kNames)
+    if (kernels<float>().supports(s, direction, candidate.algorithm))
+      names.insert(candidate.algorithm == chosen ? names.begin() : names.end(), candidate.text);
+  return names;
 }
 
 double operations(const Conv2dShape& s) {
@@ -69,19 +100,26 @@ double operations(const Conv2dShape& s) {
 }
 
 py::object forward(const py::object& x_, const py::object& weight_, const py::object& bias_, Pair stride, Pair padding,
-                   Pair dilation, int64_t groups, const std::optional<std::string>& algorithm) {
+                   Pair dilation, int64_t groups, const std::optional<std::string>& algorithm, const py::object& scale_,
+                   bool relu, const py::object& residual_, bool relu_last) {
   return for_dtype(x_, "conv2d_forward: x", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> x(x_, "conv2d_forward: x", 4, Order::channels_last);
     const Array<T> weight(weight_, "conv2d_forward: weight", 4, Order::channels_last);
     const Conv2dShape s = make_shape("conv2d_forward", x.shape(), weight.shape(), stride, padding, dilation, groups);
-    const OptionalVector<T> bias(bias_, "conv2d_forward: bias", s.OC);
-    const Conv2dAlgorithm chosen = choose("conv2d_forward", s, algorithm);
+    const OptionalVector<T> bias(bias_, "conv2d_forward: bias", s.OC), scale(scale_, "conv2d_forward: scale", s.OC);
+    std::optional<Array<T>> residual;
+    if (!residual_.is_none()) {
+      residual.emplace(residual_, "conv2d_forward: residual", 4, Order::channels_last);
+      require_shape(residual->shape(), {s.N, s.OC, s.OH, s.OW}, "conv2d_forward: residual");
+    }
+    const Epilogue<T> epilogue{scale.data(), bias.data(), relu, residual ? residual->data() : nullptr, relu_last};
+    const Conv2dAlgorithm chosen = choose<T>("conv2d_forward", s, Conv2dDirection::forward, algorithm);
     py::array y = empty<T>({s.N, s.OC, s.OH, s.OW}, Order::channels_last);
     T* out = mutable_data<T>(y);
     {
       ReleaseGil gil(operations(s));
-      if (s.N > 0) kernels<T>().forward(s, chosen, x.data(), weight.data(), bias.data(), out);
+      if (s.N > 0) kernels<T>().forward(s, chosen, x.data(), weight.data(), epilogue, out);
     }
     return y;
   });
@@ -98,7 +136,7 @@ py::object backward_input(const py::object& grad_y_, const py::object& weight_, 
                                  input_size[1]};
     const Conv2dShape s = make_shape("conv2d_backward_input", x, weight.shape(), stride, padding, dilation, groups);
     require_shape(grad_y.shape(), {s.N, s.OC, s.OH, s.OW}, "conv2d_backward_input: grad_y");
-    const Conv2dAlgorithm chosen = choose("conv2d_backward_input", s, algorithm);
+    const Conv2dAlgorithm chosen = choose<T>("conv2d_backward_input", s, Conv2dDirection::backward_input, algorithm);
     py::array grad_x = empty<T>({s.N, s.IC, s.IH, s.IW}, Order::channels_last);
     T* out = mutable_data<T>(grad_x);
     {
@@ -119,7 +157,7 @@ py::object backward_weight(const py::object& grad_y_, const py::object& x_, Pair
     const std::vector<int64_t> weight{grad_y.size(1), x.size(1) / groups, kernel_size[0], kernel_size[1]};
     const Conv2dShape s = make_shape("conv2d_backward_weight", x.shape(), weight, stride, padding, dilation, groups);
     require_shape(grad_y.shape(), {s.N, s.OC, s.OH, s.OW}, "conv2d_backward_weight: grad_y");
-    const Conv2dAlgorithm chosen = choose("conv2d_backward_weight", s, algorithm);
+    const Conv2dAlgorithm chosen = choose<T>("conv2d_backward_weight", s, Conv2dDirection::backward_weight, algorithm);
     py::array grad_weight = empty<T>(weight, Order::channels_last);
     T* out = mutable_data<T>(grad_weight);
     {
@@ -148,14 +186,15 @@ py::object backward_bias(const py::object& grad_y_) {
 
 void bind_conv2d(py::module_& m) {
   m.def("conv2d_forward", &forward, "x"_a, "weight"_a, "bias"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a,
-        "algorithm"_a = py::none());
+        "algorithm"_a = py::none(), "scale"_a = py::none(), "relu"_a = false, "residual"_a = py::none(),
+        "relu_last"_a = false);
   m.def("conv2d_backward_input", &backward_input, "grad_y"_a, "weight"_a, "input_size"_a, "stride"_a, "padding"_a,
         "dilation"_a, "groups"_a, "algorithm"_a = py::none());
   m.def("conv2d_backward_weight", &backward_weight, "grad_y"_a, "x"_a, "kernel_size"_a, "stride"_a, "padding"_a,
         "dilation"_a, "groups"_a, "algorithm"_a = py::none());
   m.def("conv2d_backward_bias", &backward_bias, "grad_y"_a);
-  m.def("conv2d_algorithms", &algorithms, "in_channels"_a, "out_channels"_a, "groups"_a,
-        "The algorithms that are legal for these sizes.");
+  m.def("conv2d_algorithms", &algorithms, "direction"_a, "x_shape"_a, "weight_shape"_a, "stride"_a, "padding"_a,
+        "dilation"_a, "groups"_a, "The algorithms that are legal for these sizes, first the one that the rule picks.");
 }
 
 }  // namespace atrous

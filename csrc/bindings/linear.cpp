@@ -19,12 +19,13 @@ double operations(const MatmulShape& s) {
 }
 
 template <typename T>
-py::object run(const MatmulShape& s, const T* a, const T* b, const T* bias, const std::vector<int64_t>& shape) {
+py::object run(const MatmulShape& s, const T* a, const T* b, const Epilogue<T>& epilogue,
+               const std::vector<int64_t>& shape) {
   py::array c = empty<T>(shape);
   T* out = mutable_data<T>(c);
   {
     ReleaseGil gil(operations(s));
-    kernels<T>().matmul(s, a, b, bias, out);
+    kernels<T>().matmul(s, a, b, epilogue, out);
   }
   return c;
 }
@@ -34,14 +35,15 @@ void check_inner(const char* function, int64_t a, int64_t b) {
           std::string(function) + ": inner sizes " + std::to_string(a) + " and " + std::to_string(b) + " differ");
 }
 
-py::object forward(const py::object& x_, const py::object& weight_, const py::object& bias_) {
+py::object forward(const py::object& x_, const py::object& weight_, const py::object& bias_, bool relu) {
   return for_dtype(x_, "linear_forward: x", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> x(x_, "linear_forward: x", 2), weight(weight_, "linear_forward: weight", 2);
     const int64_t M = x.size(0), K = x.size(1), N = weight.size(0);
     check_inner("linear_forward", K, weight.size(1));
     const OptionalVector<T> bias(bias_, "linear_forward: bias", N);
-    return run<T>({1, M, N, K, 0, K, 1, 0, 1, K}, x.data(), weight.data(), bias.data(), {M, N});
+    const Epilogue<T> epilogue{nullptr, bias.data(), relu, nullptr, false};
+    return run<T>({1, M, N, K, 0, K, 1, 0, 1, K}, x.data(), weight.data(), epilogue, {M, N});
   });
 }
 
@@ -52,7 +54,7 @@ py::object backward_input(const py::object& grad_y_, const py::object& weight_) 
         weight(weight_, "linear_backward_input: weight", 2);
     const int64_t M = grad_y.size(0), K = grad_y.size(1), N = weight.size(1);
     check_inner("linear_backward_input", K, weight.size(0));
-    return run<T>({1, M, N, K, 0, K, 1, 0, N, 1}, grad_y.data(), weight.data(), nullptr, {M, N});
+    return run<T>({1, M, N, K, 0, K, 1, 0, N, 1}, grad_y.data(), weight.data(), {}, {M, N});
   });
 }
 
@@ -62,7 +64,7 @@ py::object backward_weight(const py::object& grad_y_, const py::object& x_) {
     const Array<T> grad_y(grad_y_, "linear_backward_weight: grad_y", 2), x(x_, "linear_backward_weight: x", 2);
     const int64_t K = grad_y.size(0), M = grad_y.size(1), N = x.size(1);
     check_inner("linear_backward_weight", K, x.size(0));
-    return run<T>({1, M, N, K, 0, 1, M, 0, N, 1}, grad_y.data(), x.data(), nullptr, {M, N});
+    return run<T>({1, M, N, K, 0, 1, M, 0, N, 1}, grad_y.data(), x.data(), {}, {M, N});
   });
 }
 
@@ -130,14 +132,14 @@ py::object matmul(const py::object& a_, const py::object& b_) {
     }
     const MatmulShape s{
         batch, M, N, K, a.batch_stride, a.row_stride, a.column_stride, b.batch_stride, b.row_stride, b.column_stride};
-    return run<T>(s, a.array.data(), b.array.data(), nullptr, shape);
+    return run<T>(s, a.array.data(), b.array.data(), {}, shape);
   });
 }
 
 }  // namespace
 
 void bind_linear(py::module_& m) {
-  m.def("linear_forward", &forward, "x"_a, "weight"_a, "bias"_a);
+  m.def("linear_forward", &forward, "x"_a, "weight"_a, "bias"_a, "relu"_a = false);
   m.def("linear_backward_input", &backward_input, "grad_y"_a, "weight"_a);
   m.def("linear_backward_weight", &backward_weight, "grad_y"_a, "x"_a);
   m.def("linear_backward_bias", &backward_bias, "grad_y"_a);

@@ -1,16 +1,17 @@
 // conv2d: 2-D convolution (cross-correlation) of NHWC tensors.  Reference: reference/conv2d.py
-//   y[n,oh,ow,oc]         = bias[oc] + sum_{kh,kw,ic} x[n, ih, iw, g*ICG + ic] * weight[oc,kh,kw,ic]
+//   y[n,oh,ow,oc]         = sum_{kh,kw,ic} x[n, ih, iw, g*ICG + ic] * weight[oc,kh,kw,ic], through the epilogue
 //   grad_x[n,ih,iw,g,ic]  = sum over (oh,ow,kh,kw) that read this input, and oc in g,
 //                           of grad_y[n,oh,ow,oc] * weight[oc,kh,kw,ic]
 //   grad_weight[oc,kh,kw,ic] = sum_{n,oh,ow} grad_y[n,oh,ow,oc] * x[n, ih, iw, g*ICG + ic]
 //   grad_bias[oc]         = sum_{n,oh,ow} grad_y[n,oh,ow,oc]
 // with ih = oh*sh - ph + kh*dh (likewise iw; outside the image x is 0), ICG = IC/G, OCG = OC/G, g = oc / OCG.
 // backward_input is also the forward of the transposed convolution.
-// Memory: x (N,IH,IW,IC), y (N,OH,OW,OC), weight (OC,KH,KW,ICG), all dense. bias may be nullptr. Outputs are
-// overwritten and alias nothing. The order of every sum follows from the sizes: the same bits on any number of threads.
+// Memory: x (N,IH,IW,IC), y (N,OH,OW,OC), weight (OC,KH,KW,ICG), all dense. Outputs are overwritten and
+// alias nothing. The order of every sum follows from the sizes: the same bits on any number of threads.
 #pragma once
 #include <cstdint>
 
+#include "core/epilogue.h"
 #include "core/level.h"
 
 namespace atrous {
@@ -23,6 +24,8 @@ struct Conv2dShape {
   int64_t dh, dw, G;       // dilation (1: dense), groups
 };
 
+enum class Conv2dDirection { forward, backward_input, backward_weight };
+
 enum class Conv2dAlgorithm {
   implicit_gemm,  // any sizes: register tiles fed through row pointers, no im2col buffer
   depthwise,      // IC == OC == G: one multiplication a lane, no sum over channels
@@ -30,7 +33,9 @@ enum class Conv2dAlgorithm {
 
 template <typename T>
 struct Conv2dKernels {
-  void (*forward)(const Conv2dShape&, Conv2dAlgorithm, const T* x, const T* weight, const T* bias, T* y);
+  bool (*supports)(const Conv2dShape&, Conv2dDirection, Conv2dAlgorithm);
+  Conv2dAlgorithm (*choose)(const Conv2dShape&, Conv2dDirection);  // from the sizes alone
+  void (*forward)(const Conv2dShape&, Conv2dAlgorithm, const T* x, const T* weight, const Epilogue<T>&, T* y);
   void (*backward_input)(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* weight, T* grad_x);
   void (*backward_weight)(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* x, T* grad_weight);
   void (*backward_bias)(int64_t pixels, int64_t OC, const T* grad_y, T* grad_bias);

@@ -1,6 +1,7 @@
 // conv2d as an implicit matrix product: sites x (taps, channels) times the packed weights. See docs/convolution.md.
 #include "kernels/conv2d.h"
 
+#include "kernels/cpu/conv2d_choose.h"
 #include "kernels/cpu/conv2d_depthwise.h"
 #include "kernels/cpu/conv2d_sites.h"
 #include "kernels/cpu/gemm.h"
@@ -29,7 +30,7 @@ Cut cut_sites(int64_t sites, int64_t taps, int64_t SC, int64_t columns) {
 // Sums over taps and source channels for every site: both directions of the convolution.
 // packed: for each group, panels of (KH*KW*K) x kPanel.
 template <typename T>
-void gather_product(const Sites& sites, const T* source, const T* packed, const T* bias, T* destination) {
+void gather_product(const Sites& sites, const T* source, const T* packed, const Epilogue<T>& epilogue, T* destination) {
   const int64_t K = sites.K, columns = sites.DC / sites.G, total = count_of(sites), packed_rows = sites.all_taps * K;
   if (total == 0) return;
   const Cut cut = cut_sites<T>(total, max_of(sites.taps, 1), K * sites.G, columns);
@@ -48,7 +49,7 @@ void gather_product(const Sites& sites, const T* source, const T* packed, const 
     fill_table(sites, first, rows, source, zeros.data(), destination, table, out);
     if (sites.taps == 0) {  // no output pixel reads these
       for (int64_t i = 0; i < rows && group == 0; ++i)
-        for (int64_t c = 0; c < sites.DC; ++c) out[i][c] = T(0);
+        for (int64_t c = 0; c < sites.DC; ++c) out[i][c] = T(0);  // of backward-input alone: no epilogue
       return;
     }
     for (int64_t g = 0; g < sites.G; ++g) {
@@ -58,7 +59,7 @@ void gather_product(const Sites& sites, const T* source, const T* packed, const 
       product.packed = packed + g * cut.panels * packed_rows * kPanel<T>, product.packed_rows = packed_rows;
       product.tap_k0 = tap_k0.data();
       product.out = out, product.out_offset = g * columns;
-      product.columns = columns, product.bias = bias ? bias + g * columns : nullptr;
+      product.columns = columns, product.epilogue = &epilogue, product.y = destination;
       multiply_rows(product, group * cut.panels / cut.panel_groups, (group + 1) * cut.panels / cut.panel_groups);
     }
   };
@@ -92,15 +93,16 @@ int64_t packed_size(const Sites& s) {
 }
 
 template <typename T>
-void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const T* bias, T* y) {
+void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& epilogue,
+             T* y) {
   Workspace<int64_t> storage(3 * s.KH * s.KW);
   if (algorithm == Conv2dAlgorithm::depthwise)
-    return depthwise_gather(forward_sites(s, storage.data()), x, weight, bias, y);
+    return depthwise_gather(forward_sites(s, storage.data()), x, weight, epilogue, y);
   const Sites sites = can_merge_taps(s) ? merged_forward_sites(s, storage.data()) : forward_sites(s, storage.data());
   Workspace<T> packed(packed_size<T>(sites));
   const int64_t filter = s.KH * s.KW * s.IC / s.G, columns = s.OC / s.G;
   pack_weight(sites, weight, {columns, columns * filter, sites.K, 1, filter}, packed.data());
-  gather_product(sites, x, packed.data(), bias, y);
+  gather_product(sites, x, packed.data(), epilogue, y);
 }
 
 template <typename T>
@@ -115,9 +117,9 @@ void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* gr
     for (int64_t rw = 0; rw < min_of(s.sw, s.IW); ++rw) {
       const Sites sites = backward_sites(s, rh, rw, storage.data());
       if (dense)
-        gather_product<T>(sites, grad_y, packed.data(), nullptr, grad_x);
+        gather_product<T>(sites, grad_y, packed.data(), {}, grad_x);
       else
-        depthwise_gather<T>(sites, grad_y, weight, nullptr, grad_x);
+        depthwise_gather<T>(sites, grad_y, weight, {}, grad_x);
     }
 }
 
@@ -187,8 +189,7 @@ void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* g
       fill_table<T>(sites, first, rows, x, zeros.data(), nullptr, table, nullptr);
       pack_panel(rows, width, grad_y + first * s.OC + g * OCG + column, s.OC, 1, panel);
       for (int64_t t = 0; t < sites.taps; ++t)
-        multiply_columns<T>(K, rows, width, table + t * rows, g * K, panel, nullptr, piece > begin, sums + t * K * OCG,
-                            OCG);
+        multiply_columns<T>(K, rows, width, table + t * rows, g * K, panel, piece > begin, sums + t * K * OCG, OCG);
     }
   };
   run_tasks(cut.serial, cut.slices * cut.panels, run, threads);
@@ -197,7 +198,7 @@ void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* g
 
 template <typename T>
 Conv2dKernels<T> table() {
-  return {forward<T>, backward_input<T>, backward_weight<T>, column_sums<T>};
+  return {supports, choose, forward<T>, backward_input<T>, backward_weight<T>, column_sums<T>};
 }
 
 }  // namespace

@@ -4,33 +4,36 @@
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "kernels/cpu/conv2d_sites.h"
+#include "kernels/cpu/finish.h"
 
 namespace atrous::ATROUS_LEVEL {
 namespace {
 
 constexpr int64_t kDepthwiseRows = 64;  // sites of a piece
 
-// One site: y[c] = bias[c] + sum_t rows[t * stride][c] * w[tap_id[t]][c]
+// One site: y[c] = sum_t rows[t * stride][c] * w[tap_id[t]][c], through the epilogue. The site lies at y + place.
 template <typename T>
-void depthwise_site(const Sites& s, const T* const* rows, int64_t stride, const T* w, const T* bias, T* y) {
-  constexpr int W = Vec<T>::width;
+void depthwise_site(const Sites& s, const T* const* rows, int64_t stride, const T* w, const Epilogue<T>& e, T* y,
+                    int64_t place) {
+  using V = typename Vec<T>::type;
   const int64_t C = s.SC;
   int64_t c = 0;
-  for (; c + W <= C; c += W) {
-    typename Vec<T>::type sum = {};
-    if (bias) sum = load(bias + c);
+  for (; c + Vec<T>::width <= C; c += Vec<T>::width) {
+    V sum = {}, zero = {};
     for (int64_t t = 0; t < s.taps; ++t) sum += load(rows[t * stride] + c) * load(w + s.tap_id[t] * C + c);
-    store(y + c, sum);
+    sum = finished<V>(e, sum, e.scale ? load(e.scale + c) : zero, e.bias ? load(e.bias + c) : zero,
+                      e.residual ? load(e.residual + place + c) : zero);
+    store(y + place + c, sum);
   }
   for (; c < C; ++c) {
-    T sum = bias ? bias[c] : T(0);
+    T sum = T(0);
     for (int64_t t = 0; t < s.taps; ++t) sum += rows[t * stride][c] * w[s.tap_id[t] * C + c];
-    y[c] = sum;
+    y[place + c] = finished_at(e, sum, c, place + c);
   }
 }
 
 template <typename T>
-void depthwise_gather(const Sites& s, const T* source, const T* weight, const T* bias, T* destination) {
+void depthwise_gather(const Sites& s, const T* source, const T* weight, const Epilogue<T>& epilogue, T* destination) {
   const int64_t C = s.SC, total = count_of(s);
   Workspace<T> by_tap(s.all_taps * C);  // weight[c][tap] -> [tap][c]
   for (int64_t t = 0; t < s.all_taps; ++t)
@@ -47,7 +50,8 @@ void depthwise_gather(const Sites& s, const T* source, const T* weight, const T*
         const T** table = tables.data() + worker * s.taps * kDepthwiseRows;
         T** out = outs.data() + worker * kDepthwiseRows;
         fill_table(s, first, rows, source, zeros.data(), destination, table, out);
-        for (int64_t i = 0; i < rows; ++i) depthwise_site(s, table + i, rows, by_tap.data(), bias, out[i]);
+        for (int64_t i = 0; i < rows; ++i)
+          depthwise_site(s, table + i, rows, by_tap.data(), epilogue, destination, out[i] - destination);
       },
       threads);
 }

@@ -61,7 +61,7 @@ void run_column_tile(int64_t rows, const Segment<T>* segments, int64_t count, co
   column_tile<T, MR, NV>(segments, count, panel, out);
 }
 
-// out[m][n] = bias[n] + sum over taps t, k < K:  table[t][m][a_offset + k] * b[tap_k0[t] + k][n]
+// out[m][n] = sum over taps t, k < K:  table[t][m][a_offset + k] * b[tap_k0[t] + k][n], through the epilogue
 template <typename T>
 struct RowProduct {
   int64_t rows;           // m
@@ -74,7 +74,8 @@ struct RowProduct {
   T* const* out;          // [rows]
   int64_t out_offset;
   int64_t columns;
-  const T* bias;  // nullptr or of the first column
+  const Epilogue<T>* epilogue;  // nullptr: none
+  const T* y;                   // where all of out lies
 };
 
 // The segments of the next block of at most kBlock k, starting at (tap, k) and moving it on.
@@ -93,11 +94,12 @@ int64_t next_block(const RowProduct<T>& p, int64_t& tap, int64_t& k, Segment<T>*
 
 // All tiles of one panel over one block of segments (which are moved on).
 template <typename T, int NV>
-void row_tiles(const RowProduct<T>& p, int64_t column, Segment<T>* segments, int64_t count, bool accumulate) {
+void row_tiles(const RowProduct<T>& p, int64_t column, Segment<T>* segments, int64_t count, bool accumulate,
+               bool last) {
   const T* panel = p.packed + column * p.packed_rows;
-  const T* bias = p.bias ? p.bias + column : nullptr;
+  const int64_t width = min_of(kPanel<T>, p.columns - column);
   for (int64_t m = 0; m < p.rows; m += tile_rows(NV)) {
-    const TileOutput<T> out{p.out + m, p.out_offset + column, min_of(kPanel<T>, p.columns - column), bias, accumulate};
+    const TileOutput<T> out{p.out + m, p.out_offset + column, width, accumulate, last ? p.epilogue : nullptr, p.y};
     run_row_tile<T, NV>(p.rows - m, segments, count, panel, out);
     for (int64_t s = 0; s < count; ++s) segments[s].rows += tile_rows(NV);
   }
@@ -114,32 +116,33 @@ void multiply_rows(const RowProduct<T>& p, int64_t first_panel, int64_t last_pan
          column += kPanel<T>) {
       for (int64_t s = 0; s < count; ++s) moving[s] = segments[s];
       if (p.columns - column <= Vec<T>::width)
-        row_tiles<T, 1>(p, column, moving, count, accumulate);
+        row_tiles<T, 1>(p, column, moving, count, accumulate, tap == p.taps);
       else
-        row_tiles<T, kTileVectors>(p, column, moving, count, accumulate);
+        row_tiles<T, kTileVectors>(p, column, moving, count, accumulate, tap == p.taps);
     }
   }
 }
 
 template <typename T, int NV>
 void column_tiles(int64_t M, int64_t K, int64_t columns, const T* const* rows, int64_t a_offset, const T* panel,
-                  const T* bias, bool accumulate, T* out, int64_t out_stride) {
+                  bool accumulate, T* out, int64_t out_stride) {
   for (int64_t m = 0; m < M; m += tile_rows(NV)) {
     T* out_rows[tile_rows(NV)];
     for (int i = 0; i < tile_rows(NV); ++i) out_rows[i] = out + (m + i) * out_stride;
     const Segment<T> segment{rows, a_offset + m, 0, K};
-    run_column_tile<T, NV>(M - m, &segment, 1, panel, TileOutput<T>{out_rows, 0, columns, bias, accumulate});
+    run_column_tile<T, NV>(M - m, &segment, 1, panel,
+                           TileOutput<T>{out_rows, 0, columns, accumulate, nullptr, nullptr});
   }
 }
 
 // out[m * out_stride + n] (+)= sum_{k < K} rows[k][a_offset + m] * panel[k][n],  K <= kBlock
 template <typename T>
 void multiply_columns(int64_t M, int64_t K, int64_t columns, const T* const* rows, int64_t a_offset, const T* panel,
-                      const T* bias, bool accumulate, T* out, int64_t out_stride) {
+                      bool accumulate, T* out, int64_t out_stride) {
   if (columns <= Vec<T>::width)
-    column_tiles<T, 1>(M, K, columns, rows, a_offset, panel, bias, accumulate, out, out_stride);
+    column_tiles<T, 1>(M, K, columns, rows, a_offset, panel, accumulate, out, out_stride);
   else
-    column_tiles<T, kTileVectors>(M, K, columns, rows, a_offset, panel, bias, accumulate, out, out_stride);
+    column_tiles<T, kTileVectors>(M, K, columns, rows, a_offset, panel, accumulate, out, out_stride);
 }
 
 // sums[c] = sum_p x[p * C + c]; fixed pieces of rows, their sums added in order.

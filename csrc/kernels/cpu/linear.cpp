@@ -12,7 +12,7 @@ bool is_small(const MatmulShape& s) {
 
 // A row-major: all of B is packed once, then pieces of rows are shared out.
 template <typename T>
-void matmul_rows(const MatmulShape& s, const T* a, const T* b, const T* bias, T* c) {
+void matmul_rows(const MatmulShape& s, const T* a, const T* b, const Epilogue<T>& epilogue, T* c) {
   const int64_t panels = panels_of<T>(s.N), pieces = divide_up(s.M, kPieceRows);
   Workspace<T> packed(panels * s.K * kPanel<T>);
   const auto pack = [&](int64_t panel, int) {
@@ -36,7 +36,8 @@ void matmul_rows(const MatmulShape& s, const T* a, const T* b, const T* bias, T*
                                 out.data() + first,
                                 0,
                                 s.N,
-                                bias};
+                                &epilogue,
+                                c};
     multiply_rows(product, group * panels / groups, (group + 1) * panels / groups);
   };
   run_tasks(s.K * s.N < 65536, panels, pack, num_threads());
@@ -45,7 +46,7 @@ void matmul_rows(const MatmulShape& s, const T* a, const T* b, const T* bias, T*
 
 // A column-major: tiles read A along m; panels of B are packed block by block where they are used.
 template <typename T>
-void matmul_columns(const MatmulShape& s, const T* a, const T* b, const T* bias, T* c) {
+void matmul_columns(const MatmulShape& s, const T* a, const T* b, T* c) {
   const int64_t panels = panels_of<T>(s.N), pieces = divide_up(s.M, kPieceRows);
   const int threads = num_threads();
   Workspace<const T*> rows(s.K);
@@ -58,21 +59,20 @@ void matmul_columns(const MatmulShape& s, const T* a, const T* b, const T* bias,
     for (int64_t k = 0; k < s.K; k += kBlock) {
       const int64_t K = min_of(kBlock, s.K - k);
       pack_panel(K, width, b + k * s.b_k + column * s.b_n, s.b_k, s.b_n, panel);
-      multiply_columns(M, K, width, rows.data() + k, first, panel, bias ? bias + column : nullptr, k > 0,
-                       c + first * s.N + column, s.N);
+      multiply_columns(M, K, width, rows.data() + k, first, panel, k > 0, c + first * s.N + column, s.N);
     }
   };
   run_tasks(is_small(s), pieces * panels, run, threads);
 }
 
 template <typename T>
-void matmul(const MatmulShape& s, const T* a, const T* b, const T* bias, T* c) {
+void matmul(const MatmulShape& s, const T* a, const T* b, const Epilogue<T>& epilogue, T* c) {
   for (int64_t i = 0; i < s.batch; ++i, a += s.a_batch, b += s.b_batch, c += s.M * s.N) {
     if (s.K == 0) {
       for (int64_t m = 0; m < s.M; ++m)
-        for (int64_t n = 0; n < s.N; ++n) c[m * s.N + n] = bias ? bias[n] : T(0);
+        for (int64_t n = 0; n < s.N; ++n) c[m * s.N + n] = finished_at(epilogue, T(0), n, m * s.N + n);
     } else if (s.M > 0 && s.N > 0) {
-      s.a_k == 1 ? matmul_rows(s, a, b, bias, c) : matmul_columns(s, a, b, bias, c);
+      s.a_k == 1 ? matmul_rows(s, a, b, epilogue, c) : matmul_columns(s, a, b, c);
     }
   }
 }

@@ -7,6 +7,7 @@
 // arXiv:1907.02129). Padding points to a row of zeros.
 #pragma once
 #include "core/simd.h"
+#include "kernels/cpu/finish.h"
 
 namespace atrous::ATROUS_LEVEL {
 namespace {
@@ -36,11 +37,12 @@ struct Segment {
 // Where a tile writes, and what it starts from.
 template <typename T>
 struct TileOutput {
-  T* const* rows;   // one pointer for each row m
-  int64_t offset;   // first column
-  int64_t columns;  // valid ones, 1 .. NV * width
-  const T* bias;    // of the first column; nullptr: none
-  bool accumulate;  // add to what is there (bias then ignored)
+  T* const* rows;               // one pointer for each row m
+  int64_t offset;               // first column
+  int64_t columns;              // valid ones, 1 .. NV * width
+  bool accumulate;              // add to what is there
+  const Epilogue<T>* epilogue;  // nullptr: none, or the sums go on in another block
+  const T* y;                   // with an epilogue: where all rows lie; `offset` is then the channel
 };
 
 template <typename T, int NV>
@@ -73,10 +75,23 @@ inline void start_tile(const TileOutput<T>& out, typename Vec<T>::type (&acc)[MR
     for (int m = 0; m < MR; ++m) load_columns<T, NV>(out.rows[m] + out.offset, out.columns, acc[m]);
     return;
   }
-  typename Vec<T>::type first[NV] = {};
-  if (out.bias) load_columns<T, NV>(out.bias, out.columns, first);
   for (int m = 0; m < MR; ++m)
-    for (int j = 0; j < NV; ++j) acc[m][j] = first[j];
+    for (int j = 0; j < NV; ++j) acc[m][j] = typename Vec<T>::type{};
+}
+
+// Writes the tile, through the epilogue where there is one.
+template <typename T, int MR, int NV>
+inline void finish_tile(const TileOutput<T>& out, typename Vec<T>::type (&acc)[MR][NV]) {
+  if (const Epilogue<T>* e = out.epilogue) {
+    typename Vec<T>::type scale[NV] = {}, bias[NV] = {}, residual[NV] = {};
+    if (e->scale) load_columns<T, NV>(e->scale + out.offset, out.columns, scale);
+    if (e->bias) load_columns<T, NV>(e->bias + out.offset, out.columns, bias);
+    for (int m = 0; m < MR; ++m) {
+      if (e->residual) load_columns<T, NV>(e->residual + (out.rows[m] - out.y) + out.offset, out.columns, residual);
+      for (int j = 0; j < NV; ++j) acc[m][j] = finished(*e, acc[m][j], scale[j], bias[j], residual[j]);
+    }
+  }
+  for (int m = 0; m < MR; ++m) store_columns<T, NV>(out.rows[m] + out.offset, out.columns, acc[m]);
 }
 
 // a(s, m, k) = s.rows[m][s.offset + k]: the rows of `a` run along k (forward, backward-input, A row-major).
@@ -98,7 +113,7 @@ void row_tile(const Segment<T>* segments, int64_t count, const T* panel, const T
       }
     }
   }
-  for (int m = 0; m < MR; ++m) store_columns<T, NV>(out.rows[m] + out.offset, out.columns, acc[m]);
+  finish_tile<T, MR, NV>(out, acc);
 }
 
 // a(s, m, k) = s.rows[k][s.offset + m]: the rows of `a` run along m (backward-weight, A column-major).
@@ -119,7 +134,7 @@ void column_tile(const Segment<T>* segments, int64_t count, const T* panel, cons
       }
     }
   }
-  for (int m = 0; m < MR; ++m) store_columns<T, NV>(out.rows[m] + out.offset, out.columns, acc[m]);
+  finish_tile<T, MR, NV>(out, acc);
 }
 
 }  // namespace

@@ -22,8 +22,15 @@ def conv2d_forward(
     dilation: Pair,
     groups: int,
     algorithm: str | None = None,
+    scale: Array | None = None,
+    relu: bool = False,
+    residual: Array | None = None,
+    relu_last: bool = False,
 ) -> Array:
-    """Convolves x (N, IC, IH, IW) with weight (OC, IC/G, KH, KW) into y (N, OC, OH, OW)."""
+    """Convolves x (N, IC, IH, IW) with weight (OC, IC/G, KH, KW) into y (N, OC, OH, OW).
+
+    What follows in the network may come along: y = relu_last(relu(scale * sum + bias) + residual).
+    """
     N, _, IH, IW = x.shape
     OC, ICG, KH, KW = weight.shape
     G, OCG = groups, OC // groups
@@ -36,8 +43,7 @@ def conv2d_forward(
     for kh, kw in np.ndindex(KH, KW):
         x_tap = _tap(padded, kh, kw, (OH, OW), stride, dilation).reshape(N, G, ICG, OH * OW)
         y += weight[:, :, kh, kw].reshape(G, OCG, ICG) @ x_tap
-    y = y.reshape(N, OC, OH, OW)
-    return y if bias is None else y + bias[:, None, None]
+    return _epilogue(y.reshape(N, OC, OH, OW), scale, bias, relu, residual, relu_last)
 
 
 def conv2d_backward_input(
@@ -91,6 +97,20 @@ def conv2d_backward_weight(
 def conv2d_backward_bias(grad_y: Array) -> Array:
     """Sums grad_y (N, OC, OH, OW) over images and pixels into grad_bias (OC,)."""
     return grad_y.sum(axis=(0, 2, 3), dtype=np.float64).astype(grad_y.dtype)
+
+
+def _epilogue(
+    y: Array, scale: Array | None, bias: Array | None, relu: bool, residual: Array | None, relu_last: bool
+) -> Array:
+    if scale is not None:
+        y = y * scale[:, None, None]
+    if bias is not None:
+        y = y + bias[:, None, None]
+    if relu:
+        y = np.where(y < 0, 0, y)
+    if residual is not None:
+        y = y + residual
+    return np.where(y < 0, 0, y) if relu_last else y
 
 
 def _pad(x: Array, padding: Pair) -> Array:

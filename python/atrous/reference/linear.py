@@ -5,10 +5,12 @@ import numpy as np
 Array = np.ndarray
 
 
-def linear_forward(x: Array, weight: Array, bias: Array | None) -> Array:
-    """x (M, IN), weight (OUT, IN), bias (OUT,) or None -> y (M, OUT)."""
+def linear_forward(x: Array, weight: Array, bias: Array | None, relu: bool = False) -> Array:
+    """x (M, IN), weight (OUT, IN), bias (OUT,) or None -> y (M, OUT), with relu after it if asked for."""
     y = x @ weight.T
-    return y if bias is None else y + bias
+    if bias is not None:
+        y = y + bias
+    return np.where(y < 0, 0, y) if relu else y
 
 
 def linear_backward_input(grad_y: Array, weight: Array) -> Array:

@@ -9,7 +9,7 @@ from .. import reference
 from .harness import Arguments, Array, Draw, magnitudes, sum_bound
 
 
-def _case(x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, bias=True, values="normal"):
+def _case(x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, bias=True, values="normal", then=""):
     return locals()
 
 
@@ -46,12 +46,20 @@ CASES_2D: list[dict[str, Any]] = [
     _case((0, 3, 5, 5), (4, 3, 3, 3)),  # an empty batch
     _case((1, 9, 6, 7), (5, 9, 3, 3), padding=(1, 1), values="positive"),
     _case((2, 5, 8, 9), (7, 5, 3, 3), values="special"),
+    _case((2, 9, 9, 8), (21, 9, 3, 3), padding=(1, 1), then="relu"),  # what follows in the network
+    _case((2, 33, 7, 9), (37, 33, 3, 3), padding=(1, 1), bias=False, then="scale relu"),
+    _case((2, 7, 12, 12), (19, 7, 1, 1), then="scale residual relu_last"),
+    _case((1, 18, 9, 9), (18, 1, 3, 3), groups=18, then="scale relu residual"),
+    _case((2, 300, 4, 4), (18, 300, 1, 1), then="residual relu_last"),
+    _case((2, 5, 8, 9), (7, 5, 3, 3), values="special", then="scale relu residual relu_last"),
     _case((1, 19, 9, 9), (19, 1, 3, 3), groups=19, values="special"),
     _case((2, 32, 28, 28), (64, 32, 3, 3), padding=(1, 1)),  # enough work for several threads
     _case((2, 16, 40, 39), (32, 16, 3, 3), stride=(2, 2), padding=(1, 1)),
     _case((2, 34, 20, 20), (34, 17, 3, 3), padding=(1, 1), groups=2),
     _case((2, 32, 56, 56), (32, 1, 3, 3), padding=(1, 1), groups=32),
 ]
+
+_EPILOGUE = {"scale", "relu", "residual", "relu_last"}
 
 CASES = {
     "conv2d_forward": CASES_2D,
@@ -71,18 +79,24 @@ def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
     if case["values"] == "special":
         draw.special(x if function == "conv2d_forward" else grad_y)
     return {
-        "conv2d_forward": {"x": x, "weight": weight, "bias": bias, **window},
+        "conv2d_forward": {"x": x, "weight": weight, "bias": bias, **window, **_epilogue(case, draw, grad_y.shape)},
         "conv2d_backward_input": {"grad_y": grad_y, "weight": weight, "input_size": x.shape[2:], **window},
         "conv2d_backward_weight": {"grad_y": grad_y, "x": x, "kernel_size": weight.shape[2:], **window},
         "conv2d_backward_bias": {"grad_y": grad_y},
     }[function]
 
 
+def _epilogue(case: dict[str, Any], draw: Draw, shape: tuple[int, ...]) -> Arguments:
+    values = {"relu": True, "relu_last": True, "scale": draw.normal(shape[1]), "residual": draw.normal(*shape)}
+    return {name: values[name] for name in case["then"].split()}
+
+
 def algorithms(backend: ModuleType, function: str, case: dict[str, Any]) -> list[str]:
     """The algorithms of a backend that are legal for a case; the reference has but one."""
     if function == "conv2d_backward_bias" or not hasattr(backend, "conv2d_algorithms"):
         return []
-    return backend.conv2d_algorithms(case["x"][1], case["weight"][0], case["groups"])
+    window = (case[name] for name in ("stride", "padding", "dilation", "groups"))
+    return backend.conv2d_algorithms(function.removeprefix("conv2d_"), case["x"], case["weight"], *window)
 
 
 def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array:
@@ -94,7 +108,7 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array:
     else:
         N, _, OH, OW = a["grad_y"].shape
         terms = N * OH * OW
-    return sum_bound(terms) * getattr(reference, function)(**magnitudes(a))
+    return sum_bound(terms + len(_EPILOGUE & a.keys())) * getattr(reference, function)(**magnitudes(a))
 
 
 def _output_shape(case: dict[str, Any]) -> tuple[int, ...]:

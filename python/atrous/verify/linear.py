@@ -8,7 +8,7 @@ from .. import reference
 from .harness import Arguments, Array, Draw, magnitudes, sum_bound
 
 
-def _case(M, IN, OUT, bias=True, values="normal"):
+def _case(M, IN, OUT, bias=True, values="normal", relu=False):
     return locals()
 
 
@@ -23,6 +23,9 @@ LAYERS: list[dict[str, Any]] = [
     _case(7, 31, 65, values="positive"),
     _case(0, 5, 3),  # an empty batch
     _case(6, 40, 20, values="special"),
+    _case(6, 40, 20, values="special", relu=True),
+    _case(65, 300, 50, relu=True),
+    _case(3, 0, 4, relu=True),  # an empty sum is 0
     _case(2500, 20, 9),  # long sums over the batch
     _case(160, 512, 192),  # enough work for several threads
 ]
@@ -56,8 +59,9 @@ def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
     x, weight, grad_y = values(case["M"], case["IN"]), values(case["OUT"], case["IN"]), values(case["M"], case["OUT"])
     if case["values"] == "special":
         draw.special(x if function == "linear_forward" else grad_y)
+    bias = values(case["OUT"]) if case["bias"] else None
     by_function: dict[str, Arguments] = {
-        "linear_forward": {"x": x, "weight": weight, "bias": values(case["OUT"]) if case["bias"] else None},
+        "linear_forward": {"x": x, "weight": weight, "bias": bias, "relu": case["relu"]},
         "linear_backward_input": {"grad_y": grad_y, "weight": weight},
         "linear_backward_weight": {"grad_y": grad_y, "x": x},
         "linear_backward_bias": {"grad_y": grad_y},
