@@ -53,7 +53,9 @@ struct Name {
   Conv2dAlgorithm algorithm;
 };
 constexpr Name kNames[] = {{"implicit_gemm", Conv2dAlgorithm::implicit_gemm},
-                           {"depthwise", Conv2dAlgorithm::depthwise}};
+                           {"depthwise", Conv2dAlgorithm::depthwise},
+                           {"winograd_2x2", Conv2dAlgorithm::winograd_2x2},
+                           {"winograd_4x4", Conv2dAlgorithm::winograd_4x4}};
 
 // The algorithm of a name, of the rule where there is none.
 template <typename T>

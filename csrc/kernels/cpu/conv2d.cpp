@@ -4,6 +4,8 @@
 #include "kernels/cpu/conv2d_choose.h"
 #include "kernels/cpu/conv2d_depthwise.h"
 #include "kernels/cpu/conv2d_sites.h"
+#include "kernels/cpu/conv2d_winograd.h"
+#include "kernels/cpu/conv2d_winograd_weight.h"
 #include "kernels/cpu/gemm.h"
 
 namespace atrous::ATROUS_LEVEL {
@@ -95,6 +97,7 @@ int64_t packed_size(const Sites& s) {
 template <typename T>
 void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& epilogue,
              T* y) {
+  if (is_winograd(algorithm)) return winograd_forward(s, algorithm, x, weight, epilogue, y);
   Workspace<int64_t> storage(3 * s.KH * s.KW);
   if (algorithm == Conv2dAlgorithm::depthwise)
     return depthwise_gather(forward_sites(s, storage.data()), x, weight, epilogue, y);
@@ -107,6 +110,7 @@ void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const 
 
 template <typename T>
 void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight, T* grad_x) {
+  if (is_winograd(algorithm)) return winograd_backward_input(s, algorithm, grad_y, weight, grad_x);
   Workspace<int64_t> storage(3 * s.KH * s.KW);
   const bool dense = algorithm == Conv2dAlgorithm::implicit_gemm;
   const Sites any = backward_sites(s, 0, 0, storage.data());
@@ -165,6 +169,10 @@ void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* g
     for (int64_t i = 0; i < size; ++i) grad_weight[i] = T(0);
     return;
   }
+  if (is_winograd(algorithm))
+    return winograd_backward_weight(s, algorithm, grad_y, x, [&](int64_t slices, const T* partial) {
+      sum_slices(s, slices, partial, grad_weight);
+    });
   if (algorithm == Conv2dAlgorithm::depthwise)
     return depthwise_weight(forward_sites(s, storage.data()), grad_y, x, grad_weight);
   const Sites sites = can_merge_taps(s) ? merged_forward_sites(s, storage.data()) : forward_sites(s, storage.data());
