@@ -10,15 +10,11 @@
 namespace atrous::ATROUS_LEVEL {
 namespace {
 
-constexpr int64_t kTilesAtOnce = 48;  // of one pass over a panel of weights, when the transformed inputs are shared
-constexpr int64_t kPrivateFloats = 65536;  // of transformed inputs that stay in a core's L2
-constexpr int64_t kSharedFloats = int64_t{1} << 21;
-constexpr int64_t kSkew = 16;  // numbers between places, so that they do not fall on the same lines of the cache
-
-template <typename T>
-inline int64_t padded_channels(int64_t C) {
-  return divide_up(C, Vec<T>::width) * Vec<T>::width;
-}
+constexpr int64_t kTilesAtOnce = 48;         // of one pass over a panel of transformed weights
+constexpr int64_t kPrivateFloats = 65536;    // of V that stay in a core's L2 beside a panel of weights
+constexpr int64_t kSharedFloats = 5 << 18;   // of V that stay in L3, shared by all threads
+constexpr double kSmallWeights = 128 * 128;  // C * K up to which all of U is kept
+constexpr int64_t kSkew = 16;                // keeps strides off powers of two, which share cache sets
 
 // The weights of one convolution as b(tap, c, k) = weight[tap * tap_stride + c * c_stride + k * k_stride].
 struct WinogradWeights {
@@ -27,20 +23,33 @@ struct WinogradWeights {
   bool flipped;  // taps from last to first, for backward-input
 };
 
-// V[place][tile][c] of tiles [first, first + count), places v_place apart.
+// Where V[place][tile][c] lies. Channels are cut into blocks of `channels`.
+struct InputLayout {
+  int64_t place, block, tile;  // strides
+  int64_t channels;
+};
+
+// All channels of a tile side by side, for products that sum over channels.
+template <typename T>
+InputLayout rows_of_channels(int64_t C, int64_t tiles) {
+  const int64_t channels = divide_up(C, Vec<T>::width) * Vec<T>::width, tile = channels + kSkew;
+  return {tiles * tile + kSkew, 0, tile, channels};
+}
+
+// V of tiles [first, first + count); v is that of the first.
 template <typename F, typename T>
 void transform_inputs(const Tiles& tiles, int64_t first, int64_t count, int64_t C, const T* source, const T* zeros,
-                      T* v, int64_t v_place) {
+                      const InputLayout& layout, T* v) {
   using V = typename Vec<T>::type;
   constexpr int S = F::S, W = Vec<T>::width;
-  const int64_t CP = padded_channels<T>(C);
-  for (int64_t t = 0; t < count; ++t, v += CP) {
+  for (int64_t t = 0; t < count; ++t, v += layout.tile) {
     const T* pixel[S][S];
     visit_tile(tiles, first + t, S, tiles.h.in, tiles.w.in, tiles.h.offset, tiles.w.offset,
                [&](int i, int j, int64_t p) { pixel[i][j] = p < 0 ? zeros : source + p * C; });
-    for (int64_t c = 0; c < CP; c += W) {
+    for (int64_t c = 0; c < C; c += W) {
+      T* to = v + c / layout.channels * layout.block + c % layout.channels;
       const auto transform = [](const V(&d)[S], V(&out)[S]) { F::input(d, out); };
-      const auto put = [&](int i, int j, V value) { store(v + (i * S + j) * v_place + c, value); };
+      const auto put = [&](int i, int j, V value) { store(to + (i * S + j) * layout.place, value); };
       if (c + W <= C)
         transform_square<V, S, S>(transform, [&](int i, int j) { return load(pixel[i][j] + c); }, put);
       else
@@ -68,26 +77,30 @@ void transform_weights(const WinogradWeights& w, const T* weight, int64_t column
   }
 }
 
-// M[place][tile][kPanel] = V[place] (tiles x C) * U[place] (C x kPanel).  rows[t] is v of tile t, out[t] is m of tile
-// t.
-template <typename F, typename T>
-void multiply_places(int64_t count, int64_t C, int64_t columns, const T* const* rows, int64_t v_place, const T* u,
-                     int64_t u_place, T* const* out, int64_t m_place) {
-  for (int place = 0; place < F::S * F::S; ++place)
-    for (int64_t c = 0; c < C; c += kBlock) {
-      const auto tiles = [&](auto vectors) {
-        constexpr int NV = decltype(vectors)::value;
-        for (int64_t t = 0; t < count; t += tile_rows(NV)) {
-          const Segment<T> segment{rows + t, place * v_place + c, c, min_of(kBlock, C - c)};
-          const TileOutput<T> to{out + t, place * m_place, NV * Vec<T>::width, c > 0, nullptr, nullptr};
-          run_row_tile<T, NV>(count - t, &segment, 1, u + place * u_place, to);
-        }
-      };
-      if (columns <= Vec<T>::width)
-        tiles(std::integral_constant<int, 1>{});
-      else
-        tiles(std::integral_constant<int, kTileVectors>{});
-    }
+template <typename T, int NV, int MR = tile_rows(NV)>
+void run_dense_tile(int64_t rows, int64_t K, const T* a, int64_t a_m, int64_t a_k, const T* b, bool accumulate,
+                    T* out) {
+  if constexpr (MR > 1)
+    if (rows < MR) return run_dense_tile<T, NV, MR - 1>(rows, K, a, a_m, a_k, b, accumulate, out);
+  dense_tile<T, MR, NV>(K, a, a_m, a_k, b, accumulate, out);
+}
+
+// The product of one place: out[m][kPanel] = sum_k a[m * a_m + k * a_k] * b[k][kPanel].
+template <typename T, int NV>
+void dense_tiles(int64_t rows, int64_t K, const T* a, int64_t a_m, int64_t a_k, const T* b, T* out) {
+  for (int64_t k = 0; k < K; k += kBlock)
+    for (int64_t m = 0; m < rows; m += tile_rows(NV))
+      run_dense_tile<T, NV>(rows - m, min_of(kBlock, K - k), a + m * a_m + k * a_k, a_m, a_k, b + k * kPanel<T>, k > 0,
+                            out + m * kPanel<T>);
+}
+
+template <typename T>
+void multiply_dense(int64_t rows, int64_t K, int64_t columns, const T* a, int64_t a_m, int64_t a_k, const T* b,
+                    T* out) {
+  if (columns <= Vec<T>::width)
+    dense_tiles<T, 1>(rows, K, a, a_m, a_k, b, out);
+  else
+    dense_tiles<T, kTileVectors>(rows, K, a, a_m, a_k, b, out);
 }
 
 // From M to the pixels of y, through the epilogue.
@@ -129,18 +142,14 @@ struct PanelPass {
   static constexpr int64_t m_place = kTilesAtOnce * kPanel<T> + kSkew;
   static constexpr int64_t m_size = F::S * F::S * m_place;
 
-  void operator()(int64_t first, int64_t count, const T* v, int64_t v_place, int64_t column, const T* u,
+  void operator()(int64_t first, int64_t count, const InputLayout& layout, const T* v, int64_t column, const T* u,
                   int64_t u_place, T* m) const {
-    const T* rows[kTilesAtOnce];
-    T* out[kTilesAtOnce];
-    for (int64_t t0 = 0; t0 < count; t0 += kTilesAtOnce) {
-      const int64_t some = min_of(kTilesAtOnce, count - t0);
-      for (int64_t t = 0; t < some; ++t) {
-        rows[t] = v + (t0 + t) * padded_channels<T>(C);
-        out[t] = m + t * kPanel<T>;
-      }
-      multiply_places<F>(some, C, K - column, rows, v_place, u, u_place, out, m_place);
-      transform_outputs<F>(tiles, first + t0, some, K, column, m, m_place, epilogue, y);
+    for (int64_t t = 0; t < count; t += kTilesAtOnce) {
+      const int64_t some = min_of(kTilesAtOnce, count - t);
+      for (int place = 0; place < F::S * F::S; ++place)
+        multiply_dense(some, C, K - column, v + place * layout.place + t * layout.tile, layout.tile, 1,
+                       u + place * u_place, m + place * m_place);
+      transform_outputs<F>(tiles, first + t, some, K, column, m, m_place, epilogue, y);
     }
   }
 };
@@ -150,30 +159,25 @@ struct PanelPass {
 template <typename F, typename T>
 void winograd_by_tiles(const PanelPass<F, T>& pass, const WinogradWeights& w, const T* source, const T* weight,
                        const T* zeros, bool serial) {
-  constexpr int64_t places = F::S * F::S;
-  const int64_t CP = padded_channels<T>(w.C), panels = panels_of<T>(w.K), u_place = w.C * kPanel<T> + kSkew;
-  const int64_t most = max_of(tile_rows(kTileVectors), kPrivateFloats / (places * CP));
-  const int64_t count = min_of(kTilesAtOnce, most / tile_rows(kTileVectors) * tile_rows(kTileVectors));
-  const int64_t v_place = count * CP + kSkew;
+  constexpr int64_t places = F::S * F::S, step = tile_rows(kTileVectors);
+  const int64_t panels = panels_of<T>(w.K), u_place = w.C * kPanel<T> + kSkew;
+  const int64_t count = max_of(step, min_of(kTilesAtOnce, kPrivateFloats / (places * w.C)) / step * step);
+  const InputLayout layout = rows_of_channels<T>(w.C, count);
   const int threads = num_threads();
-  Workspace<T> u(panels * places * u_place), v(threads * places * v_place), m(threads * pass.m_size);
-  run_tasks(
-      serial, panels,
-      [&](int64_t panel, int) {
-        transform_weights<F>(w, weight, panel * kPanel<T>, u.data() + panel * places * u_place, u_place);
-      },
-      threads);
-  run_tasks(
-      serial, divide_up(pass.tiles.count, count),
-      [&](int64_t piece, int worker) {
-        const int64_t first = piece * count, some = min_of(count, pass.tiles.count - first);
-        T* own = v.data() + worker * places * v_place;
-        transform_inputs<F>(pass.tiles, first, some, w.C, source, zeros, own, v_place);
-        for (int64_t panel = 0; panel < panels; ++panel)
-          pass(first, some, own, v_place, panel * kPanel<T>, u.data() + panel * places * u_place, u_place,
-               m.data() + worker * pass.m_size);
-      },
-      threads);
+  Workspace<T> u(panels * places * u_place), v(threads * places * layout.place), m(threads * pass.m_size);
+  const auto prepare = [&](int64_t panel, int) {
+    transform_weights<F>(w, weight, panel * kPanel<T>, u.data() + panel * places * u_place, u_place);
+  };
+  const auto run = [&](int64_t piece, int worker) {
+    const int64_t first = piece * count, some = min_of(count, pass.tiles.count - first);
+    T* own = v.data() + worker * places * layout.place;
+    transform_inputs<F>(pass.tiles, first, some, w.C, source, zeros, layout, own);
+    for (int64_t panel = 0; panel < panels; ++panel)
+      pass(first, some, layout, own, panel * kPanel<T>, u.data() + panel * places * u_place, u_place,
+           m.data() + worker * pass.m_size);
+  };
+  run_tasks(serial, panels, prepare, threads);
+  run_tasks(serial, divide_up(pass.tiles.count, count), run, threads);
 }
 
 // Large weights: a chunk of tiles is transformed by all threads, then every thread takes panels of outputs, whose
@@ -182,29 +186,25 @@ template <typename F, typename T>
 void winograd_by_panels(const PanelPass<F, T>& pass, const WinogradWeights& w, const T* source, const T* weight,
                         const T* zeros, bool serial) {
   constexpr int64_t places = F::S * F::S, kSome = 8;
-  const int64_t CP = padded_channels<T>(w.C), panels = panels_of<T>(w.K), u_place = w.C * kPanel<T> + kSkew;
-  const int64_t chunk = min_of(pass.tiles.count, max_of(kTilesAtOnce, kSharedFloats / (places * CP)));
-  const int64_t v_place = chunk * CP + kSkew;
+  const int64_t total = pass.tiles.count, u_place = w.C * kPanel<T> + kSkew;
+  const int64_t chunk = divide_up(total, divide_up(total, max_of(kTilesAtOnce, kSharedFloats / (places * w.C))));
+  const InputLayout layout = rows_of_channels<T>(w.C, chunk);
   const int threads = num_threads();
-  Workspace<T> u(threads * places * u_place), v(places * v_place), m(threads * pass.m_size);
-  for (int64_t first = 0; first < pass.tiles.count; first += chunk) {
-    const int64_t count = min_of(chunk, pass.tiles.count - first);
-    run_tasks(
-        serial, divide_up(count, kSome),
-        [&](int64_t piece, int) {
-          const int64_t t = piece * kSome;
-          transform_inputs<F>(pass.tiles, first + t, min_of(kSome, count - t), w.C, source, zeros, v.data() + t * CP,
-                              v_place);
-        },
-        threads);
-    run_tasks(
-        serial, panels,
-        [&](int64_t panel, int worker) {
-          T* own = u.data() + worker * places * u_place;
-          transform_weights<F>(w, weight, panel * kPanel<T>, own, u_place);
-          pass(first, count, v.data(), v_place, panel * kPanel<T>, own, u_place, m.data() + worker * pass.m_size);
-        },
-        threads);
+  Workspace<T> u(threads * places * u_place), v(places * layout.place), m(threads * pass.m_size);
+  for (int64_t first = 0; first < total; first += chunk) {
+    const int64_t count = min_of(chunk, total - first);
+    const auto prepare = [&](int64_t piece, int) {
+      const int64_t t = piece * kSome;
+      transform_inputs<F>(pass.tiles, first + t, min_of(kSome, count - t), w.C, source, zeros, layout,
+                          v.data() + t * layout.tile);
+    };
+    const auto run = [&](int64_t panel, int worker) {
+      T* own = u.data() + worker * places * u_place;
+      transform_weights<F>(w, weight, panel * kPanel<T>, own, u_place);
+      pass(first, count, layout, v.data(), panel * kPanel<T>, own, u_place, m.data() + worker * pass.m_size);
+    };
+    run_tasks(serial, divide_up(count, kSome), prepare, threads);
+    run_tasks(serial, panels_of<T>(w.K), run, threads);
   }
 }
 
@@ -213,12 +213,12 @@ void winograd_gather(const TileSizes& sizes, const WinogradWeights& w, const T* 
                      const Epilogue<T>& epilogue, T* y) {
   Workspace<int64_t> starts(starts_of(sizes, F::M));
   const Tiles tiles = make_tiles(sizes, F::M, starts.data());
-  Workspace<T> zeros(padded_channels<T>(w.C));
-  for (int64_t c = 0; c < padded_channels<T>(w.C); ++c) zeros.data()[c] = T(0);
-  const double products = static_cast<double>(F::S * F::S * w.C) * static_cast<double>(w.K);
-  const bool serial = 2 * products * static_cast<double>(tiles.count) <= kSerialOperations;
+  Workspace<T> zeros(w.C);
+  for (int64_t c = 0; c < w.C; ++c) zeros.data()[c] = T(0);
+  const double products = static_cast<double>(w.C) * static_cast<double>(w.K);
+  const bool serial = 2 * F::S * F::S * products * static_cast<double>(tiles.count) <= kSerialOperations;
   const PanelPass<F, T> pass{tiles, w.C, w.K, epilogue, y};
-  if (products <= 36.0 * 128 * 128)
+  if (products <= kSmallWeights)
     winograd_by_tiles<F>(pass, w, source, weight, zeros.data(), serial);
   else
     winograd_by_panels<F>(pass, w, source, weight, zeros.data(), serial);

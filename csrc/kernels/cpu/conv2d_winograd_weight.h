@@ -8,6 +8,16 @@
 namespace atrous::ATROUS_LEVEL {
 namespace {
 
+// V with the tiles side by side, a few channels at a time, for products that sum over tiles: the register tile reads
+// memory in order. The blocks are whole numbers of vectors and of the tile's rows.
+template <typename T>
+InputLayout rows_of_tiles(int64_t C, int64_t tiles) {
+  int64_t channels = Vec<T>::width;
+  while (channels % kTileRows != 0) channels += Vec<T>::width;
+  const int64_t block = tiles * channels + kSkew;
+  return {divide_up(C, channels) * block + kSkew, block, channels, channels};
+}
+
 // Z[place][panel][tile][kPanel] of tiles [first, first + count): grad_y transformed. z is that of tile `first`, panels
 // are z_panel apart.
 template <typename F, typename T>
@@ -49,46 +59,62 @@ void transform_sums(int64_t C, int64_t K, int64_t column, const T* d, int64_t d_
           });
 }
 
-// Slices of at most kBlock tiles: the sum over a slice stays in registers from its first tile to its last.
+// How the tiles are cut into slices. V and Z of one should stay in the cache, but a small slice pays for its partial
+// sum: where 9 C K numbers of that are more than its 36 (C + K) tiles / 2, a larger slice is better.
 struct TileSlices {
   int64_t count, tiles;
 };
 
-TileSlices slice_tiles(int64_t tiles) {
-  int64_t count = max_of(1, divide_up(tiles, kBlock));
+TileSlices slice_tiles(int64_t tiles, int64_t C, int64_t K) {
+  constexpr int64_t kFloats = 1 << 19;
+  const int64_t most = min_of(kBlock, max_of(kFloats / (36 * (C + K)), C * K / (2 * (C + K))));
+  int64_t count = max_of(1, divide_up(tiles, max_of(most, 8)));
   if (count > 4) count = divide_up(count, 4) * 4;  // even shares
-  return {divide_up(tiles, divide_up(tiles, count)), divide_up(tiles, count)};
+  const int64_t each = divide_up(tiles, count);
+  return {divide_up(tiles, each), each};
 }
 
-// One slice, in the order of its buffers: inputs and gradients transformed by pieces, then one product a place and
-// panel.
+// Sizes and buffers of winograd_slices.
 template <typename F, typename T>
-void winograd_slice(const Tiles& tiles, int64_t first, int64_t count, int64_t C, int64_t K, const T* x, const T* grad_y,
-                    const T* zeros, T* v, T* z, T* d, int64_t d_size, const T** rows, T* partial) {
-  constexpr int64_t places = F::S * F::S, P = kPanel<T>, kSome = 8;
-  const int64_t CP = padded_channels<T>(C), panels = panels_of<T>(K), threads = num_threads();
-  const int64_t v_place = count * CP + kSkew, z_panel = count * P, z_place = panels * z_panel + kSkew;
-  const int64_t d_place = C * P + kSkew;
-  parallel_for(
-      divide_up(count, kSome),
-      [&](int64_t piece, int) {
-        const int64_t t = piece * kSome, some = min_of(kSome, count - t);
-        transform_inputs<F>(tiles, first + t, some, C, x, zeros, v + t * CP, v_place);
-        transform_grads<F>(tiles, first + t, some, K, grad_y, zeros, z + t * P, z_place, z_panel);
-      },
-      static_cast<int>(threads));
-  for (int64_t t = 0; t < count; ++t) rows[t] = v + t * CP;
-  parallel_for(
-      panels,
-      [&](int64_t panel, int worker) {
-        T* own = d + worker * d_size;
-        const int64_t columns = K - panel * P <= Vec<T>::width ? Vec<T>::width : P;
-        for (int64_t place = 0; place < places; ++place)
-          multiply_columns<T>(C, count, columns, rows, place * v_place, z + place * z_place + panel * z_panel, false,
-                              own + place * d_place, P);
-        transform_sums<F>(C, K, panel * P, own, d_place, partial);
-      },
-      static_cast<int>(threads));
+struct SliceBuffers {
+  static constexpr int64_t places = F::S * F::S;
+  InputLayout layout;
+  int64_t panels, z_panel, z_place, d_place;
+
+  SliceBuffers(int64_t C, int64_t K, int64_t tiles)
+      : layout(rows_of_tiles<T>(C, tiles)),
+        panels(panels_of<T>(K)),
+        z_panel(tiles * kPanel<T>),
+        z_place(panels * z_panel + kSkew),
+        d_place(C * kPanel<T> + kSkew) {}
+  int64_t v_size() const { return places * layout.place; }
+  int64_t z_size() const { return places * z_place; }
+  int64_t d_size() const { return places * d_place; }
+};
+
+// One slice: inputs and gradients transformed, then one product a place and panel. d holds d_size() for each worker.
+template <typename F, typename T>
+void winograd_slice(const Conv2dShape& s, const Tiles& tiles, int64_t first, int64_t count, const SliceBuffers<F, T>& b,
+                    const T* x, const T* grad_y, const T* zeros, T* v, T* z, T* d, T* partial) {
+  constexpr int64_t P = kPanel<T>, kSome = 8;
+  const InputLayout& layout = b.layout;
+  const auto prepare = [&](int64_t piece, int) {
+    const int64_t t = piece * kSome, some = min_of(kSome, count - t);
+    transform_inputs<F>(tiles, first + t, some, s.IC, x, zeros, layout, v + t * layout.tile);
+    transform_grads<F>(tiles, first + t, some, s.OC, grad_y, zeros, z + t * P, b.z_place, b.z_panel);
+  };
+  const auto run = [&](int64_t panel, int worker) {
+    T* own = d + worker * b.d_size();
+    for (int64_t place = 0; place < b.places; ++place)
+      for (int64_t c = 0; c < s.IC; c += layout.channels)
+        multiply_dense(min_of(layout.channels, s.IC - c), count, s.OC - panel * P,
+                       v + place * layout.place + c / layout.channels * layout.block, 1, layout.tile,
+                       z + place * b.z_place + panel * b.z_panel, own + place * b.d_place + c * P);
+    transform_sums<F>(s.IC, s.OC, panel * P, own, b.d_place, partial);
+  };
+  const int threads = num_threads();
+  parallel_for(divide_up(count, kSome), prepare, threads);
+  parallel_for(b.panels, run, threads);
 }
 
 // partial[slice][tap][c][K]. Where there are many slices, each is one thread's from end to end; a parallel_for inside a
@@ -96,23 +122,19 @@ void winograd_slice(const Tiles& tiles, int64_t first, int64_t count, int64_t C,
 template <typename F, typename T>
 void winograd_slices(const Conv2dShape& s, const Tiles& tiles, TileSlices slices, const T* grad_y, const T* x,
                      T* partial) {
-  constexpr int64_t places = F::S * F::S, P = kPanel<T>;
-  const int64_t CP = padded_channels<T>(s.IC), panels = panels_of<T>(s.OC);
+  const SliceBuffers<F, T> buffers(s.IC, s.OC, slices.tiles);
   const int threads = num_threads();
-  const bool own_slices = slices.count >= 4 * threads;
-  const int64_t sets = own_slices ? threads : 1, d_size = places * (s.IC * P + kSkew);
-  const int64_t v_size = places * (slices.tiles * CP + kSkew), z_size = places * (panels * slices.tiles * P + kSkew);
-  const int64_t zero_count = max_of(CP, panels * P);
-  Workspace<T> v(sets * v_size), z(sets * z_size), d(threads * d_size), zeros(zero_count);
-  Workspace<const T*> rows(sets * slices.tiles);
+  const bool private_slices = slices.count >= 4 * threads;
+  const int64_t sets = private_slices ? threads : 1, zero_count = max_of(s.IC, s.OC);
+  Workspace<T> v(sets * buffers.v_size()), z(sets * buffers.z_size()), d(threads * buffers.d_size()), zeros(zero_count);
   for (int64_t i = 0; i < zero_count; ++i) zeros.data()[i] = T(0);
   const auto run = [&](int64_t slice, int worker) {
-    const int64_t first = slice * slices.tiles, set = own_slices ? worker : 0;
-    winograd_slice<F>(tiles, first, min_of(slices.tiles, tiles.count - first), s.IC, s.OC, x, grad_y, zeros.data(),
-                      v.data() + set * v_size, z.data() + set * z_size, d.data() + set * d_size, d_size,
-                      rows.data() + set * slices.tiles, partial + slice * 9 * s.IC * s.OC);
+    const int64_t first = slice * slices.tiles, set = private_slices ? worker : 0;
+    winograd_slice<F>(s, tiles, first, min_of(slices.tiles, tiles.count - first), buffers, x, grad_y, zeros.data(),
+                      v.data() + set * buffers.v_size(), z.data() + set * buffers.z_size(),
+                      d.data() + set * buffers.d_size(), partial + slice * 9 * s.IC * s.OC);
   };
-  run_tasks(!own_slices, slices.count, run, threads);
+  run_tasks(!private_slices, slices.count, run, threads);
 }
 
 // finish(slices, partial) adds the slices' sums.
@@ -120,7 +142,7 @@ template <typename F, typename T, typename Finish>
 void winograd_weight(const Conv2dShape& s, const T* grad_y, const T* x, Finish&& finish) {
   Workspace<int64_t> starts(starts_of(forward_tiles(s), F::M));
   const Tiles tiles = make_tiles(forward_tiles(s), F::M, starts.data());
-  const TileSlices slices = slice_tiles(tiles.count);
+  const TileSlices slices = slice_tiles(tiles.count, s.IC, s.OC);
   Workspace<T> partial(slices.count * 9 * s.IC * s.OC);
   winograd_slices<F>(s, tiles, slices, grad_y, x, partial.data());
   finish(slices.count, partial.data());

@@ -137,5 +137,27 @@ void column_tile(const Segment<T>* segments, int64_t count, const T* panel, cons
   finish_tile<T, MR, NV>(out, acc);
 }
 
+// Dense matrices: out[m][n] (+)= sum_k a[m * a_m + k * a_k] * b[k][n], rows of out kPanel apart.
+template <typename T, int MR, int NV>
+void dense_tile(int64_t K, const T* a, int64_t a_m, int64_t a_k, const T* b, bool accumulate, T* out) {
+  using V = typename Vec<T>::type;
+  V acc[MR][NV] = {};
+  if (accumulate)
+    for (int m = 0; m < MR; ++m)
+      for (int j = 0; j < NV; ++j) acc[m][j] = load(out + m * kPanel<T> + j * Vec<T>::width);
+  const T* row[MR];
+  for (int m = 0; m < MR; ++m) row[m] = a + m * a_m;
+  for (int64_t k = 0; k < K; ++k, b += kPanel<T>) {
+    V bk[NV];
+    for (int j = 0; j < NV; ++j) bk[j] = load(b + j * Vec<T>::width);
+    for (int m = 0; m < MR; ++m) {
+      const V am = broadcast<T>(row[m][k * a_k]);
+      for (int j = 0; j < NV; ++j) acc[m][j] += am * bk[j];
+    }
+  }
+  for (int m = 0; m < MR; ++m)
+    for (int j = 0; j < NV; ++j) store(out + m * kPanel<T> + j * Vec<T>::width, acc[m][j]);
+}
+
 }  // namespace
 }  // namespace atrous::ATROUS_LEVEL
