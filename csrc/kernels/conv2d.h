@@ -36,7 +36,7 @@ enum class Conv2dAlgorithm {
 template <typename T>
 struct Conv2dKernels {
   bool (*supports)(const Conv2dShape&, Conv2dDirection, Conv2dAlgorithm);
-  Conv2dAlgorithm (*choose)(const Conv2dShape&, Conv2dDirection);  // from the sizes alone
+  Conv2dAlgorithm (*choose)(const Conv2dShape&, Conv2dDirection, bool winograd);  // from the sizes alone
   void (*forward)(const Conv2dShape&, Conv2dAlgorithm, const T* x, const T* weight, const Epilogue<T>&, T* y);
   void (*backward_input)(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* weight, T* grad_x);
   void (*backward_weight)(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* x, T* grad_weight);

@@ -56,6 +56,11 @@ CASES_2D: list[dict[str, Any]] = [
     _case((1, 19, 9, 9), (19, 1, 3, 3), groups=19, values="special"),
     _case((2, 32, 28, 28), (64, 32, 3, 3), padding=(1, 1)),  # enough work for several threads
     _case((2, 16, 40, 39), (32, 16, 3, 3), stride=(2, 2), padding=(1, 1)),
+    _case((1, 20, 13, 18), (19, 20, 3, 3), padding=(2, 0)),  # Winograd's tiles: edges that cut them, all paddings
+    _case((3, 16, 4, 4), (32, 16, 3, 3), padding=(1, 1), values="shifted"),
+    _case((1, 40, 23, 22), (24, 40, 3, 3), padding=(2, 3), dilation=(2, 3), values="shifted"),
+    _case((1, 8, 15, 9), (16, 8, 3, 3), padding=(5, 4), dilation=(5, 4)),  # more grids than fit
+    _case((1, 300, 6, 5), (70, 300, 3, 3), padding=(1, 1), bias=False, then="scale residual relu_last"),
     _case((2, 34, 20, 20), (34, 17, 3, 3), padding=(1, 1), groups=2),
     _case((2, 32, 56, 56), (32, 1, 3, 3), padding=(1, 1), groups=32),
 ]
@@ -75,6 +80,8 @@ def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
     window = {name: case[name] for name in ("stride", "padding", "dilation", "groups")}
     values = draw.positive if case["values"] == "positive" else draw.normal
     x, weight = values(*case["x"]), values(*case["weight"])
+    if case["values"] == "shifted":  # as images that nobody centred
+        x += 100
     bias = values(len(weight)) if case["bias"] else None
     grad_y = values(*_output_shape(case))
     if case["values"] == "special":
