@@ -25,7 +25,7 @@ class Winograd:
 
     @classmethod
     def of(cls, algorithm: str) -> "Winograd":
-        """That of "winograd_2x2", through the points 0, ±1 and infinity, or "winograd_4x4": 0, ±√½, ±√2 and infinity."""
+        """Of "winograd_2x2", through the points 0, ±1 and infinity, or "winograd_4x4": 0, ±√½, ±√2 and infinity."""
         return cls.through([0, 1, -1] if algorithm == "winograd_2x2" else [0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)])
 
     @classmethod
