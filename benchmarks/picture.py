@@ -11,7 +11,11 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 # For each ratio its label, colour, and the height of its bar or the shape of its mark.
 BARS = {"pytorch": ("PyTorch", "#b9d3ee", 0.74), "pytorch tuned": ("PyTorch, page faults tuned away", "#1f5fa8", 0.40)}
-MARKS = {"numpy": ("NumPy, written for speed", "#e08214", "D"), "reference": ("NumPy reference", "#8c8c8c", "o")}
+MARKS = {
+    "onnxruntime": ("ONNX Runtime", "#4d9221", "s"),
+    "numpy": ("NumPy, written for speed", "#e08214", "D"),
+    "reference": ("NumPy reference", "#8c8c8c", "o"),
+}
 LABELS = {name: style[0] for name, style in (BARS | MARKS).items()}
 INK, SOFT, MEAN = "#222222", "#555555", "geometric mean"
 

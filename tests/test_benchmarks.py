@@ -86,18 +86,18 @@ def run_here(load, monkeypatch, script, *argv):
 
     class Worker:
         def __init__(self, path, options, environment):
-            self.only_pytorch, self.cases = "tuned" in options, [case for case in script.cases(True)][:1]
+            self.tuned, self.cases = "tuned" in options, [case for case in script.cases(True)][:1]
 
         def ask(self, number):
-            return harness.measure(self.cases[number], 1, 0, self.only_pytorch)
+            peers = ["atrous", "pytorch"] if self.tuned else ["atrous", *harness.PEERS]
+            return harness.measure(self.cases[number], 1, 0, peers, verified=not self.tuned)
 
         def close(self):
             pass
 
     monkeypatch.setattr(harness, "_Worker", Worker)
-    monkeypatch.setattr(
-        machine, "_measure", lambda argument: {"fma_gflops": 500.0, "copy_gbs": 40.0, "ping_pong_ns": 50}
-    )
+    peaks = {"fma_gflops": 500.0, "copy_gbs": 40.0, "core_to_core_ns": 50}
+    monkeypatch.setattr(machine, "peaks", lambda threads: peaks)
     return harness.run(script.__file__, lambda quick: [*script.cases(True)][:1], ["--quick", "--threads", "1", *argv])
 
 
@@ -113,7 +113,7 @@ def test_report(load, monkeypatch, tmp_path, capsys):
     assert result["machine"]["torch"] == torch.__version__
     assert result["peaks"]["copy_gbs"] == 40
     (row,) = result["results"]
-    assert row["ratios"].keys() == {"reference", "pytorch", "pytorch tuned"}
+    assert row["ratios"].keys() == {"reference", "numpy", "pytorch", "pytorch tuned"}
     assert row["ratios"]["pytorch"] == pytest.approx(row["seconds"]["pytorch"] / row["seconds"]["atrous"])
     assert row["share_of_peak"] == pytest.approx(row["work"] / row["seconds"]["atrous"] / 500)
     assert result["geometric_means"]["forward"] == pytest.approx(row["ratios"])
@@ -123,20 +123,36 @@ def test_report(load, monkeypatch, tmp_path, capsys):
     assert "geometric mean" in printed
 
 
-def test_as_a_script_without_torch_and_compiler(cpu, tmp_path):
+def test_as_a_script_without_torch(cpu, tmp_path):
     """The whole way, through the processes that measure; --only finds one case."""
     (tmp_path / "torch.py").write_text("raise ImportError")
     path = os.pathsep.join([str(tmp_path), str(Path(cpu.__file__).parents[1])])
-    figures = tmp_path / "figures.json"
-    options = ["--quick", "--threads", "1", "--only", "f5 · 64×400→120 input gradient", "--json", str(figures)]
+    figures, level = tmp_path / "figures.json", cpu.isa_levels()[-1]
+    if level not in ("x86-64", "x86-64-v3"):
+        pytest.skip("--isa knows the levels of x86-64")
+    options = [
+        "--quick",
+        "--threads",
+        "1",
+        "--isa",
+        level,
+        "--peers",
+        "numpy",
+        "--only",
+        "f5 · 64×400→120 input gradient",
+        "--json",
+        str(figures),
+    ]
     command = [sys.executable, str(FOLDER / "bench_linear.py"), *options, "--picture", str(tmp_path / "picture.png")]
-    environment = {**os.environ, "PYTHONPATH": path, "CXX": "no-such-compiler"}
+    environment = {**os.environ, "PYTHONPATH": path}
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
     result = json.loads(figures.read_text(encoding="utf-8"))
     (row,) = result["results"]
     assert row["column"] == "input gradient"
-    assert row["ratios"].keys() == {"reference"}
-    assert row["share_of_peak"] is None
+    assert row["ratios"].keys() == {"numpy"}
+    assert 0 < row["share_of_peak"] < 2
+    assert result["machine"]["isa"] == level
+    assert result["isa"]["ONEDNN_MAX_CPU_ISA"] == {"x86-64": "SSE41", "x86-64-v3": "AVX2"}[level]
 
 
 def test_total_adds_up_a_line_and_takes_one_layout_for_all_of_it(load):
@@ -152,6 +168,39 @@ def test_total_adds_up_a_line_and_takes_one_layout_for_all_of_it(load):
     assert row["pytorch_layout"] == last
     assert row["ratios"] == pytest.approx({"reference": 6, "pytorch": 5 / 3})
     assert report.total([*rows, {"row": "layer", "column": "x", "wrong": "off"}], "both", {}) is None
+
+
+def test_only_the_parts_of_a_total_are_added_up(load, monkeypatch):
+    harness, report = load("harness"), load("report")
+
+    class Worker:
+        def ask(self, number):
+            return {"errors": {}, "seconds": {"atrous": [1.0, 10.0, 2.0][number]}}
+
+    cases = [harness.Case("layer", name, 3, "GB/s", 0, None, "line") for name in ("forward", "other", "backward")]
+    result = {"results": [], "total": "both", "peaks": {}, "peers": []}
+    monkeypatch.setattr(report, "print_row", lambda row, result: None)
+    harness._fill(result, cases, [Worker()], {"forward", "backward"})
+    columns = {row["column"]: row["seconds"]["atrous"] for row in result["results"]}
+    assert columns == {"forward": 1, "other": 10, "backward": 2, "both": 3}
+    assert result["results"][-1]["line"] == "line"
+
+
+def test_a_long_call_is_timed_at_once_and_short_ones_after_one_that_warms_up(load, monkeypatch):
+    harness = load("harness")
+    counts = dict.fromkeys(["long", "short"], 0)
+
+    def call(name, seconds):
+        counts[name] += 1
+        clock[0] += seconds
+
+    clock = [0.0]
+    monkeypatch.setattr(harness.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(harness, "settle", lambda: None)
+    calls = {"long": lambda: call("long", 0.1), "short": lambda: call("short", 0.01)}
+    found = harness.interleave(calls, rounds=5, seconds=0.05)
+    assert found == pytest.approx({"long": 0.1, "short": 0.01})
+    assert counts == {"long": 3, "short": 2 * 3}  # three rounds, and the seconds are spent
 
 
 def test_geometric_mean(load):
@@ -181,11 +230,18 @@ class Doubled:
 def test_environments(load, monkeypatch):
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
-    default, tuned = load("harness").environments(3)
+    default, tuned = load("environment").environments(3)
     assert not [name for name in default if name.startswith("MALLOC_")]
     assert "OPENBLAS_CORETYPE" not in default
     assert default["OPENBLAS_NUM_THREADS"] == default["OMP_NUM_THREADS"] == "3"
     assert tuned == {**default, "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
+    held = load("environment").environments(3, "x86-64-v3")[1]
+    assert (held["ATROUS_ISA"], held["ONEDNN_MAX_CPU_ISA"], held["ATEN_CPU_CAPABILITY"]) == (
+        "x86-64-v3",
+        "AVX2",
+        "avx2",
+    )
+    assert held.items() >= tuned.items()
 
 
 def test_im2col_against_the_reference(load):
