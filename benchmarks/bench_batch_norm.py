@@ -1,4 +1,4 @@
-"""Batch normalisation: forward and backward in training, forward in evaluation, and training with a relu after it."""
+"""Batch normalisation: forward and backward in training, forward in evaluation."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -6,12 +6,11 @@ from functools import partial
 
 import numpy as np
 
-from harness import Case, Outcome, kernel, layers, normal, run
+from harness import Case, Outcome, kernel, normal, run
 from shapes import MAP, QUICK_MAP, Map
 
 TOLERANCE = 4e-6  # of the largest output: sums over up to 200,000 pixels, in pieces
 EPS = 1e-5
-PARTS = ("forward, training", "backward, training")
 
 
 def cases(quick: bool) -> Iterator[Case]:
@@ -19,11 +18,9 @@ def cases(quick: bool) -> Iterator[Case]:
     for layer in QUICK_MAP if quick else MAP:
         row = f"{layer.name} · {layer.N}×{layer.C}×{layer.size}²"
         gigabytes = 4e-9 * layer.N * layer.C * layer.size**2
-        line, both = "batch-norm", "batch-norm + relu"
-        yield Case(row, PARTS[0], 2 * gigabytes, "GB/s", TOLERANCE, partial(forward_train, layer), line)
-        yield Case(row, PARTS[1], 3 * gigabytes, "GB/s", TOLERANCE, partial(backward_train, layer), line)
+        yield Case(row, "forward, training", 2 * gigabytes, "GB/s", TOLERANCE, partial(forward_train, layer))
+        yield Case(row, "backward, training", 3 * gigabytes, "GB/s", TOLERANCE, partial(backward_train, layer))
         yield Case(row, "forward, evaluation", 2 * gigabytes, "GB/s", TOLERANCE, partial(forward_eval, layer))
-        yield Case(row, "with relu, both ways", 5 * gigabytes, "GB/s", TOLERANCE, partial(with_relu, layer), both)
 
 
 def forward_train(layer: Map) -> Outcome:
@@ -59,36 +56,13 @@ def forward_eval(layer: Map) -> Outcome:
     return kernel("batch_norm_forward_eval", arguments, call, [x, weight, bias, mean, var])
 
 
-def with_relu(layer: Map) -> Outcome:
-    """Through the layers, as a user has them: both libraries may run the two as one."""
-    x, weight, bias = arrays(layer)
-    grad_y = normal(*x.shape, seed=1)
-
-    def call(library, x, weight, bias, grad_y):
-        layers = library.nn.Sequential(library.nn.BatchNorm2d(layer.C), library.nn.ReLU()).to(x.dtype)
-        layers.load_state_dict({"0.weight": weight, "0.bias": bias}, strict=False)
-        x.requires_grad = True
-        wanted = [x, *layers.parameters()]
-
-        def step():
-            for tensor in wanted:
-                tensor.grad = None
-            y = layers(x)
-            y.backward(grad_y)
-            return [y.detach(), *(tensor.grad for tensor in wanted)]
-
-        return step
-
-    return layers(call, [x, weight, bias, grad_y])
-
-
 def arrays(layer: Map) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x, weight and bias."""
     return normal(layer.N, layer.C, layer.size, layer.size), 1 + normal(layer.C) ** 2, normal(layer.C, seed=3)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(__file__, cases, argv, "forward + backward", PARTS)
+    return run(__file__, cases, argv)
 
 
 if __name__ == "__main__":

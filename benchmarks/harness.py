@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 
-import atrous as at
 import machine
 import report
 from atrous import _cpu, reference
@@ -44,7 +43,8 @@ class Case:
     `setup` makes the data and returns the true outputs and the competitors by name: "atrous", "reference", "numpy",
     "onnxruntime", "pytorch" or "pytorch <layout>", of which the fastest counts. An output may differ from the truth by
     `tolerance` times the largest true element; a competitor that returns None has nothing to compare (other random
-    numbers). `line` names the line of the table (table.py) for which the case counts, if it does.
+    numbers). `line` names the line of the table (table.py) for which the case counts, if it does. `by_norm` compares
+    Euclidean norms instead of the largest elements.
     """
 
     row: str
@@ -54,6 +54,7 @@ class Case:
     tolerance: float
     setup: Callable[[], Outcome]
     line: str = ""
+    by_norm: bool = False
 
 
 def kernel(
@@ -80,21 +81,6 @@ def kernel(
     return partial(call, reference, _in_float64(arguments)), calls
 
 
-def layers(make: Callable[..., Call], arrays: Sequence[np.ndarray]) -> Outcome:
-    """The truth and the competitors of layers: make(library, *tensors), the same code for both, returns what is timed.
-
-    The truth is what the layers give on the reference in float64.
-    """
-    on_reference = at.backend("reference")  # as a decorator
-
-    def ours(dtype: Any) -> Call:
-        return make(at, *(at.tensor(array, dtype=dtype) for array in arrays))
-
-    calls = {"atrous": ours(at.float32), "reference": on_reference(ours(at.float32))}
-    calls |= {name: made() for name, made in pytorch(make, arrays).items()}
-    return on_reference(lambda: ours(at.float64)()), calls
-
-
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
     """Standard normal float32 numbers; four axes are (N, C, H, W) in channels-last memory."""
     rng = np.random.default_rng((seed, *shape))
@@ -116,7 +102,8 @@ def verify(case: Case, truth: Any, calls: dict[str, Call]) -> dict[str, float]:
         for got, true in zip(_arrays(call()), _arrays(truth), strict=False):
             if got.shape != true.shape:
                 raise ArithmeticError(f"{name} returns shape {got.shape}; expected {true.shape}: not timed")
-            off = float(np.abs(got.astype(np.float64) - true).max()) / (float(np.abs(true).max()) or 1.0)
+            size = np.linalg.norm if case.by_norm else lambda values: np.abs(values).max()
+            off = float(size((got.astype(np.float64) - true).ravel())) / (float(size(true.ravel())) or 1.0)
             errors[name] = math.inf if math.isnan(off) else max(errors[name], off)
         limit = case.tolerance * (1 if name == "atrous" else 5)
         if errors[name] > limit:
@@ -179,6 +166,8 @@ def run(
     """
     args = _parser(script, peers).parse_args(argv)
     chosen = [case for case in cases(args.quick) if args.only.lower() in f"{case.row} {case.column}".lower()]
+    if args.table:
+        chosen = [case for case in chosen if case.line]
     rounds = args.rounds or (3 if args.quick else 11)
     seconds = 0.05 if args.quick else 0.045 * rounds
     if args.worker:
@@ -206,6 +195,7 @@ def run(
     }
     report.print_header(result)
     options = ["--threads", str(args.threads), "--only", args.only, *(["--quick"] if args.quick else [])]
+    options += ["--table"] if args.table else []
     options += ["--rounds", str(rounds), "--peers", *args.peers]
     default, tuned = environments(args.threads, args.isa)
     workers = [_Worker(script, [*options, "--worker", "default"], default)]
@@ -236,6 +226,7 @@ def _parser(script: str, peers: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a few small cases, in seconds; the figures are rough")
     parser.add_argument("--threads", type=int, default=_cpu.default_num_threads(), help="default: %(default)s")
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose name contains TEXT")
+    parser.add_argument("--table", action="store_true", help="only cases that count for the table (table.py)")
     parser.add_argument("--peers", nargs="+", default=peers, choices=peers, help="default: all that are there")
     parser.add_argument("--rounds", type=int, help="of turns, at most (default: 11; 3 with --quick)")
     parser.add_argument("--isa", default="", choices=[name for name in LEVELS if name in _cpu.isa_levels()], help=ISA)

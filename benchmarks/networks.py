@@ -4,10 +4,19 @@ Each function takes the library, `atrous` or `torch`, and returns a new module. 
 atrous.models, under the same names; a test compares them.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
+
+import numpy as np
+
+import atrous as at
+from harness import normal
+from peers import torch
+
+LAYOUTS = {"nchw": "contiguous_format", "channels-last": "channels_last"}
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,7 @@ def unet(library: Any, width: int, depth: int, classes: int) -> Any:
 
 
 def deeplab(library: Any, classes: int) -> Any:
-    """DeepLab on ResNet-18: from an eighth of the size on, dilation 2 and 4 take the place of strides (arXiv:1606.00915).
+    """DeepLab on ResNet-18: from an eighth of the size on, dilations 2 and 4 replace strides (arXiv:1606.00915).
 
     Then DeepLab v3's pyramid of dilations 6, 12 and 18 (arXiv:1706.05587) without its image pooling. As in the first
     versions the loss is taken at an eighth of the size.
@@ -196,3 +205,63 @@ NETWORKS = [
     Network("MobileNet-like, 128², batch 16", partial(mobilenet, classes=1000), 16, 3, 128, 1000),
 ]
 QUICK_NETWORKS = [NETWORKS[0], NETWORKS[1], NETWORKS[6]]
+
+
+@cache
+def weights(network: Network) -> dict[str, Any]:
+    """The state that every copy starts from: random weights, and the batch's own statistics for evaluation."""
+    at.manual_seed(0)
+    model = network.make(at)
+    norms = [layer for layer in model.modules() if isinstance(layer, at.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    with at.no_grad():
+        model(at.tensor(images(network)))
+    return {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
+
+
+def images(network: Network) -> Any:
+    return normal(*network.shape)
+
+
+def labels(network: Network) -> Any:
+    return np.random.default_rng(1).integers(0, network.classes, network.labels_shape)
+
+
+def ours(network: Network, dtype: Any = at.float32) -> tuple[Any, Any, Any]:
+    """atrous's model, images and labels."""
+    model = network.make(at).to(dtype)
+    model.load_state_dict(weights(network))
+    return model, at.tensor(images(network), dtype=dtype), at.tensor(labels(network))
+
+
+def theirs(network: Network, layout: str) -> tuple[Any, Any, Any]:
+    """PyTorch's model, images and labels, in a layout of LAYOUTS."""
+    memory_format = getattr(torch(), LAYOUTS[layout])
+    model = network.make(torch()).to(memory_format=memory_format)
+    model.load_state_dict({name: torch().tensor(array) for name, array in weights(network).items()})
+    return (
+        model,
+        torch().tensor(images(network)).contiguous(memory_format=memory_format),
+        torch().tensor(labels(network)),
+    )
+
+
+def variants(compiled: bool) -> list[tuple[str, str, bool]]:
+    """How PyTorch competes: name, layout, and whether torch.compile makes code for the network; not, if missing."""
+    if torch() is None:
+        return []
+    plain = [(f"pytorch {layout}", layout, False) for layout in LAYOUTS]
+    return plain + [(f"pytorch compiled {layout}", layout, True) for layout in LAYOUTS if compiled]
+
+
+def compiled_or_none(name: str, model: Any, warm_up: Callable[[Any], Any]) -> Any:
+    """torch.compile(model) after a call that makes it compile; None, and the reason on stderr, where that fails."""
+    fast = torch().compile(model)
+    try:
+        warm_up(fast)
+    except Exception as error:  # its C++ compiler may be missing or fail, in many ways
+        reason = " ".join(str(error).split())[:200]
+        print(f"{name} is left out: {type(error).__name__}: {reason}", file=sys.stderr)
+        return None
+    return fast

@@ -183,6 +183,14 @@ MAP = [
     Map("LeNet-5 C1", 1, 6, 28),
 ]
 
+# Maps that decoders double: U-Net's, and those of a feature pyramid (Lin et al., 2016, arXiv:1612.03144).
+UPSAMPLE = [
+    Map("U-Net dec1", 2, 64, 128),
+    Map("U-Net dec3", 2, 256, 32),
+    Map("pyramid top-down", 16, 256, 14),
+    Map("class scores", 4, 21, 64),
+]
+
 DENSE = [
     Dense("LeNet-5 F5", 64, 400, 120),
     Dense("LeNet-5 F6", 64, 120, 84),
