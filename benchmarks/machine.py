@@ -1,5 +1,6 @@
 """The machine that a benchmark ran on: names, versions, and its measured peaks."""
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -30,20 +31,33 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def busy_cores(seconds: float = 0.3) -> float:
-    """How many cores are busy now, with others' work as long as this process only waits; 0 where nobody knows."""
+class Others:
+    """Watches how many cores work for others than this process, from its making until it is asked."""
 
-    def ticks() -> list[int]:
-        return [int(number) for number in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    def __init__(self) -> None:
+        self.start = self._now()
 
-    try:
-        before = ticks()
-        time.sleep(seconds)
-        spent = [after - start for after, start in zip(ticks(), before, strict=True)]
-    except (OSError, ValueError):
-        return 0.0
-    idle = spent[3] + spent[4]  # user, nice, system, idle, waiting for a disk, two kinds of interrupts, stolen
-    return cores() * (1 - idle / (sum(spent) or 1))
+    def cores(self) -> float:
+        """Their mean number; 0 where the system does not say."""
+        wall, own, busy = (now - then for now, then in zip(self._now(), self.start, strict=True))
+        return max(0.0, (busy - own) / wall)
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        """Seconds by the clock, of this process on any core, and of all processes on all cores."""
+        own, busy = time.process_time(), 0.0
+        with contextlib.suppress(OSError, ValueError):
+            ticks = [int(number) for number in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+            idle = ticks[3] + ticks[4]  # user, nice, system, idle, waiting for a disk, two of interrupts, stolen
+            busy = (sum(ticks) - idle) / os.sysconf("SC_CLK_TCK")
+        return time.perf_counter(), own, busy
+
+
+def busy_cores() -> float:
+    """How many cores others use just now."""
+    others = Others()
+    time.sleep(0.3)
+    return others.cores()
 
 
 def peaks(threads: int) -> dict[str, float | None]:

@@ -103,7 +103,9 @@ def _circumstances(result: dict[str, Any]) -> str:
 def draw_table(rows: list[dict[str, Any]], path: Path) -> None:
     """Draws the table's lines: a bar to the geometric mean, a mark at the lowest shape, a line at what is asked for."""
     figure, axis = plt.subplots(figsize=(8.4, 1.6 + 0.32 * len(rows)), layout="constrained")
-    ratios = [kind[name] for row in rows for kind in (row["default"],) for name in ("mean", "least")]
+    ratios = [
+        row[kind][name] for row in rows for kind in ("default", "tuned") if kind in row for name in ("mean", "least")
+    ]
     ratios += [row["target_mean"] for row in rows if row["target_mean"]]
     _dress(
         axis, "PyTorch's time ÷ atrous's, by line of the table", len(rows) + 1, (min(ratios) / 1.3, max(ratios) * 1.3)

@@ -18,6 +18,7 @@ def summarise(case: Any, answers: list[dict[str, Any]], peaks: dict[str, float |
         if "wrong" in answer:
             return row | {"wrong": answer["wrong"]}
     row |= {"errors": answers[0]["errors"], "seconds": answers[0]["seconds"], "seconds_tuned": None}
+    row["others"] = max(answer.get("others", 0.0) for answer in answers)
     if len(answers) > 1:
         row["seconds_tuned"] = answers[1]["seconds"]
     return _with_ratios(row, peaks)
@@ -30,6 +31,7 @@ def total(rows: list[dict[str, Any]], title: str, peaks: dict[str, float | None]
     first = rows[0]
     row = {name: first.get(name) for name in ("row", "unit", "line")}
     row |= {"column": title, "work": sum(row["work"] for row in rows)}
+    row["others"] = max(part.get("others", 0.0) for part in rows)
     for kind in ("seconds", "seconds_tuned"):
         row[kind] = first[kind] and {name: sum(row[kind][name] for row in rows) for name in first[kind]}
     return _with_ratios(row, peaks)
@@ -97,11 +99,9 @@ def print_row(row: dict[str, Any], result: dict[str, Any]) -> None:
         return
     share = f"{row['share_of_peak']:4.0%}" if row["share_of_peak"] else ""
     rate = f"{row['rate']:.{1 if row['rate'] < 100 else 0}f} {row['unit']}"
-    print(
-        f"{head} {_time(row['seconds']['atrous']):>9} {rate:>13} {share:>5}",
-        _ratios(row["ratios"], _columns(result)),
-        flush=True,
-    )
+    figures = f"{_time(row['seconds']['atrous']):>9} {rate:>13} {share:>5}"
+    mark = f"  ({row['others']:.1f} cores busy with other work)" if row["others"] > 0.1 else ""
+    print(f"{head} {figures} {_ratios(row['ratios'], _columns(result))}{mark}", flush=True)
 
 
 def finish(result: dict[str, Any], json_path: Path, picture_path: Path) -> int:

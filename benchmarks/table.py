@@ -82,8 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = args.results
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [name for name in BENCHMARKS if not args.only or name in args.only]
-    for name in [] if args.report else chosen:
-        run_benchmark(name, folder, args)
+    failed = [name for name in ([] if args.report else chosen) if not run_benchmark(name, folder, args)]
     there = {name: folder / f"{name}.json" for name in BENCHMARKS if (folder / f"{name}.json").exists()}
     results = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in there.items()}
     rows = [summarise(line, results) for line in LINES]
@@ -94,16 +93,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     (folder / "table.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"figures: {folder / 'table.json'}, {folder / 'table.md'}")
     draw(rows, folder / "table.png")
-    return 0
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
-def run_benchmark(name: str, folder: Path, args: argparse.Namespace) -> None:
-    """Runs one in a process of its own. What fails is reported and leaves no figures; the others go on."""
+def run_benchmark(name: str, folder: Path, args: argparse.Namespace) -> bool:
+    """Runs one in a process of its own, and says whether every result was right; no time makes it fail."""
     script, figures = Path(__file__).with_name(f"bench_{name}.py"), folder / f"{name}.json"
     figures.unlink(missing_ok=True)
     if name == "overhead":
         measure_overhead(figures, args)
-        return
+        return True
     options = [*BENCHMARKS[name], "--json", str(figures), *(["--quick"] if args.quick else [])]
     if args.threads:
         options += ["--threads", str(args.threads)]
@@ -113,6 +114,7 @@ def run_benchmark(name: str, folder: Path, args: argparse.Namespace) -> None:
     print(f"\n=== {script.name}", flush=True)
     done = subprocess.run([sys.executable, str(script), *options], check=False)
     print(f"{script.name}: exit code {done.returncode}, {time.perf_counter() - start:.0f} s", flush=True)
+    return done.returncode == 0
 
 
 def measure_overhead(figures: Path, args: argparse.Namespace) -> None:
@@ -138,6 +140,7 @@ def summarise(line: Line, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "wrong": [f"{row['row']} {row['column']}" for row in rows if "wrong" in row],
     }
     rows = [row for row in rows if "wrong" not in row]
+    found["disturbed"] = sum(row.get("others", 0.0) > 0.1 for row in rows)
     if line.micros:
         return found | most(line, rows)
     for kind, name in (("default", line.ratio), ("tuned", f"{line.ratio} tuned")):
@@ -180,7 +183,7 @@ def markdown(rows: list[dict[str, Any]], results: dict[str, dict[str, Any]]) -> 
     head = ["", "shapes", "at least", "PyTorch", "lowest", "PyTorch*", "lowest*", "slowest shape", ""]
     body = [cells(row) for row in rows]
     lines = [head, ["---"] * len(head), *body]
-    return f"{circumstances(results)}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"{circumstances(rows, results)}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def cells(row: dict[str, Any]) -> list[str]:
@@ -193,7 +196,7 @@ def cells(row: dict[str, Any]) -> list[str]:
     return [row["title"], str(row["rows"]), target, *figures, slowest, mark or ("✓" if row["reached"] else "below")]
 
 
-def circumstances(results: dict[str, dict[str, Any]]) -> str:
+def circumstances(rows: list[dict[str, Any]], results: dict[str, dict[str, Any]]) -> str:
     """The machine, versions, date and environment, from the first benchmark that notes them."""
     result = next(result for result in results.values() if "machine" in result)
     about = result["machine"]
@@ -212,6 +215,8 @@ def circumstances(results: dict[str, dict[str, Any]]) -> str:
     if result.get("isa"):
         text += " Held to one level: " + " ".join(f"{name}={value}" for name, value in result["isa"].items()) + "."
     text += f" PyTorch*: {' '.join(f'{name}={value}' for name, value in TUNED.items())}."
+    if disturbed := sum(row["disturbed"] for row in rows):
+        text += f" {disturbed} of {sum(row['rows'] for row in rows)} rows were measured beside other work."
     return text + (" --quick: rough figures over few shapes." if result["quick"] else "")
 
 
@@ -222,8 +227,10 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     except ImportError as error:
         print(f"no picture: {error} (pip install 'atrous[train]' brings matplotlib)")
         return
-    picture.draw_table([row for row in rows if "default" in row and "µs" not in row["title"]], path)
-    print(f"picture: {path}")
+    measured = [row for row in rows if "default" in row and "µs" not in row["title"]]
+    if measured:
+        picture.draw_table(measured, path)
+        print(f"picture: {path}")
 
 
 def _parser() -> argparse.ArgumentParser:
