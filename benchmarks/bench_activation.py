@@ -40,11 +40,12 @@ TORCH: dict[str, tuple[Callable[..., Any], Callable[..., Any], str]] = {
 def cases(quick: bool) -> Iterator[Case]:
     """Work counts each array once, 4 bytes a number: two forward, three backward."""
     for name in TORCH:
-        for layer in QUICK_MAP if quick else [MAP[0], MAP[3], MAP[7], MAP[8]]:
+        line = "memory-bound" if name == "relu" else ""
+        for layer in QUICK_MAP if quick else MAP if line else [MAP[0], MAP[3], MAP[7], MAP[8]]:
             row = f"{name}, {layer.name} · {layer.N}×{layer.C}×{layer.size}²"
             gigabytes = 4e-9 * layer.N * layer.C * layer.size**2
-            yield Case(row, "forward", 2 * gigabytes, "GB/s", TOLERANCE, partial(forward, name, layer))
-            yield Case(row, "backward", 3 * gigabytes, "GB/s", TOLERANCE, partial(backward, name, layer))
+            yield Case(row, "forward", 2 * gigabytes, "GB/s", TOLERANCE, partial(forward, name, layer), line)
+            yield Case(row, "backward", 3 * gigabytes, "GB/s", TOLERANCE, partial(backward, name, layer), line)
 
 
 def forward(name: str, layer: Map) -> Outcome:
@@ -63,7 +64,7 @@ def backward(name: str, layer: Map) -> Outcome:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(__file__, cases, argv)
+    return run(__file__, cases, argv, total="forward + backward")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ def cases(quick: bool) -> Iterator[Case]:
     for network, tensors in PARAMETERS[:1] if quick else PARAMETERS:
         count = sum(map(prod, tensors))
         row = f"{network} · {count:,} in {len(tensors)} tensors"
-        for column, decoupled in [("Adam", False), ("AdamW", True)]:
-            yield Case(row, column, 28e-9 * count, "GB/s", TOLERANCE, partial(adam, tensors, decoupled))
+        lines = {"Adam": f"Adam, {network}", "AdamW": ""}
+        for column, line in lines.items():
+            setup = partial(adam, tensors, column == "AdamW")
+            yield Case(row, column, 28e-9 * count, "GB/s", TOLERANCE, setup, line)
         yield Case(row, "SGD with momentum", 20e-9 * count, "GB/s", TOLERANCE, partial(sgd, tensors))
 
 

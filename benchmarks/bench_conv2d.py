@@ -12,71 +12,83 @@ from shapes import CONV, QUICK_CONV, Conv
 # Of the largest output. A direct sum is good to 1e-6, Winograd's F(4×4, 3×3) to 3e-6.
 TOLERANCE = 1e-5
 
+# The kernel behind each column. A transposed convolution is the input gradient of one that goes the other way.
+DIRECTIONS = {"forward": "forward", "input gradient": "backward_input", "weight gradient": "backward_weight"}
+TRANSPOSED = {"forward": "backward_input", "input gradient": "forward", "weight gradient": "backward_weight"}
+
 
 def cases(quick: bool) -> Iterator[Case]:
     """Three cases a layer; each does the same number of multiply-adds."""
-    for layer in QUICK_CONV if quick else CONV:
-        row = f"{layer.name} · {layer.N}×{layer.IC}×{layer.size}²→{layer.OC}"
-        work = 2e-9 * layer.N * layer.OC * out_size(layer) ** 2 * (layer.IC // layer.groups) * layer.kernel**2
-        for column, setup in [("forward", forward), ("input gradient", grad_x), ("weight gradient", grad_weight)]:
-            yield Case(row, column, work, "GFLOP/s", TOLERANCE, partial(setup, layer))
+    for line, layers in (QUICK_CONV if quick else CONV).items():
+        for layer in layers:
+            row = f"{layer.name} · {layer.N}×{layer.IC}×{layer.size}²→{layer.OC}"
+            KH, KW = pair(layer.kernel)
+            sites = layer.size**2 if layer.transposed else out_size(layer)[0] * out_size(layer)[1]
+            work = 2e-9 * layer.N * layer.OC * sites * (layer.IC // layer.groups) * KH * KW
+            for column in DIRECTIONS:
+                yield Case(row, column, work, "GFLOP/s", TOLERANCE, partial(setup, layer, column), line)
 
 
-def forward(layer: Conv) -> Outcome:
-    x, weight, _ = arrays(layer)
-    w, bias = window(layer), normal(layer.OC)
-
-    def call(torch, x, weight, bias):
-        return torch.conv2d(x, weight, bias, w["stride"], w["padding"], w["dilation"], w["groups"])
-
-    arguments = {"x": x, "weight": weight, "bias": bias, **w}
-    return kernel("conv2d_forward", arguments, call, [x, weight, bias], im2col(layer, "forward", x, weight, bias))
-
-
-def grad_x(layer: Conv) -> Outcome:
-    x, weight, grad_y = arrays(layer)
-    arguments = {"grad_y": grad_y, "weight": weight, "input_size": x.shape[2:], **window(layer)}
-    numpy_call = im2col(layer, "backward_input", grad_y, weight, x.shape[2:])
-    return kernel("conv2d_backward_input", arguments, torch_backward(layer, 0), [grad_y, x, weight], numpy_call)
-
-
-def grad_weight(layer: Conv) -> Outcome:
-    x, weight, grad_y = arrays(layer)
-    arguments = {"grad_y": grad_y, "x": x, "kernel_size": weight.shape[2:], **window(layer)}
-    numpy_call = im2col(layer, "backward_weight", grad_y, x)
-    return kernel("conv2d_backward_weight", arguments, torch_backward(layer, 1), [grad_y, x, weight], numpy_call)
+def setup(layer: Conv, column: str) -> Outcome:
+    """The kernel's arguments are named for the convolution; a transposed one gives it grad_y for x and x for grad_y."""
+    x, grad_y, weight = arrays(layer)
+    bias = normal(layer.OC)
+    direction = (TRANSPOSED if layer.transposed else DIRECTIONS)[column]
+    wide, narrow = (grad_y, x) if layer.transposed else (x, grad_y)
+    arguments: dict[str, Any] = {
+        "forward": {"x": wide, "weight": weight, "bias": None if layer.transposed else bias},
+        "backward_input": {"grad_y": narrow, "weight": weight, "input_size": wide.shape[2:]},
+        "backward_weight": {"grad_y": narrow, "x": wide, "kernel_size": weight.shape[2:]},
+    }[direction]
+    numpy_call = None
+    if layer.groups == 1:  # for grouped layers the reference is the NumPy program to compare with
+        program = Im2col(layer.N, wide.shape[1], wide.shape[2:], weight.shape[2:], *list(window(layer).values())[:3])
+        given = list(arguments.values())[: 2 if direction == "backward_weight" else 3]
+        numpy_call = partial(getattr(program, direction), *given)
+    tensors = [x, grad_y, weight, None if layer.transposed else bias]
+    return kernel(f"conv2d_{direction}", arguments | window(layer), torch_call(layer, column), tensors, numpy_call)
 
 
-def torch_backward(layer: Conv, output: int) -> Callable[..., Any]:
-    """PyTorch's gradient of x (output 0) or of the weight (1): the call that its autograd makes."""
-    w, wanted = window(layer), [output == 0, output == 1, False]
-    rest = (None, w["stride"], w["padding"], w["dilation"], False, (0, 0), w["groups"], wanted)
-    return lambda torch, *tensors: torch.ops.aten.convolution_backward.default(*tensors, *rest)[output]
+def torch_call(layer: Conv, column: str) -> Callable[..., Any]:
+    """PyTorch's forward, or the call that its autograd makes for one gradient."""
+    stride, padding, dilation, groups = window(layer).values()
+    sides = zip(stride, pair(layer.kernel), padding, strict=True)
+    extra = tuple(s - k + 2 * p if layer.transposed else 0 for s, k, p in sides)  # the map is stride times as large
+    rest = (stride, padding, dilation, layer.transposed, extra, groups)
+    if column == "forward":
+        return lambda torch, x, grad_y, weight, bias: torch.convolution(x, weight, bias, *rest)
+    wanted = [column == "input gradient", column == "weight gradient", False]
+    backward = partial(_backward, rest, wanted)
+    return lambda torch, x, grad_y, weight, bias: backward(torch, grad_y, x, weight)
 
 
-def im2col(layer: Conv, method: str, *given: Any) -> Callable[[], Any] | None:
-    """im2col and BLAS; for grouped layers the reference is the NumPy program to compare with."""
-    if layer.groups > 1:
-        return None
-    w, size = window(layer), (layer.size, layer.size)
-    program = Im2col(layer.N, layer.IC, size, (layer.kernel,) * 2, w["stride"], w["padding"], w["dilation"])
-    return partial(getattr(program, method), *given)
+def _backward(rest: tuple[Any, ...], wanted: list[bool], torch: Any, *tensors: Any) -> Any:
+    return torch.ops.aten.convolution_backward.default(*tensors, None, *rest, wanted)[wanted.index(True)]
 
 
 def arrays(layer: Conv) -> tuple[Any, Any, Any]:
-    """x, weight and grad_y."""
+    """x, grad_y and weight; the weight of a transposed layer has its axes in the order (IC, OC, KH, KW)."""
     x = normal(layer.N, layer.IC, layer.size, layer.size)
-    weight = normal(layer.OC, layer.IC // layer.groups, layer.kernel, layer.kernel)
-    return x, weight, normal(layer.N, layer.OC, out_size(layer), out_size(layer))
+    grad_y = normal(layer.N, layer.OC, *out_size(layer))
+    first, second = (layer.IC, layer.OC) if layer.transposed else (layer.OC, layer.IC)
+    return x, grad_y, normal(first, second // layer.groups, *pair(layer.kernel))
 
 
 def window(layer: Conv) -> dict[str, Any]:
-    pairs = {name: (getattr(layer, name),) * 2 for name in ("stride", "padding", "dilation")}
+    pairs = {name: pair(getattr(layer, name)) for name in ("stride", "padding", "dilation")}
     return {**pairs, "groups": layer.groups}
 
 
-def out_size(layer: Conv) -> int:
-    return (layer.size + 2 * layer.padding - layer.dilation * (layer.kernel - 1) - 1) // layer.stride + 1
+def pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return size if isinstance(size, tuple) else (size, size)
+
+
+def out_size(layer: Conv) -> tuple[int, int]:
+    if layer.transposed:
+        return pair(layer.stride * layer.size)
+    axes = zip(pair(layer.kernel), pair(layer.padding), strict=True)
+    OH, OW = ((layer.size + 2 * p - layer.dilation * (k - 1) - 1) // layer.stride + 1 for k, p in axes)
+    return OH, OW
 
 
 def main(argv: Sequence[str] | None = None) -> int:

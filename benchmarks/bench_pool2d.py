@@ -22,7 +22,7 @@ def cases(quick: bool) -> Iterator[Case]:
         x, grad_y = shapes(layer)
         work = 4e-9 * layer.N * layer.C * (x[2] * x[3] + grad_y[2] * grad_y[3])
         for column, setup in zip(("forward", "backward"), setups, strict=True):
-            yield Case(row, column, work, "GB/s", TOLERANCE, partial(setup, layer))
+            yield Case(row, column, work, "GB/s", TOLERANCE, partial(setup, layer), "memory-bound")
 
 
 def max_forward(layer: Pool) -> Outcome:
@@ -97,7 +97,7 @@ def shapes(layer: Pool) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(__file__, cases, argv)
+    return run(__file__, cases, argv, total="forward + backward")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Verify, then time. What every benchmark shares.
 
 A benchmark is a list of `Case`s. Two worker processes measure each: one in the environment as it is (but for OpenBLAS,
-see `environments`), one with malloc told to keep its pages, where PyTorch pays no page faults. In each process the
+see environment.py), one with malloc told to keep its pages, where PyTorch pays no page faults. In each process the
 competitors take turns, a few milliseconds each, so that whatever else the machine does meets all of them alike.
 """
 
@@ -27,11 +27,15 @@ import numpy as np
 import machine
 import report
 from atrous import _cpu, reference
+from environment import LEVELS, TUNED, environments
 from peers import pytorch, torch
 
 Call = Callable[[], Any]  # one piece of work; what it returns is compared with the truth, as far as it goes
-Outcome = tuple[Any, dict[str, Call]]  # what a case's setup returns
-TUNED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
+Outcome = tuple[Any, dict[str, Call]]  # what a case's setup returns: the truth, or a Call for it, and the competitors
+PEERS = ["reference", "numpy", "pytorch"]  # those of the kernels
+DISTURBED = 0.1  # cores at work for others; what they disturb is measured again, if it was short, and marked
+ATTEMPTS = 3
+ISA = "hold atrous and PyTorch (oneDNN, MKL and its own kernels) to this instruction-set level; NumPy keeps its own"
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,10 @@ class Case:
     """One thing to time, a cell of the report.
 
     `setup` makes the data and returns the true outputs and the competitors by name: "atrous", "reference", "numpy",
-    "pytorch" or "pytorch <layout>", of which the fastest counts. An output may differ from the truth by `tolerance`
-    times the largest true element; a competitor that returns None has nothing to compare (other random numbers).
+    "onnxruntime", "pytorch" or "pytorch <layout>", of which the fastest counts. An output may differ from the truth by
+    `tolerance` times the largest true element; a competitor that returns None has nothing to compare (other random
+    numbers). `line` names the line of the table (table.py) for which the case counts, if it does. `by_norm` compares
+    Euclidean norms instead of the largest elements.
     """
 
     row: str
@@ -49,6 +55,8 @@ class Case:
     unit: str  # "GFLOP/s", "GB/s" or "images/s"
     tolerance: float
     setup: Callable[[], Outcome]
+    line: str = ""
+    by_norm: bool = False
 
 
 def kernel(
@@ -72,7 +80,7 @@ def kernel(
     calls |= pytorch(torch_call, torch_arrays)
     if numpy_call is not None:
         calls["numpy"] = numpy_call
-    return call(reference, _in_float64(arguments)), calls
+    return partial(call, reference, _in_float64(arguments)), calls
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -90,12 +98,14 @@ def verify(case: Case, truth: Any, calls: dict[str, Call]) -> dict[str, float]:
     Others than atrous may be off by five tolerances: PyTorch's weight gradient over 200,000 pixels is off by 2.6e-5.
     """
     errors = {}
+    truth = truth() if callable(truth) else truth
     for name, call in calls.items():
         errors[name] = 0.0
         for got, true in zip(_arrays(call()), _arrays(truth), strict=False):
             if got.shape != true.shape:
                 raise ArithmeticError(f"{name} returns shape {got.shape}; expected {true.shape}: not timed")
-            off = float(np.abs(got.astype(np.float64) - true).max()) / (float(np.abs(true).max()) or 1.0)
+            size = np.linalg.norm if case.by_norm else lambda values: np.abs(values).max()
+            off = float(size((got.astype(np.float64) - true).ravel())) / (float(size(true.ravel())) or 1.0)
             errors[name] = math.inf if math.isnan(off) else max(errors[name], off)
         limit = case.tolerance * (1 if name == "atrous" else 5)
         if errors[name] > limit:
@@ -106,7 +116,7 @@ def verify(case: Case, truth: Any, calls: dict[str, Call]) -> dict[str, float]:
 def interleave(calls: dict[str, Call], rounds: int, seconds: float) -> dict[str, float]:
     """Median seconds of one call of each competitor; in every round each runs for a few ms, after one call untimed.
 
-    A competitor leaves when it has had three rounds and used up its `seconds`.
+    A call of 50 ms or more is timed at once. A competitor leaves after three rounds when it has used up its `seconds`.
     """
     samples: dict[str, list[float]] = {name: [] for name in calls}
     used = dict.fromkeys(calls, 0.0)
@@ -119,13 +129,17 @@ def interleave(calls: dict[str, Call], rounds: int, seconds: float) -> dict[str,
                     continue
                 settle()
                 first = _time(call, 1)
+                used[name] += first
+                if first > 0.05:  # what another left in the caches does not matter here
+                    samples[name].append(first)
+                    continue
                 repeats = max(1, min(1000, int(2e-4 / first)))  # a sample lasts 0.2 ms or more
                 deadline = time.perf_counter() + 5e-3
                 while True:
                     samples[name].append(_time(call, repeats))
                     if time.perf_counter() > deadline:
                         break
-                used[name] += first + 5e-3 + samples[name][-1] * repeats
+                used[name] += 5e-3 + samples[name][-1] * repeats
     finally:
         gc.enable()
     return {name: statistics.median(times) for name, times in samples.items()}
@@ -140,26 +154,32 @@ def settle() -> None:
             return
 
 
-def environments(threads: int) -> tuple[dict[str, str], dict[str, str]]:
-    """The two workers' environments. OpenBLAS chooses its own kernels: a forced core type can halve NumPy's GEMM."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "MALLOC_"))}
-    kept |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-    return kept, kept | TUNED
-
-
-def run(script: str, cases: Callable[[bool], Iterable[Case]], argv: Sequence[str] | None, total: str = "") -> int:
+def run(
+    script: str,
+    cases: Callable[[bool], Iterable[Case]],
+    argv: Sequence[str] | None,
+    total: str = "",
+    parts: Sequence[str] = (),
+    peers: Sequence[str] = PEERS,
+) -> int:
     """Runs a benchmark from the command line; returns 1 if a case failed its verification, and times nothing there.
 
-    `total` names a further column that adds up the others of a line.
+    `total` names a further column that adds up those of a row that `parts` names, by default all of them.
     """
-    args = _parser(script).parse_args(argv)
+    args = _parser(script, peers).parse_args(argv)
     chosen = [case for case in cases(args.quick) if args.only.lower() in f"{case.row} {case.column}".lower()]
-    rounds, seconds = (3, 0.05) if args.quick else (11, 0.5)
+    if args.table:
+        chosen = [case for case in chosen if case.line]
+    rounds = args.rounds or (3 if args.quick else 11)
+    seconds = 0.05 if args.quick else 0.045 * rounds
     if args.worker:
-        return _work(chosen, rounds, seconds, args.threads, only_pytorch=args.worker == "tuned")
+        peers = ["atrous", *(["pytorch"] if args.worker == "tuned" else args.peers)]
+        return _work(chosen, rounds, seconds, args.threads, peers, verified=args.worker == "default")
     if not chosen:
         print(f"no case matches {args.only!r}", file=sys.stderr)
         return 1
+    if args.isa:
+        _cpu.set_isa(args.isa)
     result = {
         "family": Path(script).stem.removeprefix("bench_"),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -167,42 +187,51 @@ def run(script: str, cases: Callable[[bool], Iterable[Case]], argv: Sequence[str
         "threads": args.threads,
         "dtype": "float32",
         "machine": machine.describe(),
+        "isa": LEVELS.get(args.isa, {}),
         "peaks": machine.peaks(args.threads),
         "unset": sorted(name for name in os.environ if name.startswith(("OPENBLAS_", "MALLOC_"))),
         "tuned": TUNED,
+        "peers": args.peers,
         "total": total,
         "results": [],
     }
     report.print_header(result)
     options = ["--threads", str(args.threads), "--only", args.only, *(["--quick"] if args.quick else [])]
-    default, tuned = environments(args.threads)
+    options += ["--table"] if args.table else []
+    options += ["--rounds", str(rounds), "--peers", *args.peers]
+    default, tuned = environments(args.threads, args.isa)
     workers = [_Worker(script, [*options, "--worker", "default"], default)]
-    if result["machine"]["torch"]:
+    if result["machine"]["torch"] and "pytorch" in args.peers:
         workers.append(_Worker(script, [*options, "--worker", "tuned"], tuned))
-    _fill(result, chosen, workers)
+    _fill(result, chosen, workers, set(parts) or {case.column for case in chosen})
     for worker in workers:
         worker.close()
-    result["peaks"]["ping_pong_ns_after"] = machine.ping_pong()
+    result["peaks"]["core_to_core_ns_after"] = machine.core_to_core()
     return report.finish(result, args.json, args.picture)
 
 
-def _fill(result: dict[str, Any], cases: list[Case], workers: list["_Worker"]) -> None:
-    rows, parts = result["results"], len({case.column for case in cases})
+def _fill(result: dict[str, Any], cases: list[Case], workers: list["_Worker"], parts: set[str]) -> None:
+    rows = result["results"]
     for i, case in enumerate(cases):
         rows.append(report.summarise(case, [worker.ask(i) for worker in workers], result["peaks"]))
-        report.print_row(rows[-1])
-        line = [row for row in rows if row["row"] == case.row]
-        if result["total"] and len(line) == parts > 1 and (row := report.total(line, result["total"], result["peaks"])):
+        report.print_row(rows[-1], result)
+        found = [row for row in rows if row["row"] == case.row and row["column"] in parts]
+        complete = result["total"] and case.column in parts and len(found) == len(parts) > 1
+        if complete and (row := report.total(found, result["total"], result["peaks"])):
             rows.append(row)
-            report.print_row(row)
+            report.print_row(row, result)
 
 
-def _parser(script: str) -> argparse.ArgumentParser:
+def _parser(script: str, peers: Sequence[str]) -> argparse.ArgumentParser:
     results = Path(script).resolve().parent / "results" / Path(script).stem
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__, prog=Path(script).name)
     parser.add_argument("--quick", action="store_true", help="a few small cases, in seconds; the figures are rough")
     parser.add_argument("--threads", type=int, default=_cpu.default_num_threads(), help="default: %(default)s")
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose name contains TEXT")
+    parser.add_argument("--table", action="store_true", help="only cases that count for the table (table.py)")
+    parser.add_argument("--peers", nargs="+", default=peers, choices=peers, help="default: all that are there")
+    parser.add_argument("--rounds", type=int, help="of turns, at most (default: 11; 3 with --quick)")
+    parser.add_argument("--isa", default="", choices=[name for name in LEVELS if name in _cpu.isa_levels()], help=ISA)
     parser.add_argument("--json", type=Path, default=f"{results}.json", help="where the figures go")
     parser.add_argument("--picture", type=Path, default=f"{results}.png", help="where the picture goes")
     parser.add_argument("--worker", choices=["default", "tuned"], help=argparse.SUPPRESS)
@@ -228,24 +257,34 @@ class _Worker:
         self.process.wait()
 
 
-def measure(case: Case, rounds: int, seconds: float, only_pytorch: bool = False) -> dict[str, Any]:
-    """The errors and median seconds of a case's competitors; where one is wrong, nothing but the reason, as "wrong"."""
+def measure(
+    case: Case, rounds: int, seconds: float, peers: Sequence[str] = ("atrous", *PEERS), verified: bool = True
+) -> dict[str, Any]:
+    """The errors and median seconds of a case's competitors; where one is wrong, nothing but the reason, as "wrong".
+
+    Only those in `peers` take part. The tuned process does not verify: its calls are those of the default one.
+    """
     truth, calls = case.setup()
-    if only_pytorch:
-        calls = {name: call for name, call in calls.items() if name.split()[0] in ("atrous", "pytorch")}
+    calls = {name: call for name, call in calls.items() if name.split()[0] in peers}
     try:
-        errors = verify(case, truth, calls)
+        errors = verify(case, truth, calls) if verified else {}
     except ArithmeticError as error:
         return {"wrong": str(error)}
-    return {"errors": errors, "seconds": interleave(calls, rounds, seconds)}
+    del truth
+    for _ in range(ATTEMPTS):
+        others, start = machine.Others(), time.perf_counter()
+        answer = {"errors": errors, "seconds": interleave(calls, rounds, seconds), "others": others.cores()}
+        if answer["others"] < DISTURBED or time.perf_counter() - start > 5:
+            break
+    return answer
 
 
-def _work(cases: list[Case], rounds: int, seconds: float, threads: int, only_pytorch: bool) -> int:
+def _work(cases: list[Case], rounds: int, seconds: float, threads: int, peers: Sequence[str], verified: bool) -> int:
     _cpu.set_num_threads(threads)
     if torch() is not None:
         torch().set_num_threads(threads)
     for line in sys.stdin:
-        print(json.dumps(measure(cases[int(line)], rounds, seconds, only_pytorch)), flush=True)
+        print(json.dumps(measure(cases[int(line)], rounds, seconds, peers, verified)), flush=True)
     return 0
 
 

@@ -11,7 +11,11 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 # For each ratio its label, colour, and the height of its bar or the shape of its mark.
 BARS = {"pytorch": ("PyTorch", "#b9d3ee", 0.74), "pytorch tuned": ("PyTorch, page faults tuned away", "#1f5fa8", 0.40)}
-MARKS = {"numpy": ("NumPy, written for speed", "#e08214", "D"), "reference": ("NumPy reference", "#8c8c8c", "o")}
+MARKS = {
+    "onnxruntime": ("ONNX Runtime", "#4d9221", "s"),
+    "numpy": ("NumPy, written for speed", "#e08214", "D"),
+    "reference": ("NumPy reference", "#8c8c8c", "o"),
+}
 LABELS = {name: style[0] for name, style in (BARS | MARKS).items()}
 INK, SOFT, MEAN = "#222222", "#555555", "geometric mean"
 
@@ -94,3 +98,33 @@ def _circumstances(result: dict[str, Any]) -> str:
     about, threads = result["machine"], result["threads"]
     where = f"{about['cpu']}, {threads} thread{'s' * (threads != 1)}, {about['isa']}, float32, {result['date'][:10]}"
     return where + ("  ·  --quick: rough figures" if result["quick"] else "")
+
+
+def draw_table(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draws the table's lines: a bar to the geometric mean, a mark at the lowest shape, a line at what is asked for."""
+    figure, axis = plt.subplots(figsize=(8.4, 1.6 + 0.32 * len(rows)), layout="constrained")
+    ratios = [
+        row[kind][name] for row in rows for kind in ("default", "tuned") if kind in row for name in ("mean", "least")
+    ]
+    ratios += [row["target_mean"] for row in rows if row["target_mean"]]
+    _dress(
+        axis, "PyTorch's time ÷ atrous's, by line of the table", len(rows) + 1, (min(ratios) / 1.3, max(ratios) * 1.3)
+    )
+    handles: dict[str, Any] = {}
+    for y, row in enumerate(rows):
+        for kind, name in (("default", "pytorch"), ("tuned", "pytorch tuned")):
+            if found := row.get(kind):
+                _, colour, height = BARS[name]
+                handles[LABELS[name]] = axis.barh(y, found["mean"] - 1, height, left=1, color=colour, lw=0, zorder=2)
+        mark = {"s": 24, "marker": "|", "color": INK, "zorder": 4}
+        handles["lowest shape"] = axis.scatter(row["default"]["least"], y, **mark)
+        if row["target_mean"]:
+            handles["at least"] = axis.scatter(row["target_mean"], y, s=30, marker="D", color="#d6604d", zorder=3)
+    axis.set_yticks(range(len(rows)), [row["title"] for row in rows], fontsize=9)
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130, facecolor="white")
+    plt.close(figure)

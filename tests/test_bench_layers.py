@@ -10,7 +10,7 @@ import atrous as at
 from atrous import models, nn
 from atrous.cli import main
 from atrous.nn import functional as F
-from atrous.training.layer_times import time_layers, time_step
+from atrous.training.layer_times import LayerTime, Roof, algorithms_of, measure_roof, time_layers, time_step
 
 OWN = """
 import atrous as at
@@ -125,18 +125,92 @@ def test_the_command_prints_a_step(own, capsys):
 def test_the_command_prints_layers_of_a_users_network(own, capsys):
     lines = lines_of(capsys, ["--model", "bench_own_net:Net", "--layers", "--batch", "3", "--size", "9"])
     assert lines[0] == "bench_own_net:Net: a training step with Adam on 3 images of 9×9, 2 channels"
-    assert " ".join(lines[3].split()) == "layer kind output MACs forward ms backward ms GFLOP/s share"
+    assert " ".join(lines[3].split()) == "layer kind output algorithm forward ms backward ms rate of roof of step"
     rows = [line.split() for line in lines[5:8]]
     assert [row[:4] for row in rows] == [
         ["conv", "Conv2d", "3×3", "3×3×7×7"],
         ["pool", "AdaptiveAvgPool2d", "1×1", "3×3×1×1"],
         ["fc", "Linear", "3→4", "3×4"],
     ]
-    assert rows[0][4] == f"{3 * 3 * 49 * 18:,}"
-    assert all(row[-1].endswith("%") for row in rows)
+    assert rows[0][4] == "implicit_gemm"
+    assert [row[-3] for row in rows] == ["GFLOP/s", "GB/s", "GFLOP/s"]
+    assert all(row[-1].endswith("%") and row[-2].endswith("%") for row in rows)
     shares = [float(re.search(r"(-?[\d.]+)%$", line)[1]) for line in lines[5:8] + lines[9:11]]
     assert abs(sum(shares[:3]) - shares[3]) < 0.3  # rounded
     assert abs(shares[3] + shares[4] - 100) < 0.15
+    text = "\n".join(lines)
+    assert "Each layer runs alone, as without fusion" in text
+    assert re.search(r"of roof: .* measured now: \d+ GFLOP/s, or \d+ GB/s", text)
+
+
+def test_the_command_draws_a_roofline(own, capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    lines = lines_of(capsys, ["--model", "bench_own_net:Net", "--layers", "--batch", "1", "--size", "5"])
+    assert lines[-1] == "picture: roofline-bench_own_net-Net.png"
+    assert (tmp_path / "roofline-bench_own_net-Net.png").read_bytes().startswith(b"\x89PNG")
+    lines = lines_of(capsys, ["--model", "bench_own_net:Net", "--layers", "--size", "5", "--picture", "a.png"])
+    assert lines[-1] == "picture: a.png"
+    assert (tmp_path / "a.png").exists()
+
+
+def test_without_matplotlib_there_is_no_picture(own, capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "atrous.training.roofline", raising=False)
+    monkeypatch.delitem(sys.modules, "atrous.training.pictures", raising=False)
+    monkeypatch.delitem(sys.modules, "matplotlib.backends.backend_agg", raising=False)
+    lines = lines_of(capsys, ["--model", "bench_own_net:Net", "--layers", "--batch", "1", "--size", "5"])
+    assert lines[-1].startswith("no picture: ")
+    assert "pip install 'atrous[train]'" in lines[-1]
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_bytes_are_those_of_each_pass():
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(48, 5))
+    found = time_layers(model, at.ones(1, 2, 6, 6), repeat=1)
+    x, weight, y = 72, 54 + 3, 48  # numbers; the input wants no gradient
+    assert found[0].moved == 4 * 2 * (x + weight + y)
+    assert found[1].moved == 4 * 5 * y
+    assert found[2].moved == 4 * (5 * y + 2 * 6)
+    assert found[4].moved == 4 * 3 * (48 + 48 * 5 + 5 + 5)
+    assert found[1].operations == 5 * y
+    assert found[0].operations == found[0].flops
+
+
+def test_the_roof_is_the_lower_of_arithmetic_and_memory():
+    def at_intensity(flops, moved):
+        return Roof(flops=100.0, bandwidth=10.0).at(LayerTime("", "", None, 0, 1, 1, flops, moved))
+
+    assert [at_intensity(1000, 1000), at_intensity(1000, 100), at_intensity(10000, 100)] == [10, 100, 100]
+    assert at_intensity(0, 400) == 2.5
+
+
+def test_algorithms_are_those_of_each_direction(cpu, monkeypatch):
+    """A transposed convolution's forward is the input gradient of one whose input has its output's size."""
+    asked = []
+
+    def record(direction, x, weight, *rest):
+        asked.append((tuple(x), tuple(weight), *map(tuple, rest[:3]), rest[3]))
+        return [direction, "other"]
+
+    monkeypatch.setattr(cpu, "conv2d_algorithms", record)
+    x = at.ones(2, 4, 6, 6)
+    conv, up = nn.Conv2d(4, 8, 3, 1, padding="same", dilation=2, groups=2), nn.ConvTranspose2d(4, 6, 2, stride=2)
+    with at.backend("cpu"):
+        assert algorithms_of(conv, (x,), conv(x)) == ("forward", "backward_input", "backward_weight")
+        assert algorithms_of(up, (x,), up(x)) == ("backward_input", "forward", "backward_weight")
+        assert algorithms_of(nn.ReLU(), (x,), x) == ()
+    with at.backend("reference"):
+        assert algorithms_of(conv, (x,), conv(x)) == ()
+    assert asked[0] == ((2, 4, 6, 6), (8, 2, 3, 3), (1, 1), (2, 2), (2, 2), 2)
+    assert asked[3] == ((2, 6, 12, 12), (4, 6, 2, 2), (2, 2), (0, 0), (1, 1), 1)
+
+
+def test_the_reference_has_no_roof(own, capsys):
+    with at.backend("reference"):
+        assert measure_roof() is None
+        lines = lines_of(capsys, ["--model", "bench_own_net:Net", "--layers", "--batch", "1", "--size", "5"])
+    assert lines[1].startswith("NumPy reference")
+    assert not any("of roof:" in line or "picture" in line for line in lines)
 
 
 @pytest.mark.parametrize("name", models.NAMES)
@@ -161,6 +235,7 @@ def test_every_name_has_images_that_fit(own, monkeypatch, name):
         ("--layers", 2, "--layers needs --model"),
         ("--batch 3", 2, "--batch needs --model"),
         ("--size 3", 2, "--size needs --model"),
+        ("--model lenet5 --picture a.png", 2, "--picture needs --layers"),
         ("--model lenet5 --batch 0", 2, "argument --batch: must be at least 1, got 0"),
         ("--modle lenet5", 2, "did you mean '--model'?"),
         ("--model lenet5 --size 28", 1, "lenet5: x has shape (64, 1, 28, 28); expected (N, C, 32, 32)"),

@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import atrous as at
+from atrous import models
+
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-SCRIPTS = sorted(path.stem for path in FOLDER.glob("bench_*.py"))
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("bench_*.py") if path.stem != "bench_memory")  # it times nothing
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def test_every_benchmark_agrees_with_its_reference_and_is_timed(load, without_to
     harness, script = load("harness"), load(name)
     for case in smallest(script):
         measured = harness.measure(case, rounds=1, seconds=0)
-        assert measured["seconds"].keys() >= {"atrous", "reference"}
+        assert measured["seconds"].keys() >= {"atrous"} if name == "bench_inference" else {"atrous", "reference"}
         assert all(0 < seconds < math.inf for seconds in measured["seconds"].values())
         assert measured["errors"]["atrous"] <= case.tolerance
         assert case.work > 0
@@ -86,18 +89,18 @@ def run_here(load, monkeypatch, script, *argv):
 
     class Worker:
         def __init__(self, path, options, environment):
-            self.only_pytorch, self.cases = "tuned" in options, [case for case in script.cases(True)][:1]
+            self.tuned, self.cases = "tuned" in options, [case for case in script.cases(True)][:1]
 
         def ask(self, number):
-            return harness.measure(self.cases[number], 1, 0, self.only_pytorch)
+            peers = ["atrous", "pytorch"] if self.tuned else ["atrous", *harness.PEERS]
+            return harness.measure(self.cases[number], 1, 0, peers, verified=not self.tuned)
 
         def close(self):
             pass
 
     monkeypatch.setattr(harness, "_Worker", Worker)
-    monkeypatch.setattr(
-        machine, "_measure", lambda argument: {"fma_gflops": 500.0, "copy_gbs": 40.0, "ping_pong_ns": 50}
-    )
+    peaks = {"fma_gflops": 500.0, "copy_gbs": 40.0, "core_to_core_ns": 50}
+    monkeypatch.setattr(machine, "peaks", lambda threads: peaks)
     return harness.run(script.__file__, lambda quick: [*script.cases(True)][:1], ["--quick", "--threads", "1", *argv])
 
 
@@ -113,7 +116,7 @@ def test_report(load, monkeypatch, tmp_path, capsys):
     assert result["machine"]["torch"] == torch.__version__
     assert result["peaks"]["copy_gbs"] == 40
     (row,) = result["results"]
-    assert row["ratios"].keys() == {"reference", "pytorch", "pytorch tuned"}
+    assert row["ratios"].keys() == {"reference", "numpy", "pytorch", "pytorch tuned"}
     assert row["ratios"]["pytorch"] == pytest.approx(row["seconds"]["pytorch"] / row["seconds"]["atrous"])
     assert row["share_of_peak"] == pytest.approx(row["work"] / row["seconds"]["atrous"] / 500)
     assert result["geometric_means"]["forward"] == pytest.approx(row["ratios"])
@@ -123,20 +126,36 @@ def test_report(load, monkeypatch, tmp_path, capsys):
     assert "geometric mean" in printed
 
 
-def test_as_a_script_without_torch_and_compiler(cpu, tmp_path):
+def test_as_a_script_without_torch(cpu, tmp_path):
     """The whole way, through the processes that measure; --only finds one case."""
     (tmp_path / "torch.py").write_text("raise ImportError")
     path = os.pathsep.join([str(tmp_path), str(Path(cpu.__file__).parents[1])])
-    figures = tmp_path / "figures.json"
-    options = ["--quick", "--threads", "1", "--only", "f5 · 64×400→120 input gradient", "--json", str(figures)]
+    figures, level = tmp_path / "figures.json", cpu.isa_levels()[-1]
+    if level not in ("x86-64", "x86-64-v3"):
+        pytest.skip("--isa knows the levels of x86-64")
+    options = [
+        "--quick",
+        "--threads",
+        "1",
+        "--isa",
+        level,
+        "--peers",
+        "numpy",
+        "--only",
+        "f5 · 64×400→120 input gradient",
+        "--json",
+        str(figures),
+    ]
     command = [sys.executable, str(FOLDER / "bench_linear.py"), *options, "--picture", str(tmp_path / "picture.png")]
-    environment = {**os.environ, "PYTHONPATH": path, "CXX": "no-such-compiler"}
+    environment = {**os.environ, "PYTHONPATH": path}
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
     result = json.loads(figures.read_text(encoding="utf-8"))
     (row,) = result["results"]
     assert row["column"] == "input gradient"
-    assert row["ratios"].keys() == {"reference"}
-    assert row["share_of_peak"] is None
+    assert row["ratios"].keys() == {"numpy"}
+    assert 0 < row["share_of_peak"] < 2
+    assert result["machine"]["isa"] == level
+    assert result["isa"]["ONEDNN_MAX_CPU_ISA"] == {"x86-64": "SSE41", "x86-64-v3": "AVX2"}[level]
 
 
 def test_total_adds_up_a_line_and_takes_one_layout_for_all_of_it(load):
@@ -152,6 +171,256 @@ def test_total_adds_up_a_line_and_takes_one_layout_for_all_of_it(load):
     assert row["pytorch_layout"] == last
     assert row["ratios"] == pytest.approx({"reference": 6, "pytorch": 5 / 3})
     assert report.total([*rows, {"row": "layer", "column": "x", "wrong": "off"}], "both", {}) is None
+
+
+def test_only_the_parts_of_a_total_are_added_up(load, monkeypatch):
+    harness, report = load("harness"), load("report")
+
+    class Worker:
+        def ask(self, number):
+            return {"errors": {}, "seconds": {"atrous": [1.0, 10.0, 2.0][number]}}
+
+    cases = [harness.Case("layer", name, 3, "GB/s", 0, None, "line") for name in ("forward", "other", "backward")]
+    result = {"results": [], "total": "both", "peaks": {}, "peers": []}
+    monkeypatch.setattr(report, "print_row", lambda row, result: None)
+    harness._fill(result, cases, [Worker()], {"forward", "backward"})
+    columns = {row["column"]: row["seconds"]["atrous"] for row in result["results"]}
+    assert columns == {"forward": 1, "other": 10, "backward": 2, "both": 3}
+    assert result["results"][-1]["line"] == "line"
+
+
+def test_what_others_disturb_is_measured_again_and_marked(load, monkeypatch, capsys):
+    harness, report, shares = load("harness"), load("report"), iter([0.7, 0.02, 0.7, 0.6, 0.5])
+
+    class Others:
+        def cores(self):
+            return next(shares)
+
+    monkeypatch.setattr(harness.machine, "Others", Others)
+    monkeypatch.setattr(harness, "interleave", lambda *given: {"atrous": 1.0})
+    case = harness.Case("row", "column", 1, "GB/s", 0, lambda: (None, {"atrous": lambda: None}))
+    quiet, busy = harness.measure(case, 1, 0), harness.measure(case, 1, 0)
+    assert (quiet["others"], busy["others"]) == (0.02, 0.5)
+    report.print_row(report.summarise(case, [quiet], {}), {"peers": []})
+    report.print_row(report.summarise(case, [quiet, busy], {}), {"peers": []})
+    lines = capsys.readouterr().out.splitlines()
+    assert "busy" not in lines[0]
+    assert "(0.5 cores busy with other work)" in lines[1]
+
+
+def test_others_are_those_beside_this_process(load, monkeypatch):
+    machine, clock = load("machine"), iter([(10.0, 5.0, 100.0), (12.0, 6.0, 104.0)])
+    monkeypatch.setattr(machine.Others, "_now", staticmethod(lambda: next(clock)))
+    assert machine.Others().cores() == 1.5  # in 2 s the cores worked for 4, of which 1 for this process
+
+
+def test_a_long_call_is_timed_at_once_and_short_ones_after_one_that_warms_up(load, monkeypatch):
+    harness = load("harness")
+    counts = dict.fromkeys(["long", "short"], 0)
+
+    def call(name, seconds):
+        counts[name] += 1
+        clock[0] += seconds
+
+    clock = [0.0]
+    monkeypatch.setattr(harness.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(harness, "settle", lambda: None)
+    calls = {"long": lambda: call("long", 0.1), "short": lambda: call("short", 0.01)}
+    found = harness.interleave(calls, rounds=5, seconds=0.05)
+    assert found == pytest.approx({"long": 0.1, "short": 0.01})
+    assert counts == {"long": 3, "short": 2 * 3}  # three rounds, and the seconds are spent
+
+
+FIGURES = {
+    "conv2d": {
+        "total": "both",
+        "quick": False,
+        "threads": 2,
+        "date": "2026-01-02T03:04:05+00:00",
+        "isa": {"ATROUS_ISA": "x86-64-v3"},
+        "peaks": {"fma_gflops": 100.0, "copy_gbs": 20.0},
+        "machine": {"cpu": "C", "cores": 2, "isa": "x", "python": "3", "system": "L", "torch": "9.9", "commit": "abc"},
+        "results": [
+            {"row": "a", "column": "forward", "line": "3×3", "ratios": {"pytorch": 50.0}},
+            {"row": "a", "column": "both", "line": "3×3", "ratios": {"pytorch": 1.0, "pytorch tuned": 2.0}},
+            {"row": "b", "column": "both", "line": "3×3", "ratios": {"pytorch": 4.0, "pytorch tuned": 8.0}},
+            {"row": "c", "column": "both", "line": "", "ratios": {"pytorch": 50.0}},
+            {"row": "d", "column": "both", "line": "atrous", "ratios": {"pytorch": 2.0}},
+            {"row": "e", "column": "forward", "line": "atrous", "wrong": "off"},
+        ],
+    },
+    "linear": {
+        "total": "",
+        "results": [
+            {
+                "row": "square 1024 · x",
+                "column": "f",
+                "line": "linear",
+                "ratios": {"pytorch": 2.0},
+                "share_of_peak": 0.95,
+            },
+            {"row": "small", "column": "f", "line": "linear", "ratios": {"numpy": 3.0}, "share_of_peak": 0.1},
+        ],
+    },
+    "overhead": {
+        "total": "",
+        "results": [
+            {"row": "add", "column": "forward", "line": "overhead", "micros": 2.0},
+            {"row": "conv", "column": "forward", "line": "overhead", "micros": 8.0},
+            {"row": "add", "column": "backward", "line": "overhead", "micros": 1.0},
+        ],
+    },
+}
+
+
+def test_the_table_counts_totals_and_says_what_is_reached(load):
+    table = load("table")
+    found = {line.title: table.summarise(line, FIGURES) for line in table.LINES}
+    first = found["3×3 stride 1"]
+    assert first["default"] == pytest.approx({"mean": 2.0, "least": 1.0, "least_row": "a"})
+    assert first["tuned"]["mean"] == pytest.approx(4)
+    assert first["rows"] == 2
+    assert not first["reached"]  # row a is under 1.3
+    atrous = found["atrous 3×3, dilation 2 and 4"]
+    assert atrous["wrong"] == ["e forward"]
+    assert not atrous["reached"]
+    assert found["GEMM / linear"]["reached"]
+    assert found["GEMM / linear against NumPy"]["default"]["mean"] == pytest.approx(3)
+    assert found["GEMM at 1024³, share of peak"]["default"]["least"] == 0.95
+    assert found["op overhead forward, µs (at most)"]["default"]["least_row"] == "conv"
+    assert not found["op overhead forward, µs (at most)"]["reached"]
+    assert found["op overhead backward, µs (at most)"]["reached"]
+    assert "default" not in found["training step"]
+
+
+def test_the_table_is_written_and_drawn(load, tmp_path, capsys):
+    table = load("table")
+    for name, figures in FIGURES.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(figures), encoding="utf-8")
+    pytest.importorskip("matplotlib")
+    load("table").BENCHMARKS["overhead"] = []
+    assert table.main(["--report", "--results", str(tmp_path)]) == 0
+    text = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert text in capsys.readouterr().out
+    assert "commit abc, PyTorch 9.9" in text
+    assert "Held to one level: ATROUS_ISA=x86-64-v3." in text
+    assert "| 3×3 stride 1 | 2 | 2 / 1.3 | 2.00 | 1.00 | 4.00 | 2.00 | a | below |" in text
+    assert "WRONG: e forward" in text
+    assert "| training step | 0 | 2.2 / 1.5 | – | – | – | – |  | not measured |" in text
+    assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
+    assert table.markdown([], {}) == "nothing was measured\n"
+
+
+def test_a_benchmark_that_fails_fails_the_table(load, monkeypatch, tmp_path, capsys):
+    table, commands = load("table"), []
+
+    def run(command, check):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, int("bench_adam" in command[1]))
+
+    monkeypatch.setattr(table.subprocess, "run", run)
+    options = ["--quick", "--isa", "x86-64", "--results", str(tmp_path), "--only", "linear", "memory"]
+    assert table.main(options) == 0
+    assert table.main([*options, "adam"]) == 1
+    assert capsys.readouterr().err == "failed: adam\n"
+    first, second = commands[:2]
+    assert Path(first[1]).name == "bench_linear.py"
+    assert {"--table", "--quick", "--isa"} <= set(first)
+    assert "--isa" not in second
+
+
+def test_every_line_of_the_table_has_cases_in_full_and_short_runs(load):
+    table = load("table")
+    for quick in (False, True):
+        keys = {
+            case.line
+            for name in table.BENCHMARKS
+            if name not in ("memory", "overhead")
+            for case in load(f"bench_{name}").cases(quick)
+        }
+        missing = {line.key for line in table.LINES} - keys - {"memory", "overhead"}
+        assert missing <= ({"Adam, ResNet-18"} if quick else set())
+
+
+def test_only_what_counts_for_the_table_is_run(load, monkeypatch, tmp_path):
+    harness, asked = load("harness"), []
+    cases = [harness.Case("a", "c", 1, "GB/s", 0, None, "line"), harness.Case("b", "c", 1, "GB/s", 0, None)]
+    monkeypatch.setattr(harness, "_fill", lambda result, chosen, *rest: asked.extend(case.row for case in chosen))
+    monkeypatch.setattr(harness, "_Worker", lambda *given: type("W", (), {"close": lambda self: None})())
+    monkeypatch.setattr(load("machine"), "peaks", lambda threads: {})
+    harness.run(str(tmp_path / "bench_x.py"), lambda quick: cases, ["--table"])
+    assert asked == ["a"]
+
+
+def small(network):
+    """The same network on two small images."""
+    from dataclasses import replace
+
+    return replace(network, batch=2, size=64 if network.size > 64 else network.size)
+
+
+def test_networks_compute_the_same_in_both_libraries(load):
+    """In float64, where rounding moves no sum across a relu's corner: loss, every gradient, and evaluation."""
+    torch = pytest.importorskip("torch")
+    networks, training = load("networks"), load("bench_training_step")
+    for network in map(small, networks.NETWORKS[1:]):
+        ours, x, labels = networks.ours(network, at.float64)
+        theirs, torch_x, torch_labels = networks.theirs(network, "channels-last")
+        theirs, torch_x = theirs.double(), torch_x.double()
+        adam = at.optim.Adam(ours.parameters(), lr=0.0), torch.optim.Adam(theirs.parameters(), lr=0.0)
+        mine = training.step(ours, adam[0], at.nn.functional.cross_entropy, x, labels)()
+        other = training.step(theirs, adam[1], torch.nn.functional.cross_entropy, torch_x, torch_labels)()
+        assert len(mine) == len(other) > 10
+        for a, b in zip(mine, other, strict=True):
+            a, b = np.asarray(a), np.asarray(b)
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-8 * np.abs(b).max(), err_msg=network.name)
+        with at.no_grad(), torch.no_grad():
+            y, z = ours.eval()(x).numpy(), theirs.eval()(torch_x).numpy()
+        np.testing.assert_allclose(y, z, rtol=0, atol=1e-9 * np.abs(y).max())
+
+
+def test_networks_are_those_of_the_package(load):
+    networks = load("networks")
+    small_unet = networks.unet(at, width=4, depth=2, classes=2)
+    pairs = [
+        (networks.lenet5(at), models.lenet5(), (2, 1, 32, 32)),
+        (networks.resnet18(at, large=True, classes=1000), models.resnet18(), (1, 3, 64, 64)),
+        (small_unet, models.unet(width=4, depth=2), (1, 3, 16, 16)),
+    ]
+    for text, ours, shape in pairs:
+        ours.load_state_dict(text.state_dict())
+        x = at.randn(*shape)
+        with at.no_grad():
+            assert (text.eval()(x).numpy() == ours.eval()(x).numpy()).all()
+
+
+def test_compilation_that_fails_leaves_the_others(load, monkeypatch, capsys):
+    networks = load("networks")
+
+    class Torch:
+        @staticmethod
+        def compile(model):
+            return model
+
+    def warm_up(model):
+        raise RuntimeError("no C++ compiler\nin sight")
+
+    monkeypatch.setattr(networks, "torch", lambda: Torch)
+    assert networks.compiled_or_none("pytorch compiled nchw", 1, warm_up) is None
+    assert capsys.readouterr().err == "pytorch compiled nchw is left out: RuntimeError: no C++ compiler in sight\n"
+    assert networks.compiled_or_none("it", 1, lambda model: None) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is counted by Linux")
+def test_memory_is_that_of_the_steps(load, tmp_path, capsys, cpu):
+    """A process of its own; LeNet's batch of 64 needs a few MB, and the small batch less."""
+    memory, figures = load("bench_memory"), tmp_path / "figures.json"
+    assert memory.main(["--quick", "--only", "LeNet-5", "--threads", "1", "--json", str(figures)]) == 0
+    rows = json.loads(figures.read_text(encoding="utf-8"))["results"]
+    one, many = (row["bytes"]["atrous"] for row in rows)
+    assert 0 < one < many
+    assert 3e6 < many < 30e6
+    assert "LeNet-5, batch 64" in capsys.readouterr().out
 
 
 def test_geometric_mean(load):
@@ -181,11 +450,18 @@ class Doubled:
 def test_environments(load, monkeypatch):
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
-    default, tuned = load("harness").environments(3)
+    default, tuned = load("environment").environments(3)
     assert not [name for name in default if name.startswith("MALLOC_")]
     assert "OPENBLAS_CORETYPE" not in default
     assert default["OPENBLAS_NUM_THREADS"] == default["OMP_NUM_THREADS"] == "3"
     assert tuned == {**default, "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
+    held = load("environment").environments(3, "x86-64-v3")[1]
+    assert (held["ATROUS_ISA"], held["ONEDNN_MAX_CPU_ISA"], held["ATEN_CPU_CAPABILITY"]) == (
+        "x86-64-v3",
+        "AVX2",
+        "avx2",
+    )
+    assert held.items() >= tuned.items()
 
 
 def test_im2col_against_the_reference(load):

@@ -2,6 +2,7 @@
 #include "bindings/array.h"
 #include "core/cpu_features.h"
 #include "core/parallel.h"
+#include "core/peaks.h"
 
 namespace atrous {
 namespace {
@@ -65,6 +66,19 @@ void bind_runtime(py::module_& m) {
       },
       "shape"_a, "dtype"_a, "channels_last"_a = false, "A new uninitialised array in pool memory.");
   m.def("build_info", &build_info);
+  const auto for_threads = [](double (*measure)(int), const char* function) {
+    return [measure, name = std::string(function)](int threads) {
+      require(threads >= 1 && threads <= 1024, name + ": threads must be from 1 to 1024");
+      py::gil_scoped_release gil;
+      return measure(threads);
+    };
+  };
+  m.def("peak_fma_gflops", for_threads(&peak_fma_gflops, "peak_fma_gflops"), "threads"_a,
+        "The most float32 operations a second, in 1e9, at the level in force: measured now.");
+  m.def("peak_copy_gbs", for_threads(&peak_copy_gbs, "peak_copy_gbs"), "threads"_a,
+        "The most bytes a second that a copy reads and writes, in 1e9: measured now.");
+  m.def("core_to_core_ns", &core_to_core_ns, py::call_guard<py::gil_scoped_release>(),
+        "How long a cache line takes to the other core; 0 where there is one.");
 }
 
 }  // namespace atrous

@@ -16,7 +16,8 @@ EXAMPLES = """examples:
   atrous bench conv2d                       one family
   atrous bench --quick                      fewer shapes and repetitions
   atrous bench --model resnet18             a training step: forward, backward, optimizer
-  atrous bench --model resnet18 --layers    each layer of it
+  atrous bench --model resnet18 --layers    each layer of it: algorithm, time, share of what the machine can do;
+                                            and a roofline with all of them, in roofline-resnet18.png
   atrous bench --model my_module:build --batch 16 --size 64 --layers
                                             a network of your own, made by build() in ./my_module.py
 
@@ -40,6 +41,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--layers", action="store_true", help="time each layer of the model")
     parser.add_argument("--batch", metavar="N", type=number, help="images a step (default: by the model)")
     parser.add_argument("--size", metavar="N", type=number, help="height and width of the images (default: likewise)")
+    parser.add_argument("--picture", metavar="PNG", type=Path, help="where the roofline of --layers goes")
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -50,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         FileNotFoundError: there is no checkout here.
         ValueError, RuntimeError: the model cannot be built, or does not run on such images.
     """
+    if args.picture is not None and not args.layers:
+        args.parser.error("--picture needs --layers")
     if args.model is not None:
         if args.family is not None:
             args.parser.error("a FAMILY of kernels and --model are two benchmarks; name one of them")

@@ -1,4 +1,4 @@
-"""How long a training step takes, as a whole and layer by layer."""
+"""How long a training step takes, as a whole and layer by layer, and what this machine could do at best."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
+from typing import Any
 
 from .. import autograd
+from ..backend import kernels_for, on_cpu
+from ..config import get_num_threads
 from ..grad_mode import no_grad
 from ..models.macs import macs_of
-from ..nn import Module
+from ..nn import Conv2d, ConvTranspose2d, Module
 from ..nn.observe import leaf_layers, unchanged
 from ..ops import ones_like
 from ..optim import Adam, Optimizer
@@ -21,7 +24,7 @@ from ..summary import kind_of, tensors_in
 from ..tensor import Tensor
 from .one_step import Loss, loss_of
 
-__all__ = ["LayerTime", "StepTime", "time_layers", "time_step"]
+__all__ = ["LayerTime", "Roof", "StepTime", "algorithms_of", "measure_roof", "time_layers", "time_step"]
 
 SHORT = 0.02  # seconds: a layer is timed for at least so long, to rise above the clock's noise
 MOST = 50  # repetitions
@@ -45,6 +48,9 @@ class LayerTime:
         name, kind, output_shape, macs: as in `atrous.summary`.
         forward, backward: seconds; backward is 0 where no gradient is wanted.
         flops: floating-point operations both ways, two a multiply-add; 0 of layers that have none.
+        moved: bytes that it has to read and write both ways, each array once in each pass over it.
+        algorithms: the kernels that the rule picks for y, the gradient of x and that of the weight; empty where there
+            is nothing to pick.
     """
 
     name: str
@@ -54,6 +60,45 @@ class LayerTime:
     forward: float
     backward: float
     flops: int
+    moved: int
+    algorithms: tuple[str, ...] = ()
+
+    @property
+    def operations(self) -> int:
+        """flops; where there are none, the numbers moved, so that a layer that only passes over memory has a rate."""
+        return self.flops or self.moved // 4
+
+    @property
+    def rate(self) -> float:
+        """Operations a second."""
+        return self.operations / (self.forward + self.backward)
+
+
+@dataclass(frozen=True)
+class Roof:
+    """What this machine does at best: `flops` float32 operations a second, and `bandwidth` bytes a second in a copy."""
+
+    flops: float
+    bandwidth: float
+
+    def at(self, layer: LayerTime) -> float:
+        """The operations a second that a layer with so many operations a byte could reach.
+
+        Example:
+            >>> relu = LayerTime("", "ReLU", (4,), 0, 1e-3, 1e-3, flops=0, moved=400)
+            >>> Roof(flops=100e9, bandwidth=20e9).at(relu) / 1e9
+            5.0
+        """
+        return min(self.flops, self.bandwidth * layer.operations / max(1, layer.moved))
+
+
+def measure_roof() -> Roof | None:
+    """Measures for two seconds, on as many threads as the kernels use; None on the reference backend."""
+    kernels = kernels_for(None)
+    if not on_cpu(kernels):
+        return None
+    threads = get_num_threads()
+    return Roof(1e9 * kernels.peak_fma_gflops(threads), 1e9 * kernels.peak_copy_gbs(threads))
 
 
 def time_step(
@@ -144,7 +189,7 @@ def _time_call(name: str, layer: Module, args: tuple, repeat: int) -> LayerTime:
             if isinstance(a, Tensor):
                 a.grad = None
     shapes = [y.shape for y in tensors_in(output)]
-    macs = macs_of(layer, args, output)
+    macs, y = macs_of(layer, args, output), next(tensors_in(output), None)
     wanted = [isinstance(a, Tensor) and a.requires_grad for a in (*args[:1], getattr(layer, "weight", None))]
     return LayerTime(
         name,
@@ -154,4 +199,39 @@ def _time_call(name: str, layer: Module, args: tuple, repeat: int) -> LayerTime:
         median(forwards[1:]),
         median(backwards[1:]) if results else 0.0,
         2 * macs * (1 + sum(wanted)),
+        _moved(layer, args, y, wanted) if y is not None else 0,
+        algorithms_of(layer, args, y),
     )
+
+
+def _moved(layer: Module, args: tuple, y: Tensor, wanted: list[bool]) -> int:
+    """Bytes both ways. A gradient by multiply-adds is a pass of its own; other layers have one for all gradients."""
+    inputs = sum(a.data.nbytes for a in args if isinstance(a, Tensor))
+    weights, output = sum(p.data.nbytes for p in layer.parameters()), y.data.nbytes
+    once = inputs + weights + output
+    if macs_of(layer, args, y):
+        return once * (1 + sum(wanted))
+    return once + (once + inputs if any(wanted) else 0)
+
+
+def algorithms_of(layer: Module, args: tuple, y: Any) -> tuple[str, ...]:
+    """What the rule picks for a convolution: for y, the gradient of x, the gradient of the weight.
+
+    Example:
+        >>> layer, x = nn.Conv2d(4, 4, 3, groups=4), at.ones(1, 4, 8, 8)
+        >>> with at.backend("cpu"):
+        ...     algorithms_of(layer, (x,), layer(x))
+        ('depthwise', 'depthwise', 'depthwise')
+    """
+    kernels = kernels_for(None)
+    if not isinstance(layer, (Conv2d, ConvTranspose2d)) or not on_cpu(kernels):
+        return ()
+    transposed = isinstance(layer, ConvTranspose2d)
+    wide = (1, 1, *(y if transposed else args[0]).shape)[-4:]
+    spans = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    padding = {"valid": (0, 0), "same": (spans[0] // 2, spans[1] // 2)}.get(str(layer.padding), layer.padding)
+    sizes = (wide, layer.weight.shape, layer.stride, padding, layer.dilation, layer.groups)
+    directions = ["forward", "backward_input", "backward_weight"]
+    if transposed:  # it is the input gradient of a convolution that goes the other way
+        directions[:2] = directions[1::-1]
+    return tuple(kernels.conv2d_algorithms(direction, *sizes)[0] for direction in directions)
