@@ -43,6 +43,19 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class Resize:
+    """A map (N, C, size, size) brought to (N, C, to, to)."""
+
+    name: str
+    N: int
+    C: int
+    size: int
+    to: int
+    mode: str = "bilinear"
+    align_corners: bool = False
+
+
+@dataclass(frozen=True)
 class Map:
     """A feature map (N, C, size, size): what batch normalisation and activations see."""
 
@@ -171,6 +184,17 @@ POOL = [
     Pool("ResNet-50 head", 16, 2048, 7, "average", kernel=0),
 ]
 
+RESIZE = [
+    Resize("U-Net dec2", 2, 128, 64, 128),
+    Resize("U-Net dec1", 2, 64, 128, 256),
+    Resize("DeepLab head", 4, 21, 33, 257),
+    Resize("DeepLab head, corners", 4, 21, 33, 257, align_corners=True),
+    Resize("FPN top-down", 16, 256, 14, 28),
+    Resize("U-Net served", 1, 64, 112, 224),
+    Resize("FPN top-down", 16, 256, 14, 28, "nearest"),
+    Resize("U-Net dec2", 2, 128, 64, 128, "nearest"),
+]
+
 MAP = [
     Map("ResNet stem", 16, 64, 112),
     Map("ResNet-18 layer1", 16, 64, 56),
@@ -243,6 +267,7 @@ QUICK_CONV = {
     ],
 }
 QUICK_POOL = [POOL[0], replace(POOL[5], N=2), POOL[7], POOL[9]]
+QUICK_RESIZE = [replace(RESIZE[0], N=1, C=64), replace(RESIZE[6], N=1)]
 QUICK_MAP = [replace(MAP[1], N=2), MAP[7]]
 QUICK_DENSE = [DENSE[0], DENSE[4], DENSE[7]]
 QUICK_SCORES = [SCORES[0], ("Pascal VOC segmentation", (1, 21, 64, 64))]

@@ -78,7 +78,19 @@ def test_public_functions_have_docstrings(name, function):
 
 @pytest.mark.parametrize(
     "family",
-    ["activation", "adam", "batch_norm", "conv2d", "cross_entropy", "linear", "loss", "pad", "pool2d", "random"],
+    [
+        "activation",
+        "adam",
+        "batch_norm",
+        "conv2d",
+        "cross_entropy",
+        "linear",
+        "loss",
+        "pad",
+        "pool2d",
+        "random",
+        "upsample2d",
+    ],
 )
 def test_ops_say_what_they_take_and_where_it_is_from(family):
     module = importlib.import_module(f"atrous.ops.{family}")

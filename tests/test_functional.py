@@ -18,7 +18,7 @@ BUILT_IN = {
     "one_hot": "tensor, num_classes=-1",
 }
 DEPRECATED = {"size_average", "reduce", "_stacklevel"}
-LATER = {"dtype", "weight of mse_loss", "weight of l1_loss"}  # arguments that we do not have
+LATER = {"dtype", "antialias", "weight of mse_loss", "weight of l1_loss"}  # arguments that we do not have
 
 
 def arguments(f):

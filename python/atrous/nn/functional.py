@@ -112,6 +112,23 @@ def adaptive_max_pool2d(
     return ops.adaptive_max_pool2d(input, output_size, return_indices)
 
 
+def interpolate(
+    input: Tensor,
+    size: Ints | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+) -> Tensor:
+    """Resizes images to a size or by a factor, by the nearest pixel or bilinearly.
+
+    Example:
+        >>> F.interpolate(at.ones(1, 6, 7, 5), scale_factor=2, mode="bilinear").shape
+        (1, 6, 14, 10)
+    """
+    return ops.interpolate(input, size, scale_factor, mode, align_corners, recompute_scale_factor)
+
+
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,

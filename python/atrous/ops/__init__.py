@@ -101,3 +101,4 @@ from .shape import (
     view,
 )
 from .unary import cos, exp, exp_, expm1, log, log1p, log2, log_, neg, neg_, reciprocal, rsqrt, sin, sqrt, sqrt_, square
+from .upsample2d import interpolate

@@ -41,6 +41,12 @@ from .pool2d import (
     max_pool2d_indices,
 )
 from .random import random_bits
+from .upsample2d import (
+    upsample_bilinear2d_backward,
+    upsample_bilinear2d_forward,
+    upsample_nearest2d_backward,
+    upsample_nearest2d_forward,
+)
 
 __all__ = [
     "adam_step",
@@ -84,4 +90,8 @@ __all__ = [
     "softmax_forward",
     "tanh_backward",
     "tanh_forward",
+    "upsample_bilinear2d_backward",
+    "upsample_bilinear2d_forward",
+    "upsample_nearest2d_backward",
+    "upsample_nearest2d_forward",
 ]

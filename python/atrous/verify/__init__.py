@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from . import activation, adam, batch_norm, conv2d, cross_entropy, linear, pool2d, random
+from . import activation, adam, batch_norm, conv2d, cross_entropy, linear, pool2d, random, upsample2d
 from .harness import DTYPES, Failure, Result, call, check_function
 from .kernels import load_kernels, own_kernels
 from .student import Check, Mistake, check_kernel
@@ -36,6 +36,7 @@ __all__ = [
 FAMILIES: dict[str, ModuleType] = {
     "conv2d": conv2d,
     "pool2d": pool2d,
+    "upsample2d": upsample2d,
     "batch_norm": batch_norm,
     "linear": linear,
     "activation": activation,
