@@ -167,7 +167,7 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool = False,
     """
     roots = _roots("backward", tensors, grad_tensors, create_graph)
     for leaf, (array, owned) in walk(roots, retain_graph, {}).items():
-        if hasattr(leaf, "_hooks"):
+        if leaf._hooks:
             array, owned = run_hooks(leaf._hooks, array), False
         accumulate(leaf, array, owned)
 
@@ -208,7 +208,7 @@ def grad(
         array = wanted[edge] if edge in wanted else leaves.get(edge, (None, False))[0]
         if array is None and not allow_unused:
             raise RuntimeError(f"grad: the outputs do not depend on input {index}; allow_unused=True gives None for it")
-        if array is not None and edge not in wanted and hasattr(tensor, "_hooks"):
+        if array is not None and edge not in wanted and tensor._hooks:
             array = run_hooks(tensor._hooks, array)
         results.append(None if array is None else graph.Tensor(array.astype(tensor.dtype)))
     return tuple(results)

@@ -7,6 +7,8 @@ from math import prod
 from ..autograd import Backward, increment_version, record
 from ..backend import array_module, kernels_for, quiet
 from ..checks import floats_of_one_dtype
+from ..dtypes import float64
+from ..grad_mode import mode
 from ..layout import channels_last, reshape
 from ..tensor import Tensor
 
@@ -53,6 +55,10 @@ def batch_norm(
     parameters = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     floats_of_one_dtype("batch_norm", x=x, optional=parameters)
     _check(x, parameters, training, momentum, eps)
+    if x._pending is not None and not training and not _needs_grad(x, weight, bias):
+        pending = _folded(x._pending, running_mean, running_var, weight, bias, eps)
+        if pending is not None:
+            return Tensor(pending)
     planes = _planes(x.data)
     data = channels_last(planes)
     kernels = kernels_for(data)
@@ -76,6 +82,29 @@ def batch_norm(
         y = y.reshape(x.shape)
     saved = (x if data is planes else data, weight, *statistics)
     return record(y, backward, inputs=(x, weight, bias), saved=saved, eps=eps)
+
+
+def _needs_grad(*tensors):
+    return mode.enabled and any(t is not None and t.requires_grad for t in tensors)
+
+
+def _folded(pending, running_mean, running_var, weight, bias, eps):
+    """A convolution that waits, with the batch-norm in its scale and bias; None where the kernel cannot do that."""
+    kernels = kernels_for(pending)
+    if pending.epilogue or not pending.takes_also(kernels, "scale"):
+        return None
+    xp, dtype = array_module(running_mean), pending.dtype
+    mean, var = running_mean.data, running_var.data.astype(float64)
+    scale = quiet.run(xp.divide, 1.0 if weight is None else weight.data, xp.sqrt(var + eps))  # (C,), as what follows
+    shift = -mean * scale if bias is None else bias.data - mean * scale
+    conv_bias = pending.arguments[2]
+    folded = shift if conv_bias is None else shift + conv_bias * scale
+    scale, shift, folded = (array.astype(dtype) for array in (scale, shift, folded))
+
+    def rest(y):  # of the convolution's values, should somebody else have asked for them
+        return kernels.batch_norm_forward_eval(y, scale, shift, xp.zeros_like(mean), xp.ones_like(mean), 0.0)
+
+    return pending.followed_by({"scale": scale}, rest, bias=folded)
 
 
 class BatchNormTrainBackward(Backward):

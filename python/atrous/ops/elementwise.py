@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
-from ..autograd import record
-from ..backend import array_module
+from .. import dtypes, fusion
+from ..autograd import record, record_inplace
+from ..backend import array_module, kernels_for
 from ..tensor import Tensor
 from .creation import as_tensor
 from .operands import Binary, binary, binary_, compute, kind, operands
@@ -40,12 +40,40 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
         >>> add(at.ones(2), at.tensor([1.0, 2.0])).tolist()
         [2.0, 3.0]
     """
-    return binary("add", "add", AddBackward, input, other if alpha == 1 else mul(other, alpha))
+    if alpha != 1:
+        other = mul(other, alpha)
+    if fusion.current.running:
+        z = _put_off(input, other)
+        if z is not None:
+            return record(z, AddBackward, (input, other), operands=(kind(input), kind(other)))
+    return binary("add", "add", AddBackward, input, other)
 
 
 def add_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """``input += alpha · other``."""
-    return binary_("add_", "add", AddBackward, input, other if alpha == 1 else mul(other, alpha))
+    if alpha != 1:
+        other = mul(other, alpha)
+    if fusion.current.running and _alike(input, other) and input._pending is not None:
+        z = fusion.with_residual(input, other, kernels_for(input))
+        if z is not None:
+            fusion.replace(input, z)
+            return record_inplace(input, AddBackward, (input, other), operands=(kind(input), kind(other)))
+    return binary_("add_", "add", AddBackward, input, other)
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether these are two tensors of one shape and dtype, one that kernels take."""
+    if not isinstance(a, Tensor) or not isinstance(b, Tensor):
+        return False
+    return a.shape == b.shape and a.dtype == b.dtype and a.dtype in (dtypes.float32, dtypes.float64)
+
+
+def _put_off(a: Any, b: Any) -> fusion.Pending | None:
+    """The sum as a kernel call that waits for what may follow; None where there is nothing to gain."""
+    if not _alike(a, b):
+        return None
+    kernels = kernels_for(a)
+    return fusion.with_residual(a, b, kernels) or fusion.with_residual(b, a, kernels)
 
 
 class AddBackward(Binary):
