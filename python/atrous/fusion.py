@@ -49,7 +49,7 @@ class Pending:
         function: the kernel.
         arguments: its arguments, the first an array of the result's dtype.
         shape: the result's.
-        takes: the optional arguments by which the kernel does what may follow: some of scale, relu, residual, relu_last.
+        takes: the optional arguments for what may follow: some of scale, relu, residual, relu_last.
         cheap: it is one pass over memory, which is done again rather than kept for a second reader.
         epilogue: the optional arguments given.
         parent: the Pending that this one continues, if its values may not be computed twice.
@@ -202,7 +202,7 @@ def forward_pass(function: Callable, args: tuple, kwargs: dict[str, Any]) -> Any
 
 
 def finish(written: Any = None) -> None:
-    """Runs the calls that wait in this thread; only those that read memory of an array about to be written, if given."""
+    """Runs the calls that wait in this thread: all, or those that read memory of an array about to be written."""
     waiting = current.waiting
     if not waiting:
         return
@@ -211,9 +211,8 @@ def finish(written: Any = None) -> None:
     try:
         for reference in waiting:
             tensor = reference()
-            pending = None if tensor is None else tensor._pending
-            if pending is not None:
-                if written is None or pending.reads(written):
+            if tensor is not None and tensor._pending is not None:
+                if written is None or tensor._pending.reads(written):
                     tensor.data  # noqa: B018  reading it is what runs the call
                 else:
                     left.append(reference)
