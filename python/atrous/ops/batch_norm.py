@@ -65,19 +65,19 @@ def batch_norm(
     scale, shift = None if weight is None else weight.data, None if bias is None else bias.data
     if training and data.size:
         backward: type[Backward] = BatchNormTrainBackward
-        y, mean, var = kernels.batch_norm_forward_train(data, scale, shift, eps)
-        statistics = (mean, var)
+        mean, var = statistics = kernels.batch_norm_statistics(data)
+        y = kernels.batch_norm_forward(data, scale, shift, mean, var, eps)
         if running_mean is not None and running_var is not None:
             count = data.size // data.shape[1]
-            _move(running_mean, mean, momentum)
-            _move(running_var, var * (count / (count - 1)), momentum)  # unbiased
+            _move(running_mean, mean.astype(data.dtype), momentum)
+            _move(running_var, (var * (count / (count - 1))).astype(data.dtype), momentum)  # unbiased
     else:  # an empty batch has no statistics: any will do
         backward = BatchNormEvalBackward
         if running_mean is not None and running_var is not None:
             statistics = (running_mean, running_var)
         else:
             statistics = _zero_and_one(data)
-        y = kernels.batch_norm_forward_eval(data, scale, shift, statistics[0].data, statistics[1].data, eps)
+        y = kernels.batch_norm_forward(data, scale, shift, statistics[0].data, statistics[1].data, eps)
     if data.ndim != x.ndim:
         y = y.reshape(x.shape)
     saved = (x if data is planes else data, weight, *statistics)
@@ -113,7 +113,7 @@ class BatchNormTrainBackward(Backward):
     def __call__(self, grad_y):
         x, weight, mean, var = self.saved
         kernels, shape = kernels_for(grad_y), grad_y.shape
-        grads = kernels.batch_norm_backward_train(*_alike(grad_y, x), weight, mean, var, self.eps)
+        grads = kernels.batch_norm_backward_train(*_alike(grad_y, x), weight, None, mean, var, self.eps)
         return grads[0].reshape(shape), *grads[1:]
 
 
@@ -123,7 +123,7 @@ class BatchNormEvalBackward(Backward):
     def __call__(self, grad_y):
         x, weight, mean, var = self.saved
         kernels, shape = kernels_for(grad_y), grad_y.shape
-        grads = kernels.batch_norm_backward_eval(*_alike(grad_y, x), weight, mean, var, self.eps)
+        grads = kernels.batch_norm_backward_eval(*_alike(grad_y, x), weight, None, mean, var, self.eps)
         return grads[0].reshape(shape), *grads[1:]
 
 
