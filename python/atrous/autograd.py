@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import fusion, graph, layout
+from .backend import kernels_for
 from .function import Function
 from .fusion import MaskedGradient
 from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .graph import Backward, check_inplace, edge_of, increment_version, record, record_inplace, record_view
+from .layout import is_dense_float
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -119,7 +121,10 @@ def _add(edge: Any, part: Any, fresh: bool, pending: dict, owned: set) -> None:
 
 
 def _add_into(total: Any, part: Any) -> None:
-    total += part
+    if total.nbytes >= layout.LARGE and total.strides == part.strides and is_dense_float(total):
+        kernels_for(total).add_into(total, part)
+    else:
+        total += part
 
 
 def _is_fresh(part: Any, grad: Any, parts: tuple, saved: tuple) -> bool:
@@ -153,7 +158,7 @@ def accumulate(tensor: Tensor, grad: Any, owned: bool) -> None:
     if tensor._grad is not None:
         held = tensor._grad.data
         if tensor._grad_owned:
-            held += grad
+            _add_into(held, grad)
             tensor._grad._version[0] += 1
             return
         grad, owned = held + grad, True

@@ -178,11 +178,7 @@ def with_residual(x: Tensor, other: Tensor, kernels: Any) -> Pending | None:
     residual = other.data
     if not layout.is_channels_last(residual) or pending.result is not None:
         return None
-
-    def rest(array: Any) -> Any:
-        return array + residual
-
-    return pending.followed_by({"residual": residual}, rest)
+    return pending.followed_by({"residual": residual}, lambda array: kernels.add_forward(array, residual))
 
 
 def replace(x: Tensor, pending: Pending) -> None:

@@ -48,25 +48,27 @@ def relu(x: Tensor, inplace: bool = False) -> Tensor:
 
 def _put_off(x: Tensor, pending: fusion.Pending, inplace: bool) -> Tensor:
     """relu of a tensor without values, as a stage of the kernel call that will give them."""
-    masked = x._node is not None and x._node.masks and len(pending.epilogue) == 1
+    masks = x._node is not None and x._node.masks and len(pending.epilogue) == 1
+    kernels = pending.kernels if masks else None
     if not inplace:
-        return record(pending, ReluBackward, inputs=(x,), saved=(pending,), masked=masked)
+        return record(pending, ReluBackward, inputs=(x,), saved=(pending,), masked_by=kernels)
     fusion.replace(x, pending)
-    return record_inplace(x, ReluBackward, inputs=(x,), saved=(pending,), masked=masked)
+    return record_inplace(x, ReluBackward, inputs=(x,), saved=(pending,), masked_by=kernels)
 
 
 class ReluBackward(Backward):
     """Gradient of relu: passes where y is positive. A batch-norm that was fused with it finds that out by itself."""
 
-    masked = False  # whether the input is such a batch-norm's
+    masked_by = None  # the kernels that find the mask again, where the input is such a batch-norm's
 
     def __call__(self, grad_y):
         (y,) = self.saved
         if type(y) is fusion.Pending:
             y = y.values()
-        if self.masked:
+        kernels = kernels_for(grad_y)
+        if kernels is self.masked_by:
             return fusion.MaskedGradient(grad_y, y)
-        return kernels_for(grad_y).relu_backward(grad_y, y)
+        return kernels.relu_backward(grad_y, y)
 
 
 def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
+from .. import fusion
 from ..autograd import Backward, increment_version, record
 from ..backend import array_module, kernels_for, quiet
 from ..checks import floats_of_one_dtype
@@ -11,6 +13,8 @@ from ..dtypes import float64
 from ..grad_mode import mode
 from ..layout import channels_last, reshape
 from ..tensor import Tensor
+
+EPILOGUE = ("relu", "residual", "relu_last")  # what batch_norm_forward does besides
 
 
 def batch_norm(
@@ -66,21 +70,26 @@ def batch_norm(
     if training and data.size:
         backward: type[Backward] = BatchNormTrainBackward
         mean, var = statistics = kernels.batch_norm_statistics(data)
-        y = kernels.batch_norm_forward(data, scale, shift, mean, var, eps)
         if running_mean is not None and running_var is not None:
             count = data.size // data.shape[1]
-            _move(running_mean, mean.astype(data.dtype), momentum)
-            _move(running_var, (var * (count / (count - 1))).astype(data.dtype), momentum)  # unbiased
+            _move(running_mean, mean, momentum)
+            _move(running_var, var * (count / (count - 1)), momentum)  # unbiased
     else:  # an empty batch has no statistics: any will do
         backward = BatchNormEvalBackward
         if running_mean is not None and running_var is not None:
             statistics = (running_mean, running_var)
         else:
             statistics = _zero_and_one(data)
-        y = kernels.batch_norm_forward(data, scale, shift, statistics[0].data, statistics[1].data, eps)
-    if data.ndim != x.ndim:
-        y = y.reshape(x.shape)
-    saved = (x if data is planes else data, weight, *statistics)
+        mean, var = statistics[0].data, statistics[1].data
+    arguments = (data, scale, shift, mean, var, eps)
+    y: Any = fusion.pend(kernels, kernels.batch_norm_forward, arguments, x.shape, EPILOGUE, cheap=True)
+    if y is None or x.ndim != 4:
+        y, kept_shift = kernels.batch_norm_forward(*arguments), None
+        if data.ndim != x.ndim:
+            y = y.reshape(x.shape)
+    else:  # with the shift the backward finds relu's mask; a copy, for who writes to the bias does no harm
+        kept_shift = None if shift is None else shift.copy()
+    saved = (x if data is planes else data, weight, kept_shift, *statistics)
     return record(y, backward, inputs=(x, weight, bias), saved=saved, eps=eps)
 
 
@@ -102,7 +111,7 @@ def _folded(pending, running_mean, running_var, weight, bias, eps):
     scale, shift, folded = (array.astype(dtype) for array in (scale, shift, folded))
 
     def rest(y):  # of the convolution's values, should somebody else have asked for them
-        return kernels.batch_norm_forward_eval(y, scale, shift, xp.zeros_like(mean), xp.ones_like(mean), 0.0)
+        return kernels.batch_norm_forward(y, scale, shift, xp.zeros_like(mean), xp.ones_like(mean), 0.0)
 
     return pending.followed_by({"scale": scale}, rest, bias=folded)
 
@@ -110,21 +119,29 @@ def _folded(pending, running_mean, running_var, weight, bias, eps):
 class BatchNormTrainBackward(Backward):
     """Gradients of batch_norm by the batch's own statistics, through which every output depends on every input."""
 
+    masks = True
+
     def __call__(self, grad_y):
-        x, weight, mean, var = self.saved
-        kernels, shape = kernels_for(grad_y), grad_y.shape
-        grads = kernels.batch_norm_backward_train(*_alike(grad_y, x), weight, None, mean, var, self.eps)
-        return grads[0].reshape(shape), *grads[1:]
+        return _gradients(kernels_for(None).batch_norm_backward_train, grad_y, self.saved, self.eps)
 
 
 class BatchNormEvalBackward(Backward):
     """Gradients of batch_norm by given statistics, an affine map of each channel."""
 
+    masks = True
+
     def __call__(self, grad_y):
-        x, weight, mean, var = self.saved
-        kernels, shape = kernels_for(grad_y), grad_y.shape
-        grads = kernels.batch_norm_backward_eval(*_alike(grad_y, x), weight, None, mean, var, self.eps)
-        return grads[0].reshape(shape), *grads[1:]
+        return _gradients(kernels_for(None).batch_norm_backward_eval, grad_y, self.saved, self.eps)
+
+
+def _gradients(backward, grad_y, saved, eps):
+    """By the kernel; of relu's output, where that came along and nobody asked for the gradient in between."""
+    x, weight, shift, mean, var = saved
+    relu = type(grad_y) is fusion.MaskedGradient
+    if relu:
+        grad_y = grad_y.grad
+    grads = backward(*_alike(grad_y, x), weight, shift, mean, var, eps, relu)
+    return grads if grad_y.ndim == 4 else (grads[0].reshape(grad_y.shape), *grads[1:])
 
 
 def _check(x, parameters, training, momentum, eps):
@@ -152,6 +169,7 @@ def _check(x, parameters, training, momentum, eps):
 
 def _move(running, batch, momentum):
     """running = (1 − momentum) · running + momentum · batch, in place."""
+    fusion.finish(running.data)
     quiet.run(_interpolate, running.data, batch, momentum)
     increment_version(running)
 
