@@ -1,12 +1,15 @@
-"""Batch normalisation: forward and backward in training, forward in evaluation."""
+"""Batch normalisation in training, alone and with the relu behind it: forward and backward."""
 
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
+from types import ModuleType
 
 import numpy as np
 
-from harness import Case, Outcome, kernel, normal, run
+from atrous import _cpu, reference
+from harness import Call, Case, Outcome, kernel, normal, run
+from peers import pytorch
 from shapes import MAP, QUICK_MAP, Map
 
 TOLERANCE = 4e-6  # of the largest output: sums over up to 200,000 pixels, in pieces
@@ -16,33 +19,49 @@ EPS = 1e-5
 def cases(quick: bool) -> Iterator[Case]:
     """Work counts each array read and written once, 4 bytes a number, although training has to read x twice."""
     for layer in QUICK_MAP if quick else MAP:
-        row = f"{layer.name} · {layer.N}×{layer.C}×{layer.size}²"
         gigabytes = 4e-9 * layer.N * layer.C * layer.size**2
-        yield Case(row, "forward, training", 2 * gigabytes, "GB/s", TOLERANCE, partial(forward_train, layer))
-        yield Case(row, "backward, training", 3 * gigabytes, "GB/s", TOLERANCE, partial(backward_train, layer))
+        for relu in (False, True):
+            row = f"{layer.name}{' + relu' * relu} · {layer.N}×{layer.C}×{layer.size}²"
+            yield Case(row, "forward, training", 2 * gigabytes, "GB/s", TOLERANCE, partial(forward, layer, relu))
+            yield Case(row, "backward, training", 3 * gigabytes, "GB/s", TOLERANCE, partial(backward, layer, relu))
+        row = f"{layer.name} · {layer.N}×{layer.C}×{layer.size}²"
         yield Case(row, "forward, evaluation", 2 * gigabytes, "GB/s", TOLERANCE, partial(forward_eval, layer))
 
 
-def forward_train(layer: Map) -> Outcome:
+def forward(layer: Map, relu: bool) -> Outcome:
+    """Statistics, then the map: two kernels of ours for one of PyTorch's, or two where a relu follows."""
     x, weight, bias = arrays(layer)
 
-    def call(torch, x, weight, bias):
-        return torch.native_batch_norm(x, weight, bias, None, None, True, 0.1, EPS)[0]
+    def call(kernels: ModuleType, x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        return kernels.batch_norm_forward(x, weight, bias, *kernels.batch_norm_statistics(x), EPS, relu)
 
-    arguments = {"x": x, "weight": weight, "bias": bias, "eps": EPS}
-    return kernel("batch_norm_forward_train", arguments, call, [x, weight, bias])
+    def torch_call(torch, x, weight, bias):
+        y = torch.native_batch_norm(x, weight, bias, None, None, True, 0.1, EPS)[0]
+        return torch.relu(y) if relu else y
+
+    calls: dict[str, Call] = {
+        "atrous": partial(call, _cpu, x, weight, bias),
+        "reference": partial(call, reference, x, weight, bias),
+        **pytorch(torch_call, [x, weight, bias]),
+    }
+    return call(reference, *(array.astype(np.float64) for array in (x, weight, bias))), calls
 
 
-def backward_train(layer: Map) -> Outcome:
-    x, weight, _ = arrays(layer)
-    grad_y, mean, var = normal(*x.shape, seed=1), x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))
+def backward(layer: Map, relu: bool) -> Outcome:
+    x, weight, bias = arrays(layer)
+    grad_y, (mean, var) = normal(*x.shape, seed=1), reference.batch_norm_statistics(x)
+    y = reference.batch_norm_forward(x, weight, bias, mean, var, EPS, relu)
 
-    def call(torch, grad_y, x, weight, mean, rstd):
+    def torch_call(torch, grad_y, x, y, weight, mean, rstd):
+        if relu:
+            grad_y = torch.ops.aten.threshold_backward.default(grad_y, y, 0)
         backward = torch.ops.aten.native_batch_norm_backward.default
         return backward(grad_y, x, weight, None, None, mean, rstd, True, EPS, [True, True, True])
 
-    arguments = {"grad_y": grad_y, "x": x, "weight": weight, "mean": mean, "var": var, "eps": EPS}
-    return kernel("batch_norm_backward_train", arguments, call, [grad_y, x, weight, mean, 1 / np.sqrt(var + EPS)])
+    arguments = {"grad_y": grad_y, "x": x, "weight": weight, "bias": bias, "mean": mean, "var": var, "eps": EPS}
+    statistics = [mean.astype(x.dtype), (1 / np.sqrt(var + EPS)).astype(x.dtype)]
+    given = arguments | {"relu": relu}
+    return kernel("batch_norm_backward_train", given, torch_call, [grad_y, x, y, weight, *statistics])
 
 
 def forward_eval(layer: Map) -> Outcome:
@@ -53,7 +72,7 @@ def forward_eval(layer: Map) -> Outcome:
         return torch.native_batch_norm(x, weight, bias, mean, var, False, 0.1, EPS)[0]
 
     arguments = {"x": x, "weight": weight, "bias": bias, "mean": mean, "var": var, "eps": EPS}
-    return kernel("batch_norm_forward_eval", arguments, call, [x, weight, bias, mean, var])
+    return kernel("batch_norm_forward", arguments, call, [x, weight, bias, mean, var])
 
 
 def arrays(layer: Map) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

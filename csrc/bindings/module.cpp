@@ -10,6 +10,7 @@ void bind_linear(py::module_& m);
 void bind_activation(py::module_& m);
 void bind_batch_norm(py::module_& m);
 void bind_cross_entropy(py::module_& m);
+void bind_elementwise(py::module_& m);
 void bind_pool2d(py::module_& m);
 void bind_upsample2d(py::module_& m);
 void bind_random(py::module_& m);
@@ -25,6 +26,7 @@ PYBIND11_MODULE(_cpu, m) {
   atrous::bind_activation(m);
   atrous::bind_batch_norm(m);
   atrous::bind_cross_entropy(m);
+  atrous::bind_elementwise(m);
   atrous::bind_pool2d(m);
   atrous::bind_upsample2d(m);
   atrous::bind_random(m);

@@ -91,17 +91,37 @@ def upsample_nearest2d_forward(x: Array, output_size: Pair, scale: tuple[float, 
 def upsample_nearest2d_backward(grad_y: Array, input_size: Pair, scale: tuple[float, float] | None) -> Array: ...
 
 # batch_norm
-def batch_norm_forward_train(
-    x: Array, weight: Array | None, bias: Array | None, eps: float
-) -> tuple[Array, Array, Array]: ...
-def batch_norm_backward_train(
-    grad_y: Array, x: Array, weight: Array | None, mean: Array, var: Array, eps: float
-) -> tuple[Array, Array, Array]: ...
-def batch_norm_forward_eval(
-    x: Array, weight: Array | None, bias: Array | None, mean: Array, var: Array, eps: float
+def batch_norm_statistics(x: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def batch_norm_forward(
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    var: Array,
+    eps: float,
+    relu: bool = False,
+    residual: Array | None = None,
+    relu_last: bool = False,
 ) -> Array: ...
+def batch_norm_backward_train(
+    grad_y: Array,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    var: Array,
+    eps: float,
+    relu: bool = False,
+) -> tuple[Array, Array, Array]: ...
 def batch_norm_backward_eval(
-    grad_y: Array, x: Array, weight: Array | None, mean: Array, var: Array, eps: float
+    grad_y: Array,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    var: Array,
+    eps: float,
+    relu: bool = False,
 ) -> tuple[Array, Array, Array]: ...
 
 # linear
@@ -144,6 +164,10 @@ def log_softmax_forward(x: Array) -> Array: ...
 def log_softmax_backward(grad_y: Array, y: Array) -> Array: ...
 def softmax_forward(x: Array) -> Array: ...
 def softmax_backward(grad_y: Array, y: Array) -> Array: ...
+
+# elementwise
+def add_forward(x: Array, residual: Array, relu: bool = False) -> Array: ...
+def add_into(total: Array, part: Array) -> None: ...
 
 # adam
 def adam_step(

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import graph, layout
+from . import fusion, graph, layout
+from .backend import kernels_for
 from .function import Function
+from .fusion import MaskedGradient
 from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .graph import Backward, check_inplace, edge_of, increment_version, record, record_inplace, record_view
+from .layout import is_dense_float
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -49,6 +52,7 @@ def walk(
     Returns:
         The gradient of every leaf reached: ``{leaf: (array, whether nothing else holds it)}``.
     """
+    fusion.finish()
     with np.errstate(all="ignore"):  # 1 / 0 is inf in a gradient, too, without NumPy's warning
         return _walk(roots, retain_graph, wanted)
 
@@ -65,19 +69,23 @@ def _walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[
             if edge is None or part is None:
                 continue
             if edge in pending:
-                _add(edge, part, pending, owned)
+                fresh = _is_fresh(part, grad, grads, saved)
+                _add(edge, part, fresh, pending, owned)
                 continue
             pending[edge] = np.asarray(part) if isinstance(part, np.generic) else part
             if isinstance(edge, Backward):
                 heapq.heappush(heap, (edge._order, edge))
             elif _is_fresh(part, grad, grads, saved):
                 owned.add(edge)
+        part, grads, saved = None, (), ()  # so that what was added or passed on is freed before the next kernel runs
         if not heap:
             return {leaf: (array, leaf in owned) for leaf, array in pending.items()}
         node = heapq.heappop(heap)[1]
         grad = pending.pop(node)
         if owned:
             owned.discard(node)
+        if type(grad) is MaskedGradient and (node.hooks or node.retained or node in wanted):
+            grad = grad.array()
         if node.hooks is not None:
             grad = run_hooks(node.hooks, grad)
         if node.retained is not None:
@@ -86,31 +94,47 @@ def _walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[
                 accumulate(tensor, grad, owned=False)
         if node in wanted:
             wanted[node] = grad
+        saved = node._saved or ()
         grads = node(*grad) if type(grad) is list else node(grad)
         if type(grads) is not tuple:
             grads = (grads,)
-        saved = node._saved or ()
         if saved and not retain_graph:
             node._saved = None
 
 
-def _add(edge: Any, part: Any, pending: dict, owned: set) -> None:
-    """Adds a gradient to one that came before, in place only where the walk allocated that itself."""
+def _add(edge: Any, part: Any, fresh: bool, pending: dict, owned: set) -> None:
+    """Adds a gradient to one that came before, in place where the walk owns either: no third array then."""
     held = pending[edge]
     if type(held) is list:  # of an op with several outputs, each of which fills its own place
         pending[edge] = [b if a is None else a if b is None else a + b for a, b in zip(held, part, strict=True)]
-    elif edge in owned:
-        held += part
+        return
+    held, part = (p.array() if type(p) is MaskedGradient else p for p in (held, part))
+    if edge in owned:
+        _add_into(held, part)
+        return
+    owned.add(edge)
+    if fresh and part.dtype == held.dtype and part.ndim:
+        _add_into(part, held)
+        pending[edge] = part
     else:
         pending[edge] = np.asarray(held + part)
-        owned.add(edge)
+
+
+def _add_into(total: Any, part: Any) -> None:
+    if total.nbytes >= layout.LARGE and total.strides == part.strides and is_dense_float(total):
+        kernels_for(total).add_into(total, part)
+    else:
+        total += part
 
 
 def _is_fresh(part: Any, grad: Any, parts: tuple, saved: tuple) -> bool:
     """Whether a backward made this array for its one receiver: no view, not its own input, not given to two inputs."""
-    if part is grad or type(part.base) is type(part) or any(part is array for array in saved):
+    if part is grad or type(part) in (MaskedGradient, list) or type(part.base) is type(part):
         return False
-    return sum(part is other for other in parts) == 1
+    for array in saved:
+        if part is array:
+            return False
+    return len(parts) == 1 or [part is other for other in parts].count(True) == 1
 
 
 def run_hooks(hooks: dict[int, Callable], grad: Any) -> Any:
@@ -134,7 +158,7 @@ def accumulate(tensor: Tensor, grad: Any, owned: bool) -> None:
     if tensor._grad is not None:
         held = tensor._grad.data
         if tensor._grad_owned:
-            held += grad
+            _add_into(held, grad)
             tensor._grad._version[0] += 1
             return
         grad, owned = held + grad, True
@@ -167,7 +191,7 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool = False,
     """
     roots = _roots("backward", tensors, grad_tensors, create_graph)
     for leaf, (array, owned) in walk(roots, retain_graph, {}).items():
-        if hasattr(leaf, "_hooks"):
+        if leaf._hooks:
             array, owned = run_hooks(leaf._hooks, array), False
         accumulate(leaf, array, owned)
 
@@ -208,7 +232,7 @@ def grad(
         array = wanted[edge] if edge in wanted else leaves.get(edge, (None, False))[0]
         if array is None and not allow_unused:
             raise RuntimeError(f"grad: the outputs do not depend on input {index}; allow_unused=True gives None for it")
-        if array is not None and edge not in wanted and hasattr(tensor, "_hooks"):
+        if array is not None and edge not in wanted and tensor._hooks:
             array = run_hooks(tensor._hooks, array)
         results.append(None if array is None else graph.Tensor(array.astype(tensor.dtype)))
     return tuple(results)

@@ -78,7 +78,7 @@ def floats_of_one_dtype(op: str, optional: dict[str, Any] | None = None, **tenso
             if tensor is None and optional is not None and name in optional:
                 continue
             raise TypeError(f"{op}: {name} is a {type(tensor).__name__}; expected a Tensor")
-        dtype = tensor.data.dtype
+        dtype = (tensor._pending or tensor.data).dtype
         if first is None:
             if dtype not in (float32, float64):
                 raise TypeError(f"{op}: {name} has dtype {dtype}; expected float32 or float64")

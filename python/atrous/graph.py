@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import fusion
 from .grad_mode import mode
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Backward:
     _outputs = 1
     hooks: dict[int, Callable] | None = None
     retained: weakref.ref | None = None  # a tensor that asked to keep its gradient
+    masks: bool = False  # whether it takes a MaskedGradient
     _saved: tuple | None = ()
     _versions: Sequence[tuple[list[int], int]] = ()
 
@@ -170,7 +172,7 @@ def record(
 
 def _output(array: Any, node: Backward, maker: Backward, saved: Sequence) -> Tensor:
     tensor = Tensor(array)
-    if tensor.data.dtype.kind == "f":
+    if array.dtype.kind == "f":
         tensor._node = node
         tensor._requires_grad = True
     for item in saved:
@@ -230,6 +232,8 @@ def check_inplace(x: Tensor, op: str) -> None:
                 what = "a leaf" if tensor is x else "a view of a leaf"
                 raise RuntimeError(f"{op}: {what} that requires grad is written in place; do so under no_grad()")
             tensor = tensor._view[0] if tensor._view is not None else None
+    if fusion.current.waiting:
+        fusion.finish(x.data)
 
 
 def record_inplace(
@@ -241,7 +245,8 @@ def record_inplace(
         edges = [edge_of(tensor) for tensor in inputs]
         if edges.count(None) < len(edges):
             node = connect(backward, edges, saved, attributes)
-            if any(item is x.data for item in saved):
+            result = x._pending or x.data
+            if any(item is result for item in saved):
                 node._versions = [*node._versions, (x._version, x._version[0])]
             _rebase(x, node)
         elif x.requires_grad:

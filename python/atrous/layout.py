@@ -12,8 +12,19 @@ from typing import Any
 import numpy as np
 
 from .backend import kernels_for, on_cpu
+from .dtypes import float32, float64
 
-__all__ = ["channels_last", "contiguous", "conversions", "empty", "empty_like", "is_channels_last", "like", "reshape"]
+__all__ = [
+    "channels_last",
+    "contiguous",
+    "conversions",
+    "empty",
+    "empty_like",
+    "is_channels_last",
+    "is_dense_float",
+    "like",
+    "reshape",
+]
 
 LARGE = 1 << 16  # bytes: below it NumPy's own allocator is as fast as the pool
 
@@ -47,6 +58,16 @@ def is_channels_last(array: np.ndarray) -> bool:
         True
     """
     return array.ndim == 4 and array.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def is_dense_float(array: np.ndarray) -> bool:
+    """Whether kernels take the array as it is: float32 or float64, in C order or in NHWC memory.
+
+    Example:
+        >>> is_dense_float(np.zeros((4, 4))[:, ::2])
+        False
+    """
+    return array.dtype in (float32, float64) and (array.flags.c_contiguous or is_channels_last(array))
 
 
 def channels_last(array: np.ndarray) -> np.ndarray:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import autograd, graph
+from . import autograd, fusion, graph
 from .dtypes import is_floating
 from .printing import format_tensor
 
@@ -26,8 +27,9 @@ class TensorBase:
         "__weakref__",
         "_grad",
         "_grad_owned",  # set with _grad: whether the engine allocated its buffer, so that it may add into it
-        "_hooks",  # set by register_hook on a leaf
+        "_hooks",  # of a leaf: what register_hook was given
         "_node",  # what made it: None for a leaf
+        "_pending",  # the kernel call that will compute ``data``, where that is not set yet; else None
         "_requires_grad",
         "_version",  # [number of writes], one list for all views of the same memory
         "_view",  # what graph.record_view knows of a view
@@ -37,33 +39,52 @@ class TensorBase:
     __hash__ = object.__hash__
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        if type(data) is not np.ndarray:
-            data = _as_array(data)
-        self.data = data
+        if type(data) is np.ndarray:
+            self.data = data
+            self._pending: Any = None
+        elif type(data) is fusion.Pending:
+            self._pending = data
+            data.attach(self)  # type: ignore[arg-type]
+        else:
+            self.data = _as_array(data)
+            self._pending = None
         self._requires_grad = False
         self._node: Any = None
         self._grad: Any = None
+        self._hooks: dict[int, Callable] | None = None
         self._version = [0]
         self._view: Any = None
         if requires_grad:
             self.requires_grad = True
 
-    # The array
+    # The array. What asks for no values does not make a pending kernel call run.
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:  # called where a slot is empty
+            if name != "data":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            pending = self._pending
+            if pending is None:  # another thread was faster
+                return object.__getattribute__(self, "data")
+            self.data = array = pending.values()
+            self._pending = None
+            return array
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The extents of the axes."""
-        return self.data.shape
+        return (self._pending or self.data).shape
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return self.data.ndim
+        return (self._pending or self.data).ndim
 
     @property
     def dtype(self) -> np.dtype:
         """The data type, NumPy's own object."""
-        return self.data.dtype
+        return (self._pending or self.data).dtype
 
     @property
     def device(self) -> str:
@@ -73,32 +94,32 @@ class TensorBase:
     @property
     def itemsize(self) -> int:
         """Bytes of one element."""
-        return self.data.itemsize
+        return self.dtype.itemsize
 
     @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
-        return self.data.nbytes
+        return self.numel() * self.itemsize
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the extent of one axis."""
-        return self.data.shape if dim is None else self.data.shape[dim]
+        return self.shape if dim is None else self.shape[dim]
 
     def dim(self) -> int:
         """The number of axes."""
-        return self.data.ndim
+        return self.ndim
 
     def numel(self) -> int:
         """The number of elements."""
-        return self.data.size
+        return math.prod(self.shape)
 
     def element_size(self) -> int:
         """Bytes of one element."""
-        return self.data.itemsize
+        return self.itemsize
 
     def is_floating_point(self) -> bool:
         """Whether the elements are floating point, and so can require grad."""
-        return is_floating(self.data.dtype)
+        return is_floating(self.dtype)
 
     def stride(self, dim: int | None = None) -> Any:
         """Steps between neighbours along each axis, in elements; those of NHWC memory for a 4-D result of a kernel."""
@@ -121,8 +142,8 @@ class TensorBase:
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         value = bool(value)
-        if value and not is_floating(self.data.dtype):
-            raise RuntimeError(f"requires_grad: only floating-point tensors can require grad, not {self.data.dtype}")
+        if value and not is_floating(self.dtype):
+            raise RuntimeError(f"requires_grad: only floating-point tensors can require grad, not {self.dtype}")
         if self._node is not None and not value:
             raise RuntimeError(
                 "requires_grad: the result of an op requires grad as its inputs do; detach() gives one that does not"
@@ -189,7 +210,7 @@ class TensorBase:
         if owner is not None:
             owner.hooks = hooks = owner.hooks or {}
         else:
-            self._hooks = hooks = getattr(self, "_hooks", {})
+            self._hooks = hooks = self._hooks or {}
         return HookHandle(hooks, hook)
 
     def retain_grad(self) -> None:
@@ -215,6 +236,7 @@ class TensorBase:
     def _export(self, op: str) -> Any:
         if self.requires_grad:
             raise RuntimeError(f"{op}: the tensor requires grad, and the array would not; call detach() first")
+        fusion.finish(self.data)  # which may be written from here on
         return self.data
 
     def numpy(self) -> np.ndarray:
@@ -267,9 +289,9 @@ class TensorBase:
         return int(self.data.item())
 
     def __len__(self) -> int:
-        if self.data.ndim == 0:
+        if self.ndim == 0:
             raise TypeError("len() of a tensor without axes")
-        return self.data.shape[0]
+        return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.data.ndim == 0:

@@ -1,31 +1,11 @@
 #include "kernels/activation.h"
 
-#include "core/parallel.h"
 #include "core/simd.h"
+#include "kernels/cpu/map.h"
 #include "kernels/cpu/vector_math.h"
 
 namespace atrous::ATROUS_LEVEL {
 namespace {
-
-constexpr int64_t kPiece = 1 << 15;  // elements
-
-// y[i] = f(inputs[i]...)
-template <typename T, typename F, typename... Inputs>
-void map_piece(int64_t n, F f, T* y, const Inputs*... inputs) {
-  constexpr int width = Vec<T>::width;
-  int64_t i = 0;
-  for (; i + width <= n; i += width) store(y + i, f(load(inputs + i)...));
-  if (i < n) store_first(y + i, n - i, f(load_first(inputs + i, n - i)...));
-}
-
-template <typename T, typename F, typename... Inputs>
-void map(int64_t n, F f, T* y, const Inputs*... inputs) {
-  if (n <= 2 * kPiece) return map_piece(n, f, y, inputs...);
-  parallel_for(divide_up(n, kPiece), [&](int64_t piece, int) {
-    const int64_t i = piece * kPiece;
-    map_piece(min_of(n - i, kPiece), f, y + i, (inputs + i)...);
-  });
-}
 
 template <typename T>
 void relu_forward(int64_t n, const T* x, T* y) {

@@ -154,97 +154,119 @@ inline void for_rows_in_reverse(const Rows& r, F&& f) {
   });
 }
 
-// y = (x - center) * scale + offset. The part of the mean that T does not hold goes into the offset.
-template <typename T, typename Mean, typename Var>
-void normalise(const BatchNormShape& s, const T* x, const T* weight, const T* bias, Mean mean, Var var, T* y) {
+// z = (x - center) * scale + offset, with one value of each for every lane of a row. The part of the mean that T does
+// not hold is in the offset.
+template <typename T>
+struct Affine {
+  const T *center, *scale, *offset;
+
+  // `table` has room for 3 * lanes.
+  Affine(const Rows& r, const BatchNormParameters<T>& p, T* table)
+      : center(table), scale(table + r.lanes), offset(table + 2 * r.lanes) {
+    for (int64_t c = 0; c < r.C; ++c) {
+      const double a = (p.weight ? static_cast<double>(p.weight[c]) : 1.0) / __builtin_sqrt(p.var[c] + p.eps);
+      const T near = static_cast<T>(p.mean[c]);
+      table[c] = near;
+      table[r.lanes + c] = static_cast<T>(a);
+      table[2 * r.lanes + c] =
+          static_cast<T>((p.bias ? static_cast<double>(p.bias[c]) : 0.0) - (p.mean[c] - static_cast<double>(near)) * a);
+    }
+    repeat(r, 3, table);
+  }
+
+  T operator()(T x, int64_t lane) const { return (x - center[lane]) * scale[lane] + offset[lane]; }
+};
+
+template <typename T>
+void statistics(const BatchNormShape& s, const T* x, double* mean, double* var) {
+  moments(Rows(s), x, mean, var);
+  for (int64_t c = 0; c < s.C; ++c) var[c] = (var[c] < 0 ? 0 : var[c]) / static_cast<double>(max_of(s.P, 1));
+}
+
+// relu is max(value, 0), and no relu max(value, -Inf): NaN stays, and -0.
+template <typename T>
+inline T at_least(T value, T floor) {
+  return value < floor ? floor : value;
+}
+
+template <typename T>
+void forward(const BatchNormShape& s, const T* x, const BatchNormParameters<T>& p, bool relu, const T* residual,
+             bool relu_last, T* y) {
   const Rows r(s);
   const Workspace<T> table(3 * r.lanes);
-  T *center = table.data(), *scale = center + r.lanes, *offset = scale + r.lanes;
-  for (int64_t c = 0; c < s.C; ++c) {
-    const double a = (weight ? static_cast<double>(weight[c]) : 1.0) / __builtin_sqrt(var(c) + s.eps);
-    center[c] = static_cast<T>(mean(c));
-    scale[c] = static_cast<T>(a);
-    offset[c] =
-        static_cast<T>((bias ? static_cast<double>(bias[c]) : 0.0) - (mean(c) - static_cast<double>(center[c])) * a);
-  }
-  repeat(r, 3, table.data());
-  for_rows_in_reverse(r, [&](int64_t at, int64_t lanes) {
-    const T *from = x + at, *a = center, *b = scale, *c = offset;
+  const Affine<T> affine(r, p, table.data());
+  const T lowest = -static_cast<T>(__builtin_inf());
+  const T floor = relu || (relu_last && !residual) ? T(0) : lowest, last_floor = relu_last ? T(0) : lowest;
+  for_rows_in_reverse(r, [=](int64_t at, int64_t lanes) {
+    const Affine<T> z = affine;
+    const T *from = x + at, *rest = residual + at;
     T* to = y + at;
+    if (residual) {
 #pragma GCC ivdep
-    for (int64_t l = 0; l < lanes; ++l) to[l] = (from[l] - a[l]) * b[l] + c[l];
+      for (int64_t l = 0; l < lanes; ++l) to[l] = at_least(at_least(z(from[l], l), floor) + rest[l], last_floor);
+    } else {
+#pragma GCC ivdep
+      for (int64_t l = 0; l < lanes; ++l) to[l] = at_least(z(from[l], l), floor);
+    }
   });
 }
 
-template <typename T>
-void forward_train(const BatchNormShape& s, const T* x, const T* weight, const T* bias, T* y, T* mean, T* var) {
-  const Workspace<double> statistics(2 * s.C);
-  double *exact_mean = statistics.data(), *exact_var = exact_mean + s.C;
-  moments(Rows(s), x, exact_mean, exact_var);
-  for (int64_t c = 0; c < s.C; ++c) {
-    exact_var[c] = (exact_var[c] < 0 ? 0 : exact_var[c]) / static_cast<double>(max_of(s.P, 1));
-    mean[c] = static_cast<T>(exact_mean[c]);
-    var[c] = static_cast<T>(exact_var[c]);
-  }
-  normalise(s, x, weight, bias, [&](int64_t c) { return exact_mean[c]; }, [&](int64_t c) { return exact_var[c]; }, y);
+// What of grad_y reaches z.
+template <bool relu, typename T>
+inline T through_relu(T grad_y, T x, const Affine<T>& z, int64_t lane) {
+  return relu && z(x, lane) <= 0 ? T(0) : grad_y;
 }
 
-template <typename T>
-void forward_eval(const BatchNormShape& s, const T* x, const T* weight, const T* bias, const T* mean, const T* var,
-                  T* y) {
-  normalise(
-      s, x, weight, bias, [&](int64_t c) { return static_cast<double>(mean[c]); },
-      [&](int64_t c) { return static_cast<double>(var[c]); }, y);
-}
-
-// sum += g and products += g * (x - mean), over rows of lanes.
-template <typename T>
-inline void add_products(const T* __restrict g, const T* __restrict x, int64_t rows, int64_t lanes,
-                         const T* __restrict mean, T* __restrict sum, T* __restrict products) {
-  for (; rows >= 2; rows -= 2, g += 2 * lanes, x += 2 * lanes)
+// sum += g and products += g * (x - center), over rows of lanes.
+template <bool relu, typename T>
+inline void add_products(const T* __restrict grad_y, const T* __restrict x, int64_t rows, int64_t lanes,
+                         const Affine<T> z, T* __restrict sum, T* __restrict products) {
+  for (; rows >= 2; rows -= 2, grad_y += 2 * lanes, x += 2 * lanes)
     for (int64_t l = 0; l < lanes; ++l) {
-      sum[l] += g[l] + g[lanes + l];
-      products[l] += g[l] * (x[l] - mean[l]) + g[lanes + l] * (x[lanes + l] - mean[l]);
+      const T a = through_relu<relu>(grad_y[l], x[l], z, l);
+      const T b = through_relu<relu>(grad_y[lanes + l], x[lanes + l], z, l);
+      sum[l] += a + b;
+      products[l] += a * (x[l] - z.center[l]) + b * (x[lanes + l] - z.center[l]);
     }
-  for (; rows > 0; --rows, g += lanes, x += lanes)
+  for (; rows > 0; --rows, grad_y += lanes, x += lanes)
     for (int64_t l = 0; l < lanes; ++l) {
-      sum[l] += g[l];
-      products[l] += g[l] * (x[l] - mean[l]);
+      const T a = through_relu<relu>(grad_y[l], x[l], z, l);
+      sum[l] += a;
+      products[l] += a * (x[l] - z.center[l]);
     }
 }
 
-// sums[c] = sum of g and sums[C + c] = sum of g * (x - mean), over one piece. `mean` has lanes, `lane_sums` 2 * lanes.
-template <typename T>
-void piece_sums(const Rows& r, int64_t piece, const T* g, const T* x, const T* mean, T* lane_sums, double* sums) {
-  const int64_t rest = r.last(piece) * r.lanes;
+// sums[c] = sum of g and sums[C + c] = sum of g * (x - center), over one piece. `lane_sums` has 2 * lanes.
+template <bool relu, typename T>
+void piece_sums(const Rows& r, int64_t piece, const T* grad_y, const T* x, const Affine<T>& z, T* lane_sums,
+                double* sums) {
   for (int64_t i = 0; i < 2 * r.C; ++i) sums[i] = 0;
   for (int64_t row = r.first(piece); row < r.last(piece); row += Rows::kBlock) {
     const int64_t at = row * r.lanes, block = min_of(Rows::kBlock, r.last(piece) - row);
     for (int64_t l = 0; l < 2 * r.lanes; ++l) lane_sums[l] = 0;
-    add_products(g + at, x + at, block, r.lanes, mean, lane_sums, lane_sums + r.lanes);
+    add_products<relu>(grad_y + at, x + at, block, r.lanes, z, lane_sums, lane_sums + r.lanes);
     for (int64_t i = 0; i < 2 * r.pixels; ++i)
       for (int64_t c = 0; c < r.C; ++c) sums[i / r.pixels * r.C + c] += static_cast<double>(lane_sums[i * r.C + c]);
   }
-  for (int64_t at = rest; at < r.end(piece); at += r.C)
+  for (int64_t at = r.last(piece) * r.lanes; at < r.end(piece); at += r.C)
     for (int64_t c = 0; c < r.C; ++c) {
-      sums[c] += static_cast<double>(g[at + c]);
-      sums[r.C + c] += static_cast<double>(g[at + c]) * static_cast<double>(x[at + c] - mean[c]);
+      const T g = through_relu<relu>(grad_y[at + c], x[at + c], z, c);
+      sums[c] += static_cast<double>(g);
+      sums[r.C + c] += static_cast<double>(g) * static_cast<double>(x[at + c] - z.center[c]);
     }
 }
 
-// sums[c] = sum of g and sums[C + c] = sum of g * (x - mean), over all pixels.
-template <typename T>
-void gradient_sums(const Rows& r, const T* g, const T* x, const T* mean, double* sums) {
+// sums[c] = sum of g and sums[C + c] = sum of g * (x - center), over all pixels.
+template <bool relu, typename T>
+void gradient_sums(const Rows& r, const T* grad_y, const T* x, const Affine<T>& z, double* sums) {
   const int threads = num_threads();
-  const Workspace<T> lane_mean(r.lanes), workspace(threads * 2 * r.lanes);
+  const Workspace<T> workspace(threads * 2 * r.lanes);
   const Workspace<double> partial(r.pieces * 2 * r.C);
-  for (int64_t c = 0; c < r.C; ++c) lane_mean.data()[c] = mean[c];
-  repeat(r, 1, lane_mean.data());
   parallel_for(
       r.pieces,
       [&](int64_t piece, int worker) {
-        piece_sums(r, piece, g, x, lane_mean.data(), workspace.data() + worker * 2 * r.lanes,
-                   partial.data() + piece * 2 * r.C);
+        piece_sums<relu>(r, piece, grad_y, x, z, workspace.data() + worker * 2 * r.lanes,
+                         partial.data() + piece * 2 * r.C);
       },
       threads);
   for (int64_t i = 0; i < 2 * r.C; ++i) sums[i] = 0;
@@ -252,40 +274,52 @@ void gradient_sums(const Rows& r, const T* g, const T* x, const T* mean, double*
     for (int64_t i = 0; i < 2 * r.C; ++i) sums[i] += partial.data()[piece * 2 * r.C + i];
 }
 
-// grad_x = a * grad_y + b * (x - mean) + d, in training; a * grad_y in eval.
-template <bool train, typename T>
-void backward(const BatchNormShape& s, const T* grad_y, const T* x, const T* weight, const T* mean, const T* var,
-              T* grad_x, T* grad_weight, T* grad_bias) {
+// For the part of the mean that T does not hold: in a channel with an infinite sum it must not make NaN of Inf.
+inline double minus_small(double x, double small) { return __builtin_isfinite(small) ? x - small : x; }
+
+// grad_x = scale * g + slope * (x - center) + shift, in training; scale * g in eval.
+template <bool train, bool relu, typename T>
+void backward(const BatchNormShape& s, const T* grad_y, const T* x, const BatchNormParameters<T>& p, T* grad_x,
+              T* grad_weight, T* grad_bias) {
   const Rows r(s);
   const Workspace<double> sums(2 * s.C);
-  gradient_sums(r, grad_y, x, mean, sums.data());
-  const Workspace<T> table(4 * r.lanes);
-  T *center = table.data(), *a = center + r.lanes, *b = a + r.lanes, *d = b + r.lanes;
+  const Workspace<T> table(5 * r.lanes);
+  const Affine<T> affine(r, p, table.data());
+  T *slope = table.data() + 3 * r.lanes, *shift = slope + r.lanes;
+  gradient_sums<relu>(r, grad_y, x, affine, sums.data());
   const double pixels = static_cast<double>(max_of(s.P, 1));
   for (int64_t c = 0; c < s.C; ++c) {
-    const double rstd = 1 / __builtin_sqrt(static_cast<double>(var[c]) + s.eps);
-    const double scale = (weight ? static_cast<double>(weight[c]) : 1.0) * rstd;
-    const double sum = sums.data()[c], product = sums.data()[s.C + c] * rstd;
+    const double rstd = 1 / __builtin_sqrt(p.var[c] + p.eps), far = p.mean[c] - static_cast<double>(affine.center[c]);
+    const double scale = (p.weight ? static_cast<double>(p.weight[c]) : 1.0) * rstd;
+    const double sum = sums.data()[c], product = minus_small(sums.data()[s.C + c], far * sum) * rstd;
+    const double slope_here = -scale * rstd * product / pixels;
     grad_bias[c] = static_cast<T>(sum);
     grad_weight[c] = static_cast<T>(product);
-    center[c] = mean[c];
-    a[c] = static_cast<T>(scale);
-    b[c] = static_cast<T>(-scale * rstd * product / pixels);
-    d[c] = static_cast<T>(-scale * sum / pixels);
+    slope[c] = static_cast<T>(slope_here);
+    shift[c] = static_cast<T>(minus_small(-scale * sum / pixels, slope_here * far));
   }
-  repeat(r, 4, table.data());
-  for_rows_in_reverse(r, [&](int64_t at, int64_t lanes) {
-    const T *from = grad_y + at, *input = x + at, *m = center, *u = a, *v = b, *w = d;
+  repeat(r, 2, slope);
+  for_rows_in_reverse(r, [=](int64_t at, int64_t lanes) {
+    const Affine<T> z = affine;
+    const T *from = grad_y + at, *input = x + at, *v = slope, *w = shift;
     T* to = grad_x + at;
 #pragma GCC ivdep
-    for (int64_t l = 0; l < lanes; ++l)
-      to[l] = train ? u[l] * from[l] + (v[l] * (input[l] - m[l]) + w[l]) : u[l] * from[l];
+    for (int64_t l = 0; l < lanes; ++l) {
+      const T g = z.scale[l] * through_relu<relu>(from[l], input[l], z, l);
+      to[l] = train ? g + (v[l] * (input[l] - z.center[l]) + w[l]) : g;
+    }
   });
+}
+
+template <bool train, typename T>
+void backward(const BatchNormShape& s, const T* grad_y, const T* x, const BatchNormParameters<T>& p, bool relu,
+              T* grad_x, T* grad_weight, T* grad_bias) {
+  (relu ? backward<train, true, T> : backward<train, false, T>)(s, grad_y, x, p, grad_x, grad_weight, grad_bias);
 }
 
 template <typename T>
 BatchNormKernels<T> table() {
-  return {forward_train<T>, backward<true, T>, forward_eval<T>, backward<false, T>};
+  return {statistics<T>, forward<T>, backward<true, T>, backward<false, T>};
 }
 
 }  // namespace

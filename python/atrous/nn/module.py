@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from textwrap import indent
 from typing import Any, TypeVar
 
+from .. import fusion
 from ..tensor import Tensor
 from .hooks import BackwardTaps, RemovableHandle
 from .parameter import Parameter
@@ -48,11 +49,14 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks:
-            return self._call_with_hooks(args, kwargs)
-        return self.forward(*args, **kwargs)
+        hooked = self._forward_hooks or self._forward_pre_hooks or self._backward_hooks
+        call = self._call_with_hooks if hooked else self.forward
+        if fusion.current.running:  # inside another module's call
+            return call(*args, **kwargs)
+        return fusion.forward_pass(call, args, kwargs)
 
-    def _call_with_hooks(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+    def _call_with_hooks(self, *args: Any, **kwargs: Any) -> Any:
+        fusion.finish()
         for hook in list(self._forward_pre_hooks.values()):
             changed = hook(self, args)
             if changed is not None:
@@ -61,6 +65,7 @@ class Module:
         if taps:
             args = taps.on_inputs(args)
         output = self.forward(*args, **kwargs)
+        fusion.finish()
         for hook in list(self._forward_hooks.values()):
             changed = hook(self, args, output)
             if changed is not None:

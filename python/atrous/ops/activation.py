@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import fusion
 from ..autograd import Backward, check_inplace, record, record_inplace
 from ..backend import array_module, kernels_for
 from ..checks import floats_of_one_dtype
@@ -31,6 +32,10 @@ def relu(x: Tensor, inplace: bool = False) -> Tensor:
     """
     if not isinstance(x, Tensor) or x.dtype.kind not in "fiu":
         raise TypeError(f"relu: x {_described(x)}; expected a Tensor of numbers")
+    if x._pending is not None:
+        pending = fusion.with_relu(x, kernels_for(x))
+        if pending is not None:
+            return _put_off(x, pending, inplace)
     kernels = kernels_for(x.data)
     if inplace:
         check_inplace(x, "relu")
@@ -41,12 +46,29 @@ def relu(x: Tensor, inplace: bool = False) -> Tensor:
     return record(y, ReluBackward, inputs=(x,), saved=(y,))
 
 
+def _put_off(x: Tensor, pending: fusion.Pending, inplace: bool) -> Tensor:
+    """relu of a tensor without values, as a stage of the kernel call that will give them."""
+    masks = x._node is not None and x._node.masks and len(pending.epilogue) == 1
+    kernels = pending.kernels if masks else None
+    if not inplace:
+        return record(pending, ReluBackward, inputs=(x,), saved=(pending,), masked_by=kernels)
+    fusion.replace(x, pending)
+    return record_inplace(x, ReluBackward, inputs=(x,), saved=(pending,), masked_by=kernels)
+
+
 class ReluBackward(Backward):
-    """Gradient of relu: passes where y is positive."""
+    """Gradient of relu: passes where y is positive. A batch-norm that was fused with it finds that out by itself."""
+
+    masked_by = None  # the kernels that find the mask again, where the input is such a batch-norm's
 
     def __call__(self, grad_y):
         (y,) = self.saved
-        return kernels_for(grad_y).relu_backward(grad_y, y)
+        if type(y) is fusion.Pending:
+            y = y.values()
+        kernels = kernels_for(grad_y)
+        if kernels is self.masked_by:
+            return fusion.MaskedGradient(grad_y, y)
+        return kernels.relu_backward(grad_y, y)
 
 
 def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .. import fusion
 from ..backend import kernels_for
 from ..checks import floats_of_one_dtype, require
 from ..graph import increment_version
@@ -132,6 +133,7 @@ def _aligned(op, params, grads, state):
                 raise ValueError(
                     f"{op}: parameter {i} has strides {p.data.strides}, its state {held.strides}; expected equal"
                 )
+    fusion.finish()  # what waits may read the parameters
     arrays = [p.data for p in params]
     aligned = [like(g.data, p) for g, p in zip(grads, arrays, strict=True)]
     return arrays, aligned, [[t.data for t in tensors] for tensors in state]

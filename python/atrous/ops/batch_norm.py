@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
+from .. import fusion
 from ..autograd import Backward, increment_version, record
 from ..backend import array_module, kernels_for, quiet
 from ..checks import floats_of_one_dtype
+from ..dtypes import float64
+from ..grad_mode import mode
 from ..layout import channels_last, reshape
 from ..tensor import Tensor
+
+EPILOGUE = ("relu", "residual", "relu_last")  # what batch_norm_forward does besides
 
 
 def batch_norm(
@@ -53,14 +59,17 @@ def batch_norm(
     parameters = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     floats_of_one_dtype("batch_norm", x=x, optional=parameters)
     _check(x, parameters, training, momentum, eps)
+    if x._pending is not None and not training and not _needs_grad(x, weight, bias):
+        pending = _folded(x._pending, running_mean, running_var, weight, bias, eps)
+        if pending is not None:
+            return Tensor(pending)
     planes = _planes(x.data)
     data = channels_last(planes)
     kernels = kernels_for(data)
     scale, shift = None if weight is None else weight.data, None if bias is None else bias.data
     if training and data.size:
         backward: type[Backward] = BatchNormTrainBackward
-        y, mean, var = kernels.batch_norm_forward_train(data, scale, shift, eps)
-        statistics = (mean, var)
+        mean, var = statistics = kernels.batch_norm_statistics(data)
         if running_mean is not None and running_var is not None:
             count = data.size // data.shape[1]
             _move(running_mean, mean, momentum)
@@ -71,31 +80,68 @@ def batch_norm(
             statistics = (running_mean, running_var)
         else:
             statistics = _zero_and_one(data)
-        y = kernels.batch_norm_forward_eval(data, scale, shift, statistics[0].data, statistics[1].data, eps)
-    if data.ndim != x.ndim:
-        y = y.reshape(x.shape)
-    saved = (x if data is planes else data, weight, *statistics)
+        mean, var = statistics[0].data, statistics[1].data
+    arguments = (data, scale, shift, mean, var, eps)
+    y: Any = fusion.pend(kernels, kernels.batch_norm_forward, arguments, x.shape, EPILOGUE, cheap=True)
+    if y is None or x.ndim != 4:
+        y, kept_shift = kernels.batch_norm_forward(*arguments), None
+        if data.ndim != x.ndim:
+            y = y.reshape(x.shape)
+    else:  # with the shift the backward finds relu's mask; a copy, for who writes to the bias does no harm
+        kept_shift = None if shift is None else shift.copy()
+    saved = (x if data is planes else data, weight, kept_shift, *statistics)
     return record(y, backward, inputs=(x, weight, bias), saved=saved, eps=eps)
+
+
+def _needs_grad(*tensors):
+    return mode.enabled and any(t is not None and t.requires_grad for t in tensors)
+
+
+def _folded(pending, running_mean, running_var, weight, bias, eps):
+    """A convolution that waits, with the batch-norm in its scale and bias; None where the kernel cannot do that."""
+    kernels = kernels_for(pending)
+    if pending.epilogue or not pending.takes_also(kernels, "scale"):
+        return None
+    xp, dtype = array_module(running_mean), pending.dtype
+    mean, var = running_mean.data, running_var.data.astype(float64)
+    scale = quiet.run(xp.divide, 1.0 if weight is None else weight.data, xp.sqrt(var + eps))  # (C,), as what follows
+    shift = -mean * scale if bias is None else bias.data - mean * scale
+    conv_bias = pending.arguments[2]
+    folded = shift if conv_bias is None else shift + conv_bias * scale
+    scale, shift, folded = (array.astype(dtype) for array in (scale, shift, folded))
+
+    def rest(y):  # of the convolution's values, should somebody else have asked for them
+        return kernels.batch_norm_forward(y, scale, shift, xp.zeros_like(mean), xp.ones_like(mean), 0.0)
+
+    return pending.followed_by({"scale": scale}, rest, bias=folded)
 
 
 class BatchNormTrainBackward(Backward):
     """Gradients of batch_norm by the batch's own statistics, through which every output depends on every input."""
 
+    masks = True
+
     def __call__(self, grad_y):
-        x, weight, mean, var = self.saved
-        kernels, shape = kernels_for(grad_y), grad_y.shape
-        grads = kernels.batch_norm_backward_train(*_alike(grad_y, x), weight, mean, var, self.eps)
-        return grads[0].reshape(shape), *grads[1:]
+        return _gradients(kernels_for(None).batch_norm_backward_train, grad_y, self.saved, self.eps)
 
 
 class BatchNormEvalBackward(Backward):
     """Gradients of batch_norm by given statistics, an affine map of each channel."""
 
+    masks = True
+
     def __call__(self, grad_y):
-        x, weight, mean, var = self.saved
-        kernels, shape = kernels_for(grad_y), grad_y.shape
-        grads = kernels.batch_norm_backward_eval(*_alike(grad_y, x), weight, mean, var, self.eps)
-        return grads[0].reshape(shape), *grads[1:]
+        return _gradients(kernels_for(None).batch_norm_backward_eval, grad_y, self.saved, self.eps)
+
+
+def _gradients(backward, grad_y, saved, eps):
+    """By the kernel; of relu's output, where that came along and nobody asked for the gradient in between."""
+    x, weight, shift, mean, var = saved
+    relu = type(grad_y) is fusion.MaskedGradient
+    if relu:
+        grad_y = grad_y.grad
+    grads = backward(*_alike(grad_y, x), weight, shift, mean, var, eps, relu)
+    return grads if grad_y.ndim == 4 else (grads[0].reshape(grad_y.shape), *grads[1:])
 
 
 def _check(x, parameters, training, momentum, eps):
@@ -123,6 +169,7 @@ def _check(x, parameters, training, momentum, eps):
 
 def _move(running, batch, momentum):
     """running = (1 − momentum) · running + momentum · batch, in place."""
+    fusion.finish(running.data)
     quiet.run(_interpolate, running.data, batch, momentum)
     increment_version(running)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from .. import fusion
 from ..autograd import Backward, record
 from ..backend import kernels_for, quiet
 from ..checks import floats_of_one_dtype, pair, require
 from ..layout import channels_last
 from ..tensor import Tensor
 from .pad import pad
+
+EPILOGUE = ("scale", "relu", "residual", "relu_last")  # what conv2d_forward does besides
 
 
 def conv2d(
@@ -71,7 +75,14 @@ def conv2d(
         raise ValueError(f"{op}: {dilated} exceeds x {x.shape} with padding {padding}")
 
     data, filters, how = channels_last(x.data), channels_last(weight.data), (stride, padding, dilation, groups)
-    y = kernels_for(data).conv2d_forward(data, filters, None if bias is None else bias.data, *how)
+    kernels, arguments = kernels_for(data), (data, filters, None if bias is None else bias.data, *how)
+    y: Any = None
+    if fusion.current.running:
+        OH = (H + 2 * ph - dilation[0] * (KH - 1) - 1) // stride[0] + 1
+        OW = (W + 2 * pw - dilation[1] * (KW - 1) - 1) // stride[1] + 1
+        y = fusion.pend(kernels, kernels.conv2d_forward, arguments, (x.shape[0], OC, OH, OW), EPILOGUE, cheap=False)
+    if y is None:
+        y = kernels.conv2d_forward(*arguments)
     saved = _saved(x, data, weight, filters)
     sizes = {"input_size": size, "kernel_size": (KH, KW), "how": how}
     return record(y, Conv2dBackward, inputs=(x, weight, bias), saved=saved, **sizes)

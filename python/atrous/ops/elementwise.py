@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
-from ..autograd import record
-from ..backend import array_module
+from .. import dtypes, fusion
+from ..autograd import record, record_inplace
+from ..backend import array_module, kernels_for
+from ..layout import LARGE, is_dense_float
 from ..tensor import Tensor
 from .creation import as_tensor
 from .operands import Binary, binary, binary_, compute, kind, operands
@@ -40,12 +41,45 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
         >>> add(at.ones(2), at.tensor([1.0, 2.0])).tolist()
         [2.0, 3.0]
     """
-    return binary("add", "add", AddBackward, input, other if alpha == 1 else mul(other, alpha))
+    if alpha != 1:
+        other = mul(other, alpha)
+    if isinstance(input, Tensor) and isinstance(other, Tensor) and input.nbytes >= LARGE:
+        z = _large_sum(input, other)
+        if z is not None:
+            return record(z, AddBackward, (input, other), operands=(kind(input), kind(other)))
+    return binary("add", "add", AddBackward, input, other)
 
 
 def add_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """``input += alpha · other``."""
-    return binary_("add_", "add", AddBackward, input, other if alpha == 1 else mul(other, alpha))
+    if alpha != 1:
+        other = mul(other, alpha)
+    if isinstance(other, Tensor) and input._pending is not None and _alike(input, other):
+        z = fusion.with_residual(input, other, kernels_for(input))
+        if z is not None:
+            fusion.replace(input, z)
+            return record_inplace(input, AddBackward, (input, other), operands=(kind(input), kind(other)))
+    return binary_("add_", "add", AddBackward, input, other)
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    """Whether these have one shape and dtype, one that kernels take."""
+    return a.shape == b.shape and a.dtype == b.dtype and a.dtype in (dtypes.float32, dtypes.float64)
+
+
+def _large_sum(a: Tensor, b: Tensor) -> Any:
+    """The sum of two large arrays alike by a kernel, which may wait for what follows; None where there is none."""
+    if not _alike(a, b):
+        return None
+    kernels = kernels_for(a)
+    z: Any = fusion.with_residual(a, b, kernels) or fusion.with_residual(b, a, kernels)
+    if z is not None:
+        return z
+    x, y = a.data, b.data
+    if x.strides != y.strides or not is_dense_float(x):
+        return None
+    z = fusion.pend(kernels, kernels.add_forward, (x, y), x.shape, ("relu",), cheap=True)
+    return kernels.add_forward(x, y) if z is None else z
 
 
 class AddBackward(Binary):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
+from .. import fusion
 from ..autograd import Backward, record
 from ..backend import kernels_for
 from ..checks import floats_of_one_dtype, require
@@ -41,7 +43,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise ValueError(f"linear: bias has shape {bias.shape}; expected ({OUT},) from weight {weight.shape}")
     if x.ndim != 2:  # (..., IN): the leading axes are one batch
         return linear(x.reshape(prod(x.shape[:-1]), IN), weight, bias).reshape(*x.shape[:-1], OUT)
-    y = kernels_for(x.data).linear_forward(x.data, weight.data, None if bias is None else bias.data)
+    kernels, arguments = kernels_for(x.data), (x.data, weight.data, None if bias is None else bias.data)
+    y: Any = None
+    if fusion.current.running:
+        y = fusion.pend(kernels, kernels.linear_forward, arguments, (x.shape[0], OUT), ("relu",), cheap=False)
+    if y is None:
+        y = kernels.linear_forward(*arguments)
     saved = (x if weight.requires_grad else None, weight if x.requires_grad else None)
     return record(y, LinearBackward, inputs=(x, weight, bias), saved=saved)
 

@@ -138,7 +138,7 @@ def binary_(op: str, function: str, backward: type[Binary], a: Tensor, b: Any) -
 
 
 def kind(tensor: Tensor | None) -> tuple | None:
-    return None if tensor is None else (tensor.data.shape, tensor.data.dtype)
+    return None if tensor is None else (tensor.shape, tensor.dtype)
 
 
 def _kept(backward: type[Binary], x: Any, y: Any, a: Tensor | None, b: Tensor | None) -> tuple:

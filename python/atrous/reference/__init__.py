@@ -14,8 +14,8 @@ from .adam import adam_step, sgd_step
 from .batch_norm import (
     batch_norm_backward_eval,
     batch_norm_backward_train,
-    batch_norm_forward_eval,
-    batch_norm_forward_train,
+    batch_norm_forward,
+    batch_norm_statistics,
 )
 from .conv2d import conv2d_backward_bias, conv2d_backward_input, conv2d_backward_weight, conv2d_forward
 from .cross_entropy import (
@@ -28,6 +28,7 @@ from .cross_entropy import (
     softmax_backward,
     softmax_forward,
 )
+from .elementwise import add_forward, add_into
 from .linear import linear_backward_bias, linear_backward_input, linear_backward_weight, linear_forward, matmul
 from .pool2d import (
     adaptive_avg_pool2d_backward,
@@ -54,12 +55,14 @@ __all__ = [
     "adaptive_avg_pool2d_forward",
     "adaptive_max_pool2d_backward",
     "adaptive_max_pool2d_forward",
+    "add_forward",
+    "add_into",
     "avg_pool2d_backward",
     "avg_pool2d_forward",
     "batch_norm_backward_eval",
     "batch_norm_backward_train",
-    "batch_norm_forward_eval",
-    "batch_norm_forward_train",
+    "batch_norm_forward",
+    "batch_norm_statistics",
     "conv2d_backward_bias",
     "conv2d_backward_input",
     "conv2d_backward_weight",

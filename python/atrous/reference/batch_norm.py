@@ -1,9 +1,10 @@
 """Batch normalisation of (N, C, H, W) over N, H and W (Ioffe and Szegedy, 2015, arXiv:1502.03167).
 
-    x_hat = (x - mean) * rstd,  rstd = 1 / sqrt(var + eps),  y = weight * x_hat + bias
+    x_hat = (x - mean) * rstd,  rstd = 1 / sqrt(var + eps),  z = weight * x_hat + bias
 
 In training, mean and var are those of the batch (var biased: divided by P = N*H*W), so grad_x has to account for their
-own dependence on x. `weight` and `bias` may be None, which means 1 and 0. Statistics are taken in float64.
+own dependence on x. `weight` and `bias` may be None, which means 1 and 0. Statistics are taken in float64, and need not
+have x's dtype. With `relu`, the output is relu(z), and the backward finds z again instead of keeping it.
 """
 
 import numpy as np
@@ -12,45 +13,75 @@ Array = np.ndarray
 AXES = (0, 2, 3)
 
 
-def batch_norm_forward_train(
-    x: Array, weight: Array | None, bias: Array | None, eps: float
-) -> tuple[Array, Array, Array]:
-    """Normalises by the batch's own statistics; returns y, mean (C,) and the biased var (C,)."""
+def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
+    """The mean (C,) and the biased variance (C,) of the batch, in float64."""
     mean = _mean(x)
-    var = _mean(np.square(x - _channels(mean)))
-    y = batch_norm_forward_eval(x, weight, bias, mean, var, eps)
-    return y, mean.astype(x.dtype), var.astype(x.dtype)
+    return mean, _mean(np.square(x - _channels(mean)))
+
+
+def batch_norm_forward(
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    var: Array,
+    eps: float,
+    relu: bool = False,
+    residual: Array | None = None,
+    relu_last: bool = False,
+) -> Array:
+    """Normalises by the given statistics: y = relu_last(relu(z) + residual), each of the three where asked for."""
+    y = _affine(x, weight, bias, mean, var, eps)
+    if relu:
+        y = np.where(y < 0, 0, y)
+    if residual is not None:
+        y = y + residual
+    return np.where(y < 0, 0, y) if relu_last else y
 
 
 def batch_norm_backward_train(
-    grad_y: Array, x: Array, weight: Array | None, mean: Array, var: Array, eps: float
+    grad_y: Array,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    var: Array,
+    eps: float,
+    relu: bool = False,
 ) -> tuple[Array, Array, Array]:
-    """Gradients of x, weight and bias: grad_x = weight*rstd * (grad_y - mean(grad_y) - x_hat*mean(grad_y*x_hat))."""
+    """Gradients of x, weight and bias: grad_x = weight*rstd * (grad_z - mean(grad_z) - x_hat*mean(grad_z*x_hat))."""
+    grad_z = np.where(_affine(x, weight, bias, mean, var, eps) <= 0, 0, grad_y) if relu else grad_y
     x_hat, scale = _x_hat(x, mean, var, eps), _scale(weight, var, eps)
-    mean_grad, mean_grad_x_hat = _mean(grad_y), _mean(grad_y * x_hat)
-    grad_x = _channels(scale) * (grad_y - _channels(mean_grad) - x_hat * _channels(mean_grad_x_hat))
+    mean_grad, mean_grad_x_hat = _mean(grad_z), _mean(grad_z * x_hat)
+    grad_x = _channels(scale) * (grad_z - _channels(mean_grad) - x_hat * _channels(mean_grad_x_hat))
     P = x.size // x.shape[1]
     return grad_x.astype(x.dtype), (P * mean_grad_x_hat).astype(x.dtype), (P * mean_grad).astype(x.dtype)
 
 
-def batch_norm_forward_eval(
-    x: Array, weight: Array | None, bias: Array | None, mean: Array, var: Array, eps: float
-) -> Array:
-    """Normalises by the given statistics, as the network does after training."""
-    y = (x - _channels(mean)) * _channels(_scale(weight, var, eps))
-    if bias is not None:
-        y = y + _channels(bias)
-    return y.astype(x.dtype)
-
-
 def batch_norm_backward_eval(
-    grad_y: Array, x: Array, weight: Array | None, mean: Array, var: Array, eps: float
+    grad_y: Array,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    var: Array,
+    eps: float,
+    relu: bool = False,
 ) -> tuple[Array, Array, Array]:
-    """Gradients of x, weight and bias where mean and var are constants."""
-    grad_x = grad_y * _channels(_scale(weight, var, eps))
-    grad_weight = (grad_y * _x_hat(x, mean, var, eps)).sum(axis=AXES)
-    grad_bias = grad_y.sum(axis=AXES, dtype=np.float64)
+    """Gradients of x, weight and bias where mean and var are constants: grad_x = weight*rstd * grad_z."""
+    grad_z = np.where(_affine(x, weight, bias, mean, var, eps) <= 0, 0, grad_y) if relu else grad_y
+    grad_x = grad_z * _channels(_scale(weight, var, eps))
+    grad_weight = (grad_z * _x_hat(x, mean, var, eps)).sum(axis=AXES)
+    grad_bias = grad_z.sum(axis=AXES, dtype=np.float64)
     return grad_x.astype(x.dtype), grad_weight.astype(x.dtype), grad_bias.astype(x.dtype)
+
+
+def _affine(x: Array, weight: Array | None, bias: Array | None, mean: Array, var: Array, eps: float) -> Array:
+    """z in x's dtype: the forward and the backward agree on its sign."""
+    z = (x - _channels(mean)) * _channels(_scale(weight, var, eps))
+    if bias is not None:
+        z = z + _channels(bias)
+    return z.astype(x.dtype)
 
 
 def _mean(array: Array) -> Array:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from . import activation, adam, batch_norm, conv2d, cross_entropy, linear, pool2d, random, upsample2d
+from . import activation, adam, batch_norm, conv2d, cross_entropy, elementwise, linear, pool2d, random, upsample2d
 from .harness import DTYPES, Failure, Result, call, check_function
 from .kernels import load_kernels, own_kernels
 from .student import Check, Mistake, check_kernel
@@ -41,6 +41,7 @@ FAMILIES: dict[str, ModuleType] = {
     "linear": linear,
     "activation": activation,
     "cross_entropy": cross_entropy,
+    "elementwise": elementwise,
     "adam": adam,
     "random": random,
 }

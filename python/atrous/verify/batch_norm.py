@@ -8,7 +8,7 @@ from .. import reference
 from .harness import Arguments, Array, Draw, sum_bound
 
 
-def _case(x, weight=True, bias=True, mean=0.5, std=1.0, eps=1e-5, special=False):
+def _case(x, weight=True, bias=True, mean=0.5, std=1.0, eps=1e-5, special=False, then=""):
     return locals()
 
 
@@ -27,13 +27,26 @@ CASES_4D: list[dict[str, Any]] = [
     _case((2, 9, 4, 4), special=True),
     _case((8, 40, 28, 28)),  # enough work for several threads
 ]
+FOLLOWED: list[dict[str, Any]] = [  # what follows in the network
+    _case((2, 3, 4, 5), then="relu"),
+    _case((2, 67, 5, 3), then="residual"),
+    _case((2, 16, 3, 7), bias=False, then="residual relu_last"),
+    _case((3, 5, 4, 4), weight=False, then="relu_last"),
+    _case((4, 19, 8, 8), mean=1e4, then="relu"),
+    _case((2, 9, 4, 4), special=True, then="relu"),
+    _case((2, 9, 4, 4), special=True, then="relu residual relu_last"),
+    _case((0, 3, 4, 4), then="relu residual"),
+    _case((8, 40, 28, 28), then="relu"),
+    _case((8, 40, 28, 28), then="relu residual relu_last"),
+]
 
 CASES = {
-    "batch_norm_forward_train": CASES_4D,
-    "batch_norm_backward_train": CASES_4D,
-    "batch_norm_forward_eval": CASES_4D,
-    "batch_norm_backward_eval": CASES_4D,
+    "batch_norm_statistics": CASES_4D,
+    "batch_norm_forward": CASES_4D + FOLLOWED,
+    "batch_norm_backward_train": CASES_4D + [case for case in FOLLOWED if case["then"] == "relu"],
+    "batch_norm_backward_eval": CASES_4D + [case for case in FOLLOWED if case["then"] == "relu"],
 }
+FLOAT64 = {"batch_norm_statistics"}  # whatever x's dtype is
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
@@ -41,63 +54,67 @@ def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
     x = (draw.normal(*case["x"]) * case["std"] + case["mean"]).astype(draw.dtype)
     grad_y = draw.normal(*case["x"])
     mean, var = (draw.normal(C) + case["mean"]).astype(draw.dtype), (draw.positive(C) * 2).astype(draw.dtype)
-    if function == "batch_norm_backward_train":
-        _, mean, var = reference.batch_norm_forward_train(x, None, None, case["eps"])
+    if function == "batch_norm_backward_train" or case["then"] == "relu":  # float64, as training has them
+        mean, var = reference.batch_norm_statistics(x)
     if case["special"]:  # a channel with a NaN, one with an Inf; the others must not notice
         x[0, 1, 0, 0], x[-1, 2, -1, -1], grad_y[0, 3, 1, 1] = np.nan, np.inf, -np.inf
-        if function == "batch_norm_forward_train":  # how means of parts are merged decides between Inf and NaN
+        if function == "batch_norm_statistics":  # how means of parts are merged decides between Inf and NaN
             x[-1, 2, -1, -1] = np.nan
+    if function == "batch_norm_statistics":
+        return {"x": x}
     weight = draw.normal(C) if case["weight"] else None
     bias = draw.normal(C) if case["bias"] else None
-    statistics = {"mean": mean, "var": var, "eps": case["eps"]}
-    return {
-        "batch_norm_forward_train": {"x": x, "weight": weight, "bias": bias, "eps": case["eps"]},
-        "batch_norm_backward_train": {"grad_y": grad_y, "x": x, "weight": weight, **statistics},
-        "batch_norm_forward_eval": {"x": x, "weight": weight, "bias": bias, **statistics},
-        "batch_norm_backward_eval": {"grad_y": grad_y, "x": x, "weight": weight, **statistics},
-    }[function]
+    given = {"x": x, "weight": weight, "bias": bias, "mean": mean, "var": var, "eps": case["eps"]}
+    then = {"relu": True, "residual": draw.normal(*case["x"]), "relu_last": True}
+    given |= {name: then[name] for name in case["then"].split()}
+    return given if function == "batch_norm_forward" else {"grad_y": grad_y, **given}
 
 
 def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array | tuple[Array, ...]:
     """Rounding of sums over the P pixels of a channel, carried through the formula to first order.
 
-    c = sum_bound(P) for every mean over a channel. The mean is off by c*E|x|, and x - mean by that and by |x|, hence
-    var by twice E|x - mean| times that, and x_hat by rstd times that and by the relative error of rstd. In the other
-    functions mean and var are given, and only x - mean and the sums are rounded.
+    c = sum_bound(P) for every mean over a channel. A given mean is rounded to the dtype beside x, so that x - mean is
+    off by that and by itself, and x_hat by rstd times that and by the relative error of rstd.
     """
+    if function == "batch_norm_statistics":
+        return _statistics_bound(arguments["x"], dtype)
     a = arguments
-    x = a["x"]
-    P = x.size // x.shape[1]
-    c = sum_bound(P)
-    train = function == "batch_norm_forward_train"
-    mean = _mean(x) if train else _channels(a["mean"])
-    var = _mean(np.square(x - mean)) if train else _channels(a["var"])
-    rstd = 1 / np.sqrt(var + a["eps"])
+    x, mean, rstd = a["x"], _channels(a["mean"]), 1 / np.sqrt(_channels(a["var"]) + a["eps"])
+    P, weight = x.size // x.shape[1], 1 if a["weight"] is None else np.abs(_channels(a["weight"]))
     centred = np.abs(x - mean)
-    weight = 1 if a["weight"] is None else np.abs(_channels(a["weight"]))
-    x_hat = centred * rstd
-    if train:
-        mean_off = c * _mean(np.abs(x))
-        centred_off = mean_off + np.abs(mean) + centred
-        # Twice the mean's error is a second-order term of the sum of squares: it vanishes to first order.
-        var_off = (c + 2) * var + 2 * _mean(centred * (np.abs(mean) + centred)) + np.finfo(dtype).eps * mean_off**2
-        x_hat_off = rstd * centred_off + x_hat * (2 + var_off * rstd * rstd)
-    else:
-        x_hat_off = 4 * rstd * (centred + np.abs(mean))
-    if function.startswith("batch_norm_forward"):
-        bias = 0 if a.get("bias") is None else np.abs(_channels(a["bias"]))
-        y_off = weight * (x_hat_off + 2 * x_hat) + bias
-        return (y_off, mean_off.ravel(), var_off.ravel()) if train else y_off
+    x_hat, x_hat_off = centred * rstd, 4 * rstd * (centred + np.abs(mean))
+    bias = 0 if a["bias"] is None else np.abs(_channels(a["bias"]))
+    z_off = weight * (x_hat_off + 2 * x_hat) + bias
+    if function == "batch_norm_forward":
+        return z_off + (np.abs(a["residual"]) + weight * x_hat + bias if "residual" in a else 0)
     grad_y = np.abs(a["grad_y"])
-    grad_bias_off = c * _mean(grad_y)
-    grad_weight_off = _mean(grad_y * ((c + 3) * x_hat + x_hat_off))
+    unsure = np.zeros_like(grad_y)
+    if a.get("relu"):  # where z is within its error of 0, relu may let its gradient pass or not
+        z = reference.batch_norm_forward(x, a["weight"], a["bias"], a["mean"], a["var"], a["eps"])
+        unsure = np.where(np.abs(z) <= np.finfo(dtype).eps * z_off, grad_y / np.finfo(dtype).eps, 0)
+    c = sum_bound(P)
+    grad_bias_off = _mean(c * grad_y + unsure)
+    grad_weight_off = _mean(grad_y * ((c + 3) * x_hat + x_hat_off) + unsure * x_hat)
     scale = weight * rstd
-    grad_x_off = 4 * scale * grad_y * np.ones(x.shape)
+    grad_x_off = scale * (4 * grad_y + unsure) * np.ones(x.shape)
     if function == "batch_norm_backward_train":
         through_mean = grad_bias_off + 4 * _mean(grad_y)
         through_var = x_hat * (grad_weight_off + 4 * _mean(grad_y * x_hat)) + x_hat_off * _mean(grad_y * x_hat)
         grad_x_off += scale * (through_mean + through_var)
     return grad_x_off, (P * grad_weight_off).ravel(), (P * grad_bias_off).ravel()
+
+
+def _statistics_bound(x: Array, dtype: np.dtype) -> tuple[Array, Array]:
+    """The mean is off by c*E|x|, and x - mean by that and by |x|, hence var by twice E|x - mean| times that.
+
+    Twice the mean's error is a second-order term of the sum of squares: it vanishes to first order. The sums run in
+    x's dtype, the outputs are float64.
+    """
+    c, eps = sum_bound(x.size // x.shape[1]), float(np.finfo(dtype).eps)
+    mean = _mean(x)
+    centred, mean_off = np.abs(x - mean), c * _mean(np.abs(x))
+    var_off = (c + 2) * _mean(np.square(centred)) + 2 * _mean(centred * (np.abs(mean) + centred)) + eps * mean_off**2
+    return tuple(off.ravel() * eps / np.finfo(np.float64).eps for off in (mean_off, var_off))  # type: ignore
 
 
 def _mean(array: Array) -> Array:

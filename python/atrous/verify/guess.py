@@ -17,6 +17,9 @@ NEUTRAL: dict[str, Any] = {  # what an argument is where it does nothing
     "ceil_mode": False,
     "negative_slope": 0.0,
     "label_smoothing": 0.0,
+    "relu": False,
+    "residual": None,
+    "relu_last": False,
 }
 
 

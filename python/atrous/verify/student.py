@@ -22,6 +22,7 @@ from .harness import (
     map_arrays,
     outputs_of,
     rules,
+    updated,
 )
 from .kernels import describe, users_code, wrong_signature
 
@@ -29,7 +30,7 @@ LARGEST = 50_000  # numbers in and out; larger cases are there to keep threads b
 SHOWN = 64  # elements of an array that is printed in full
 
 OUTPUTS = {  # by how the function's name ends
-    "batch_norm_forward_train": ("y", "mean", "var"),
+    "batch_norm_statistics": ("mean", "var"),
     "batch_norm_backward_train": ("grad_x", "grad_weight", "grad_bias"),
     "batch_norm_backward_eval": ("grad_x", "grad_weight", "grad_bias"),
     "adaptive_max_pool2d_forward": ("y", "indices"),
@@ -37,7 +38,6 @@ OUTPUTS = {  # by how the function's name ends
     "cross_entropy_forward": ("losses", "weights", "lse"),
     "cross_entropy_soft_forward": ("losses", "lse"),
     "_forward": ("y",),
-    "_eval": ("y",),
     "_backward": ("grad_x",),
     "_input": ("grad_x",),
     "_weight": ("grad_weight",),
@@ -135,7 +135,7 @@ def _mistakes(
         yield Mistake(f"{function} fails: {describe(error, kernels.__file__ or '')}", arguments)
         return
     names = output_names(function, arguments)
-    wrong = _wrong_type(returned, names, in_place=_in_place(arguments))
+    wrong = _wrong_type(returned, names, in_place=bool(updated(arguments)))
     if wrong:
         yield Mistake(f"{function} {wrong}", arguments)
         return
@@ -148,8 +148,8 @@ def _mistakes(
     expected = call(reference, function, exact)
     bounds = bounds if isinstance(bounds, tuple) else (bounds,)
     for i, (name, array, target, bound) in enumerate(zip(names, got, expected, bounds, strict=True)):
-        wrong, place = _wrong_array(name, array, target, bound, kernel_dtype(target, dtype))
-        if wrong and _in_place(arguments):
+        wrong, place = _wrong_array(name, array, target, bound, kernel_dtype(family, function, target, dtype))
+        if wrong and updated(arguments):
             hint = _before(arguments, i, place) + _unchanged(arguments, got)
             yield Mistake(f"{function}: {wrong}{hint}", arguments, name, target, array)
         elif wrong:
@@ -159,14 +159,10 @@ def _mistakes(
 
 def output_names(function: str, arguments: Arguments) -> tuple[str, ...]:
     """What the outputs of a kernel are called, such as y, or params[0] of a kernel that works in place."""
-    if _in_place(arguments):
-        lists = {name: value for name, value in arguments.items() if isinstance(value, list) and name != "grads"}
-        return tuple(f"{name}[{i}]" for name, value in lists.items() for i in range(len(value)))
+    if changed := updated(arguments):
+        lists = {name: len(value) for name, value in changed.items() if isinstance(value, list)}
+        return tuple(f"{name}[{i}]" for name in lists for i in range(lists[name])) or tuple(changed)
     return next(names for ending, names in OUTPUTS.items() if function.endswith(ending))
-
-
-def _in_place(arguments: Arguments) -> bool:
-    return any(isinstance(value, list) for value in arguments.values())
 
 
 def _wrong_type(returned: Any, names: tuple[str, ...], in_place: bool) -> str:
@@ -209,16 +205,19 @@ def _numbers(*values: Any) -> list[str]:
 
 
 def _before(arguments: Arguments, output: int, place: tuple[int, ...]) -> str:
-    """What stood at one place of each list before a step in place."""
-    i = output % len(arguments["params"])
-    values = {name: value[i][place] for name, value in arguments.items() if isinstance(value, list)}
-    return ".\nBefore the step, there: " + ", ".join(f"{name} {value:.6g}" for name, value in values.items())
+    """What stood at one place of each array before a call that works in place."""
+    if "params" in arguments:
+        i = output % len(arguments["params"])
+        values = {name: value[i][place] for name, value in arguments.items() if isinstance(value, list)}
+    else:
+        values = {name: value[place] for name, value in arguments.items()}
+    return ".\nBefore the call, there: " + ", ".join(f"{name} {value:.6g}" for name, value in values.items())
 
 
 def _unchanged(arguments: Arguments, got: tuple[Array, ...]) -> str:
     before = outputs_of(None, arguments)
     same = all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, got, strict=True))
-    return ".\nNo array has changed: update them in place, as in params[i] -= ..." if same else ""
+    return ".\nNo array has changed: update in place, as in params[i] -= ..., total += ..." if same else ""
 
 
 def _sizes(value: Any) -> str:
