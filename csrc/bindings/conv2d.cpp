@@ -53,7 +53,8 @@ struct Name {
   Conv2dAlgorithm algorithm;
 };
 constexpr Name kNames[] = {{"implicit_gemm", Conv2dAlgorithm::implicit_gemm},
-                           {"depthwise", Conv2dAlgorithm::depthwise}};
+                           {"depthwise", Conv2dAlgorithm::depthwise},
+                           {"grouped", Conv2dAlgorithm::grouped}};
 
 // The algorithm of a name, of the rule where there is none.
 template <typename T>
