@@ -58,6 +58,7 @@ struct Name {
 };
 constexpr Name kNames[] = {{"implicit_gemm", Conv2dAlgorithm::implicit_gemm},
                            {"depthwise", Conv2dAlgorithm::depthwise},
+                           {"grouped", Conv2dAlgorithm::grouped},
                            {"winograd_2x2", Conv2dAlgorithm::winograd_2x2},
                            {"winograd_4x4", Conv2dAlgorithm::winograd_4x4}};
 

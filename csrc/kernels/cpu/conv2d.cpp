@@ -2,7 +2,7 @@
 #include "kernels/conv2d.h"
 
 #include "kernels/cpu/conv2d_choose.h"
-#include "kernels/cpu/conv2d_depthwise.h"
+#include "kernels/cpu/conv2d_grouped.h"
 #include "kernels/cpu/conv2d_sites.h"
 #include "kernels/cpu/conv2d_winograd.h"
 #include "kernels/cpu/conv2d_winograd_weight.h"
@@ -98,9 +98,8 @@ template <typename T>
 void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& epilogue,
              T* y) {
   if (is_winograd(algorithm)) return winograd_forward(s, algorithm, x, weight, epilogue, y);
+  if (algorithm != Conv2dAlgorithm::implicit_gemm) return grouped_forward(s, x, weight, epilogue, y);
   Workspace<int64_t> storage(3 * s.KH * s.KW);
-  if (algorithm == Conv2dAlgorithm::depthwise)
-    return depthwise_gather(forward_sites(s, storage.data()), x, weight, epilogue, y);
   const Sites sites = can_merge_taps(s) ? merged_forward_sites(s, storage.data()) : forward_sites(s, storage.data());
   Workspace<T> packed(packed_size<T>(sites));
   const int64_t filter = s.KH * s.KW * s.IC / s.G, columns = s.OC / s.G;
@@ -111,20 +110,15 @@ void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const 
 template <typename T>
 void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight, T* grad_x) {
   if (is_winograd(algorithm)) return winograd_backward_input(s, algorithm, grad_y, weight, grad_x);
+  if (algorithm != Conv2dAlgorithm::implicit_gemm) return grouped_backward_input(s, grad_y, weight, grad_x);
   Workspace<int64_t> storage(3 * s.KH * s.KW);
-  const bool dense = algorithm == Conv2dAlgorithm::implicit_gemm;
   const Sites any = backward_sites(s, 0, 0, storage.data());
-  Workspace<T> packed(dense ? packed_size<T>(any) : 0);
+  Workspace<T> packed(packed_size<T>(any));
   const int64_t columns = s.IC / s.G, filter = s.KH * s.KW * columns;
-  if (dense) pack_weight(any, weight, {columns, s.OC / s.G * filter, columns, filter, 1}, packed.data());
+  pack_weight(any, weight, {columns, s.OC / s.G * filter, columns, filter, 1}, packed.data());
   for (int64_t rh = 0; rh < min_of(s.sh, s.IH); ++rh)
-    for (int64_t rw = 0; rw < min_of(s.sw, s.IW); ++rw) {
-      const Sites sites = backward_sites(s, rh, rw, storage.data());
-      if (dense)
-        gather_product<T>(sites, grad_y, packed.data(), {}, grad_x);
-      else
-        depthwise_gather<T>(sites, grad_y, weight, {}, grad_x);
-    }
+    for (int64_t rw = 0; rw < min_of(s.sw, s.IW); ++rw)
+      gather_product<T>(backward_sites(s, rh, rw, storage.data()), grad_y, packed.data(), {}, grad_x);
 }
 
 // Cuts of backward-weight: slices of the sites have partial sums of their own, panels of OC none.
@@ -173,8 +167,7 @@ void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* g
     return winograd_backward_weight(s, algorithm, grad_y, x, [&](int64_t slices, const T* partial) {
       sum_slices(s, slices, partial, grad_weight);
     });
-  if (algorithm == Conv2dAlgorithm::depthwise)
-    return depthwise_weight(forward_sites(s, storage.data()), grad_y, x, grad_weight);
+  if (algorithm != Conv2dAlgorithm::implicit_gemm) return grouped_backward_weight(s, grad_y, x, grad_weight);
   const Sites sites = can_merge_taps(s) ? merged_forward_sites(s, storage.data()) : forward_sites(s, storage.data());
   const WeightCut cut = cut_weight<T>(s, total);
   const int64_t group_panels = cut.panels / s.G, K = sites.K;

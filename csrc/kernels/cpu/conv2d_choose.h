@@ -6,11 +6,14 @@ namespace atrous::ATROUS_LEVEL {
 namespace {
 
 bool supports(const Conv2dShape& s, Conv2dDirection, Conv2dAlgorithm algorithm) {
+  const int64_t size = s.IC == s.OC ? s.IC / s.G : 0;  // of a group
   switch (algorithm) {
     case Conv2dAlgorithm::implicit_gemm:
       return true;
     case Conv2dAlgorithm::depthwise:
-      return s.IC == s.G && s.OC == s.G;
+      return size == 1;
+    case Conv2dAlgorithm::grouped:
+      return size == 2 || size == 4 || size == 8;
     case Conv2dAlgorithm::winograd_2x2:
     case Conv2dAlgorithm::winograd_4x4:
       return s.KH == 3 && s.KW == 3 && s.sh == 1 && s.sw == 1 && s.G == 1;
@@ -18,7 +21,7 @@ bool supports(const Conv2dShape& s, Conv2dDirection, Conv2dAlgorithm algorithm) 
   return false;
 }
 
-// Costs in multiply-adds of the direct sum, or what takes as long. Measured on AVX2 and AVX-512: a multiply-add of
+// Costs in multiply-adds of the direct sum, or what takes as long. Measured on AVX2: a multiply-add of
 // Winograd's products, which pass through memory, takes kProduct; transforming one place of a tile and channel
 // kTransform; one place of a weight kWeight.
 constexpr double kProduct = 1.25, kTransform = 11, kWeight = 12;
@@ -48,6 +51,7 @@ double winograd_cost(const Conv2dShape& s, Conv2dDirection direction, int64_t M)
 
 Conv2dAlgorithm choose(const Conv2dShape& s, Conv2dDirection direction, bool winograd) {
   if (s.G > 1 && supports(s, direction, Conv2dAlgorithm::depthwise)) return Conv2dAlgorithm::depthwise;
+  if (s.G > 1 && supports(s, direction, Conv2dAlgorithm::grouped)) return Conv2dAlgorithm::grouped;
   if (!winograd || !supports(s, direction, Conv2dAlgorithm::winograd_4x4)) return Conv2dAlgorithm::implicit_gemm;
   const double direct = direct_cost(s), two = winograd_cost(s, direction, 2), four = winograd_cost(s, direction, 4);
   if (direct <= two && direct <= four) return Conv2dAlgorithm::implicit_gemm;
