@@ -21,10 +21,15 @@ bool supports(const Conv2dShape& s, Conv2dDirection, Conv2dAlgorithm algorithm) 
   return false;
 }
 
-// Costs in multiply-adds of the direct sum, or what takes as long. Measured on AVX2: a multiply-add of
-// Winograd's products, which pass through memory, takes kProduct; transforming one place of a tile and channel
-// kTransform; one place of a weight kWeight.
-constexpr double kProduct = 1.25, kTransform = 11, kWeight = 12;
+// Costs in multiply-adds of the direct sum, or what takes as long (measured on AVX2). One of Winograd's products, which
+// pass through memory, takes kProduct; one place of a tile and channel kTransform; one place or tap of a weight
+// kWeight, of its gradient, whose partial sums pass through memory, kGradWeight.
+constexpr double kProduct = 1.1, kTransform = 6, kWeight = 6, kGradWeight = 30;
+constexpr int64_t kFewChannels = 8;  // fewer leave lanes of every transform empty
+
+double weight_cost(Conv2dDirection direction) {
+  return direction == Conv2dDirection::backward_weight ? kGradWeight : kWeight;
+}
 
 // Pairs of an output and a tap that reads inside the image, along one axis of stride 1.
 int64_t valid_taps(int64_t out, int64_t in, int64_t taps, int64_t padding, int64_t dilation) {
@@ -36,24 +41,26 @@ int64_t valid_taps(int64_t out, int64_t in, int64_t taps, int64_t padding, int64
   return count;
 }
 
-double direct_cost(const Conv2dShape& s) {
+double direct_cost(const Conv2dShape& s, Conv2dDirection direction) {
   const int64_t pairs = valid_taps(s.OH, s.IH, 3, s.ph, s.dh) * valid_taps(s.OW, s.IW, 3, s.pw, s.dw);
-  return (static_cast<double>(s.N * pairs) + 9 * kWeight) * static_cast<double>(s.IC * s.OC);
+  return (static_cast<double>(s.N * pairs) + 9 * weight_cost(direction)) * static_cast<double>(s.IC * s.OC);
 }
 
 double winograd_cost(const Conv2dShape& s, Conv2dDirection direction, int64_t M) {
   const TileSizes t = direction == Conv2dDirection::backward_input ? backward_tiles(s) : forward_tiles(s);
   const double tiles = static_cast<double>(t.N * count_tiles(t.OH, t.dh, M) * count_tiles(t.OW, t.dw, M));
   const double products = static_cast<double>(s.IC * s.OC), channels = static_cast<double>(s.IC + s.OC);
-  const double a_place = tiles * (kProduct * products + kTransform * channels) + kWeight * products;
+  const double a_place = tiles * (kProduct * products + kTransform * channels) + weight_cost(direction) * products;
   return static_cast<double>((M + 2) * (M + 2)) * a_place;
 }
 
 Conv2dAlgorithm choose(const Conv2dShape& s, Conv2dDirection direction, bool winograd) {
   if (s.G > 1 && supports(s, direction, Conv2dAlgorithm::depthwise)) return Conv2dAlgorithm::depthwise;
   if (s.G > 1 && supports(s, direction, Conv2dAlgorithm::grouped)) return Conv2dAlgorithm::grouped;
-  if (!winograd || !supports(s, direction, Conv2dAlgorithm::winograd_4x4)) return Conv2dAlgorithm::implicit_gemm;
-  const double direct = direct_cost(s), two = winograd_cost(s, direction, 2), four = winograd_cost(s, direction, 4);
+  if (!winograd || !supports(s, direction, Conv2dAlgorithm::winograd_4x4) || min_of(s.IC, s.OC) < kFewChannels)
+    return Conv2dAlgorithm::implicit_gemm;
+  const double direct = direct_cost(s, direction), two = winograd_cost(s, direction, 2),
+               four = winograd_cost(s, direction, 4);
   if (direct <= two && direct <= four) return Conv2dAlgorithm::implicit_gemm;
   return two < four ? Conv2dAlgorithm::winograd_2x2 : Conv2dAlgorithm::winograd_4x4;
 }

@@ -60,14 +60,14 @@ void transform_sums(int64_t C, int64_t K, int64_t column, const T* d, int64_t d_
 }
 
 // How the tiles are cut into slices. V and Z of one should stay in the cache, but a small slice pays for its partial
-// sum: where 9 C K numbers of that are more than its 36 (C + K) tiles / 2, a larger slice is better.
+// sum of 9 C K numbers: where these are more than half of V and Z, a larger slice is better.
 struct TileSlices {
   int64_t count, tiles;
 };
 
-TileSlices slice_tiles(int64_t tiles, int64_t C, int64_t K) {
+TileSlices slice_tiles(int64_t tiles, int64_t places, int64_t C, int64_t K) {
   constexpr int64_t kFloats = 1 << 19;
-  const int64_t most = min_of(kBlock, max_of(kFloats / (36 * (C + K)), C * K / (2 * (C + K))));
+  const int64_t most = min_of(kBlock, max_of(kFloats, 18 * C * K) / (places * (C + K)));
   int64_t count = max_of(1, divide_up(tiles, max_of(most, 8)));
   if (count > 4) count = divide_up(count, 4) * 4;  // even shares
   const int64_t each = divide_up(tiles, count);
@@ -142,7 +142,7 @@ template <typename F, typename T, typename Finish>
 void winograd_weight(const Conv2dShape& s, const T* grad_y, const T* x, Finish&& finish) {
   Workspace<int64_t> starts(starts_of(forward_tiles(s), F::M));
   const Tiles tiles = make_tiles(forward_tiles(s), F::M, starts.data());
-  const TileSlices slices = slice_tiles(tiles.count, s.IC, s.OC);
+  const TileSlices slices = slice_tiles(tiles.count, F::S * F::S, s.IC, s.OC);
   Workspace<T> partial(slices.count * 9 * s.IC * s.OC);
   winograd_slices<F>(s, tiles, slices, grad_y, x, partial.data());
   finish(slices.count, partial.data());
