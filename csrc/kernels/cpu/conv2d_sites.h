@@ -67,18 +67,6 @@ Sites backward_sites(const Conv2dShape& s, int64_t rh, int64_t rw, int64_t* stor
   return sites;
 }
 
-// Few channels make short segments. Where the taps of a kernel row lie side by side in memory (no padding across, no
-// dilation across, one group), they are one tap of KW * IC consecutive elements.
-bool can_merge_taps(const Conv2dShape& s) { return s.G == 1 && s.pw == 0 && s.dw == 1 && s.KW > 1 && s.IC < 16; }
-
-Sites merged_forward_sites(Conv2dShape s, int64_t* storage) {
-  const int64_t K = s.KW * s.IC;
-  s.KW = 1;
-  Sites sites = forward_sites(s, storage);
-  sites.K = K;
-  return sites;
-}
-
 // Pointers of one tap for sites qw in [0, count) of a row of sites, starting at `first`.
 template <typename T>
 void fill_tap_row(const Sites& s, int64_t tap, int64_t n, int64_t qh, int64_t first, int64_t count, const T* source,
@@ -95,14 +83,15 @@ void fill_tap_row(const Sites& s, int64_t tap, int64_t n, int64_t qh, int64_t fi
   for (; i < count; ++i) table[i] = zeros;
 }
 
-// Pointers for sites [first, first + rows): table[t * rows + i] reads, out[i] writes (out may be nullptr).
+// Pointers for sites [first, first + rows): table[t * rows + i] reads, out[i] writes (either may be nullptr).
 template <typename T>
 void fill_table(const Sites& s, int64_t first, int64_t rows, const T* source, const T* zeros, T* destination,
                 const T** table, T** out) {
   for (int64_t i = 0; i < rows;) {  // a run of sites in one row of an image at a time
     const int64_t site = first + i, qw = site % s.QW, qh = site / s.QW % s.QH, n = site / (s.QW * s.QH);
     const int64_t count = min_of(rows - i, s.QW - qw);
-    for (int64_t t = 0; t < s.taps; ++t) fill_tap_row(s, t, n, qh, qw, count, source, zeros, table + t * rows + i);
+    for (int64_t t = 0; t < s.taps && table; ++t)
+      fill_tap_row(s, t, n, qh, qw, count, source, zeros, table + t * rows + i);
     if (out) {
       T* row = destination + (n * s.DH + s.start_h + qh * s.stride_h) * s.DW * s.DC;
       for (int64_t j = 0; j < count; ++j) out[i + j] = row + (s.start_w + (qw + j) * s.stride_w) * s.DC;

@@ -23,15 +23,15 @@ struct WinogradWeights {
   bool flipped;  // taps from last to first, for backward-input
 };
 
-// Where V[place][tile][c] lies. Channels are cut into blocks of `channels`.
-struct InputLayout {
+// Where the transformed numbers [place][tile][c] lie. Channels are cut into blocks of `channels`.
+struct TileLayout {
   int64_t place, block, tile;  // strides
   int64_t channels;
 };
 
 // All channels of a tile side by side, for products that sum over channels.
 template <typename T>
-InputLayout rows_of_channels(int64_t C, int64_t tiles) {
+TileLayout rows_of_channels(int64_t C, int64_t tiles) {
   const int64_t channels = divide_up(C, Vec<T>::width) * Vec<T>::width, tile = channels + kSkew;
   return {tiles * tile + kSkew, 0, tile, channels};
 }
@@ -39,7 +39,7 @@ InputLayout rows_of_channels(int64_t C, int64_t tiles) {
 // V of tiles [first, first + count); v is that of the first.
 template <typename F, typename T>
 void transform_inputs(const Tiles& tiles, int64_t first, int64_t count, int64_t C, const T* source, const T* zeros,
-                      const InputLayout& layout, T* v) {
+                      const TileLayout& layout, T* v) {
   using V = typename Vec<T>::type;
   constexpr int S = F::S, W = Vec<T>::width;
   for (int64_t t = 0; t < count; ++t, v += layout.tile) {
@@ -142,7 +142,7 @@ struct PanelPass {
   static constexpr int64_t m_place = kTilesAtOnce * kPanel<T> + kSkew;
   static constexpr int64_t m_size = F::S * F::S * m_place;
 
-  void operator()(int64_t first, int64_t count, const InputLayout& layout, const T* v, int64_t column, const T* u,
+  void operator()(int64_t first, int64_t count, const TileLayout& layout, const T* v, int64_t column, const T* u,
                   int64_t u_place, T* m) const {
     for (int64_t t = 0; t < count; t += kTilesAtOnce) {
       const int64_t some = min_of(kTilesAtOnce, count - t);
@@ -162,7 +162,7 @@ void winograd_by_tiles(const PanelPass<F, T>& pass, const WinogradWeights& w, co
   constexpr int64_t places = F::S * F::S, step = tile_rows(kTileVectors);
   const int64_t panels = panels_of<T>(w.K), u_place = w.C * kPanel<T> + kSkew;
   const int64_t count = max_of(step, min_of(kTilesAtOnce, kPrivateFloats / (places * w.C)) / step * step);
-  const InputLayout layout = rows_of_channels<T>(w.C, count);
+  const TileLayout layout = rows_of_channels<T>(w.C, count);
   const int threads = num_threads();
   Workspace<T> u(panels * places * u_place), v(threads * places * layout.place), m(threads * pass.m_size);
   const auto prepare = [&](int64_t panel, int) {
@@ -188,7 +188,7 @@ void winograd_by_panels(const PanelPass<F, T>& pass, const WinogradWeights& w, c
   constexpr int64_t places = F::S * F::S, kSome = 8;
   const int64_t total = pass.tiles.count, u_place = w.C * kPanel<T> + kSkew;
   const int64_t chunk = divide_up(total, divide_up(total, max_of(kTilesAtOnce, kSharedFloats / (places * w.C))));
-  const InputLayout layout = rows_of_channels<T>(w.C, chunk);
+  const TileLayout layout = rows_of_channels<T>(w.C, chunk);
   const int threads = num_threads();
   Workspace<T> u(threads * places * u_place), v(places * layout.place), m(threads * pass.m_size);
   for (int64_t first = 0; first < total; first += chunk) {
@@ -216,7 +216,7 @@ void winograd_gather(const TileSizes& sizes, const WinogradWeights& w, const T* 
   Workspace<T> zeros(w.C);
   for (int64_t c = 0; c < w.C; ++c) zeros.data()[c] = T(0);
   const double products = static_cast<double>(w.C) * static_cast<double>(w.K);
-  const bool serial = 2 * F::S * F::S * products * static_cast<double>(tiles.count) <= kSerialOperations;
+  const bool serial = tasks_of(F::S * F::S * products * static_cast<double>(tiles.count)) == 1;
   const PanelPass<F, T> pass{tiles, w.C, w.K, epilogue, y};
   if (products <= kSmallWeights)
     winograd_by_tiles<F>(pass, w, source, weight, zeros.data(), serial);

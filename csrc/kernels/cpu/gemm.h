@@ -1,17 +1,22 @@
-// Blocked products on the register tile: packing of b, and the loops over blocks of k, panels and tiles.
+// Blocked products on the register tile: the loops over blocks of k, panels and tiles.
 // Convolution and linear both end here; they differ in the row pointers that they hand over.
 #pragma once
 #include "core/memory.h"
 #include "core/parallel.h"
-#include "kernels/cpu/micro_kernel.h"
+#include "kernels/cpu/packing.h"
 
 namespace atrous::ATROUS_LEVEL {
 namespace {
 
-constexpr int64_t kBlock = 256;      // k of a panel block: 32 KB of b stay in L1 while the tiles of a piece pass
-constexpr int64_t kPieceRows = 240;  // rows of a piece: its part of `a` stays in L2 while the panels pass
+constexpr int64_t kBlock = 256;      // k of a panel block: 16 KB of b (AVX2) stay in L1 while the tiles of a piece pass
+constexpr int64_t kPieceRows = 120;  // rows of a piece: its block of `a` stays in L2 while the panels pass
 
-constexpr double kSerialOperations = 5e6;  // below this (about 20 us) a product stays on one thread
+// How many tasks a product of so many multiply-adds is worth, from its size alone: 1 runs on the calling thread.
+inline int64_t tasks_of(double multiply_adds) {
+  constexpr double kTask = 5e5;  // 10 us (AVX2)
+  if (multiply_adds < 2 * kTask) return 1;
+  return multiply_adds > 32 * kTask ? 32 : 2 * static_cast<int64_t>(multiply_adds / (2 * kTask));
+}
 
 // parallel_for, or the same pieces in order on this thread.
 template <typename F>
@@ -20,37 +25,15 @@ void run_tasks(bool serial, int64_t tasks, F&& f, int threads) {
   for (int64_t task = 0; task < tasks; ++task) f(task, 0);
 }
 
-template <typename T>
-inline int64_t panels_of(int64_t columns) {
-  return divide_up(columns, kPanel<T>);
-}
-
-// One panel: packed[k][n] = b[k * k_stride + n * n_stride], zero-padded to the panel's width.
-template <typename T>
-void pack_panel(int64_t K, int64_t columns, const T* b, int64_t k_stride, int64_t n_stride, T* packed) {
-  constexpr int64_t P = kPanel<T>;
-  if (n_stride == 1 && columns == P) {
-    for (int64_t k = 0; k < K; ++k)
-      for (int64_t n = 0; n < P; n += Vec<T>::width) store(packed + k * P + n, load(b + k * k_stride + n));
-    return;
-  }
-  for (int64_t k0 = 0; k0 < K; k0 += 16) {  // 16 k at a time: the lines being written stay in L1
-    const int64_t end = min_of(k0 + 16, K);
-    for (int64_t n = 0; n < columns; ++n)
-      for (int64_t k = k0; k < end; ++k) packed[k * P + n] = b[k * k_stride + n * n_stride];
-    for (int64_t k = k0; k < end; ++k)
-      for (int64_t n = columns; n < P; ++n) packed[k * P + n] = T(0);
-  }
-}
-
 // Rows of a tile: one vector of columns leaves registers for twice the rows, and needs them to hide latency.
 constexpr int tile_rows(int vectors) { return vectors == 1 ? 2 * kTileRows : kTileRows; }
 
 template <typename T, int NV, int MR = tile_rows(NV)>
-void run_row_tile(int64_t rows, const Segment<T>* segments, int64_t count, const T* panel, const TileOutput<T>& out) {
+void run_row_tile(int64_t rows, const Segment<T>* segments, int64_t count, const T* panel, const TileOutput<T>& out,
+                  int64_t panel_stride = kPanel<T>) {
   if constexpr (MR > 1)
-    if (rows < MR) return run_row_tile<T, NV, MR - 1>(rows, segments, count, panel, out);
-  row_tile<T, MR, NV>(segments, count, panel, out);
+    if (rows < MR) return run_row_tile<T, NV, MR - 1>(rows, segments, count, panel, out, panel_stride);
+  row_tile<T, MR, NV>(segments, count, panel, out, panel_stride);
 }
 
 template <typename T, int NV, int MR = tile_rows(NV)>
@@ -61,30 +44,43 @@ void run_column_tile(int64_t rows, const Segment<T>* segments, int64_t count, co
   column_tile<T, MR, NV>(segments, count, panel, out);
 }
 
-// out[m][n] = sum over taps t, k < K:  table[t][m][a_offset + k] * b[tap_k0[t] + k][n], through the epilogue
+// b(tap, k, n) of a product: all of it packed beforehand, or packed block by block into scratch where it is used.
+template <typename T>
+struct Panels {
+  const T* packed;      // panels of packed_rows x kPanel: row tap * K + k; or nullptr
+  int64_t packed_rows;  // of all taps
+  const T* b;           // not packed: b[tap * tap_stride + k * k_stride + n * n_stride]
+  int64_t tap, k, n;    // its strides
+  T* scratch;           // not packed: kBlock x kPanel
+};
+
+// out[m][n] (+)= sum over taps t, k < K:  table[t][m][a_offset + k] * b(tap_id[t], k, n), through the epilogue
 template <typename T>
 struct RowProduct {
   int64_t rows;           // m
   int64_t taps, K;        // each tap reads K consecutive elements of a row
+  const int64_t* tap_id;  // [taps] which tap of b
   const T* const* table;  // [taps][rows]
   int64_t a_offset;
-  const T* packed;  // panels of b, each packed_rows x kPanel
-  int64_t packed_rows;
-  const int64_t* tap_k0;  // [taps] rows of the panel at which the taps start
-  T* const* out;          // [rows]
+  const T*
+      zeros;  // a row of zeros that entries of the table may point to: tiles that see only those are not multiplied
+  Panels<T> panels;
+  T* const* out;  // [rows]
   int64_t out_offset;
   int64_t columns;
+  bool accumulate;
   const Epilogue<T>* epilogue;  // nullptr: none
-  const T* y;                   // where all of out lies
+  const T* y;                   // with an epilogue: where all of out lies
 };
 
-// The segments of the next block of at most kBlock k, starting at (tap, k) and moving it on.
+// The segments of the next block of at most kBlock k, starting at (tap, k) and moving it on. Their k0 is a row of all
+// of b.
 template <typename T>
 int64_t next_block(const RowProduct<T>& p, int64_t& tap, int64_t& k, Segment<T>* segments) {
   int64_t count = 0;
   for (int64_t room = kBlock; room > 0 && tap < p.taps;) {
     const int64_t length = min_of(room, p.K - k);
-    segments[count++] = {p.table + tap * p.rows, p.a_offset + k, p.tap_k0[tap] + k, length};
+    segments[count++] = {p.table + tap * p.rows, p.a_offset + k, p.tap_id[tap] * p.K + k, length};
     room -= length;
     k += length;
     if (k == p.K) k = 0, ++tap;
@@ -92,33 +88,55 @@ int64_t next_block(const RowProduct<T>& p, int64_t& tap, int64_t& k, Segment<T>*
   return count;
 }
 
-// All tiles of one panel over one block of segments (which are moved on).
+// Packs the part of a panel that a block reads into scratch: [k of the block][kPanel].
+template <typename T>
+void pack_block(const RowProduct<T>& p, int64_t column, const Segment<T>* segments, int64_t count) {
+  const Panels<T>& b = p.panels;
+  T* to = b.scratch;
+  for (const Segment<T>* s = segments; s != segments + count; to += s++->length * kPanel<T>)
+    pack_panel(s->length, min_of(kPanel<T>, p.columns - column),
+               b.b + s->k0 / p.K * b.tap + s->k0 % p.K * b.k + column * b.n, b.k, b.n, to);
+}
+
+template <typename T>
+bool all_zeros(const T* const* rows, int64_t count, const T* zeros) {
+  for (int64_t m = 0; m < count; ++m)
+    if (rows[m] != zeros) return false;
+  return true;
+}
+
+// All tiles of one panel over one block of segments.
 template <typename T, int NV>
-void row_tiles(const RowProduct<T>& p, int64_t column, Segment<T>* segments, int64_t count, bool accumulate,
+void row_tiles(const RowProduct<T>& p, int64_t column, const Segment<T>* segments, int64_t count, bool accumulate,
                bool last) {
-  const T* panel = p.packed + column * p.packed_rows;
+  const T* panel = p.panels.packed ? p.panels.packed + column * p.panels.packed_rows : p.panels.scratch;
   const int64_t width = min_of(kPanel<T>, p.columns - column);
+  Segment<T> kept[kBlock];
   for (int64_t m = 0; m < p.rows; m += tile_rows(NV)) {
+    int64_t seen = 0, row = 0;
+    for (const Segment<T>* s = segments; s != segments + count; row += s++->length) {
+      if (all_zeros(s->rows + m, min_of(tile_rows(NV), p.rows - m), p.zeros)) continue;
+      kept[seen++] = {s->rows + m, s->offset, p.panels.packed ? s->k0 : row, s->length};
+    }
+    if (seen == 0 && accumulate && !last) continue;
     const TileOutput<T> out{p.out + m, p.out_offset + column, width, accumulate, last ? p.epilogue : nullptr, p.y};
-    run_row_tile<T, NV>(p.rows - m, segments, count, panel, out);
-    for (int64_t s = 0; s < count; ++s) segments[s].rows += tile_rows(NV);
+    run_row_tile<T, NV>(p.rows - m, kept, seen, panel, out);
   }
 }
 
 // Panels [first_panel, last_panel) of the product. At least one tap, K >= 1.
 template <typename T>
 void multiply_rows(const RowProduct<T>& p, int64_t first_panel, int64_t last_panel) {
-  Segment<T> segments[kBlock], moving[kBlock];
+  Segment<T> segments[kBlock];
   int64_t tap = 0, k = 0;
-  for (bool accumulate = false; tap < p.taps; accumulate = true) {
-    const int64_t count = next_block(p, tap, k, segments);
-    for (int64_t column = first_panel * kPanel<T>; column < min_of(last_panel * kPanel<T>, p.columns);
-         column += kPanel<T>) {
-      for (int64_t s = 0; s < count; ++s) moving[s] = segments[s];
+  for (bool accumulate = p.accumulate; tap < p.taps; accumulate = true) {
+    const int64_t count = next_block(p, tap, k, segments), end = min_of(last_panel * kPanel<T>, p.columns);
+    for (int64_t column = first_panel * kPanel<T>; column < end; column += kPanel<T>) {
+      if (!p.panels.packed) pack_block(p, column, segments, count);
       if (p.columns - column <= Vec<T>::width)
-        row_tiles<T, 1>(p, column, moving, count, accumulate, tap == p.taps);
+        row_tiles<T, 1>(p, column, segments, count, accumulate, tap == p.taps);
       else
-        row_tiles<T, kTileVectors>(p, column, moving, count, accumulate, tap == p.taps);
+        row_tiles<T, kTileVectors>(p, column, segments, count, accumulate, tap == p.taps);
     }
   }
 }

@@ -2,9 +2,9 @@
 //
 //   out[m][n] (+)= sum over segments s, k < s.length:  a(s, m, k) * b[s.k0 + k][n]
 //
-// b is a packed panel: [k][NV * width], zero-padded. `a` is never copied: it is reached through row pointers, so that
-// stride, dilation and padding cost nothing in the inner loop (the "indirect convolution algorithm", Dukhan 2019,
-// arXiv:1907.02129). Padding points to a row of zeros.
+// b is a packed panel: [k][NV * width], zero-padded. `a` is reached through row pointers, so that stride, dilation and
+// padding cost nothing in the inner loop (the "indirect convolution algorithm", Dukhan 2019, arXiv:1907.02129).
+// Padding points to a row of zeros.
 #pragma once
 #include "core/simd.h"
 #include "kernels/cpu/finish.h"
@@ -94,17 +94,19 @@ inline void finish_tile(const TileOutput<T>& out, typename Vec<T>::type (&acc)[M
   for (int m = 0; m < MR; ++m) store_columns<T, NV>(out.rows[m] + out.offset, out.columns, acc[m]);
 }
 
-// a(s, m, k) = s.rows[m][s.offset + k]: the rows of `a` run along k (forward, backward-input, A row-major).
+// a(s, m, k) = s.rows[m][s.offset + k]: the rows of `a` run along k. b may also be read where it lies: row k of it then
+// starts at panel + k * panel_stride, and NV whole vectors must be there.
 template <typename T, int MR, int NV>
-void row_tile(const Segment<T>* segments, int64_t count, const T* panel, const TileOutput<T>& out) {
+void row_tile(const Segment<T>* segments, int64_t count, const T* panel, const TileOutput<T>& out,
+              int64_t panel_stride = kPanel<T>) {
   using V = typename Vec<T>::type;
   V acc[MR][NV];
   start_tile<T, MR, NV>(out, acc);
   for (const Segment<T>* s = segments; s != segments + count; ++s) {
     const T* row[MR];
     for (int m = 0; m < MR; ++m) row[m] = s->rows[m] + s->offset;
-    const T* b = panel + s->k0 * kPanel<T>;
-    for (int64_t k = 0; k < s->length; ++k, b += kPanel<T>) {
+    const T* b = panel + s->k0 * panel_stride;
+    for (int64_t k = 0; k < s->length; ++k, b += panel_stride) {
       V bk[NV];
       for (int j = 0; j < NV; ++j) bk[j] = load(b + j * Vec<T>::width);
       for (int m = 0; m < MR; ++m) {
@@ -116,7 +118,7 @@ void row_tile(const Segment<T>* segments, int64_t count, const T* panel, const T
   finish_tile<T, MR, NV>(out, acc);
 }
 
-// a(s, m, k) = s.rows[k][s.offset + m]: the rows of `a` run along m (backward-weight, A column-major).
+// a(s, m, k) = s.rows[k][s.offset + m]: the rows of `a` run along m.
 template <typename T, int MR, int NV>
 void column_tile(const Segment<T>* segments, int64_t count, const T* panel, const TileOutput<T>& out) {
   using V = typename Vec<T>::type;

@@ -62,6 +62,15 @@ CASES_2D: list[dict[str, Any]] = [
     _case((1, 8, 15, 9), (16, 8, 3, 3), padding=(5, 4), dilation=(5, 4)),  # more grids than fit
     _case((1, 300, 6, 5), (70, 300, 3, 3), padding=(1, 1), bias=False, then="scale residual relu_last"),
     _case((2, 34, 20, 20), (34, 17, 3, 3), padding=(1, 1), groups=2),
+    _case((1, 20, 19, 17), (18, 20, 3, 3), padding=(12, 12), dilation=(12, 12)),  # most taps see padding alone
+    _case((2, 260, 13, 13), (19, 260, 3, 3), padding=(6, 6), dilation=(6, 6)),
+    _case((1, 17, 9, 9), (18, 17, 3, 3), padding=(18, 18), dilation=(9, 9)),  # windows that see nothing but padding
+    _case((3, 3, 33, 31), (40, 3, 7, 7), stride=(2, 2), padding=(3, 3)),  # few channels: several pieces
+    _case((1, 3, 40, 24), (17, 3, 3, 3), padding=(1, 1)),  # bands of rows of one image
+    _case((2, 15, 12, 11), (20, 15, 3, 2), stride=(2, 1), padding=(2, 1), dilation=(2, 3)),
+    _case((3, 70, 20, 20), (250, 70, 1, 1), then="scale residual relu_last"),  # many rows, several blocks of them
+    _case((2, 24, 31, 30), (130, 24, 3, 3), stride=(2, 2), padding=(1, 1)),
+    _case((5, 40, 17, 17), (36, 40, 1, 7), padding=(0, 3)),
     _case((2, 32, 56, 56), (32, 1, 3, 3), padding=(1, 1), groups=32),
 ]
 

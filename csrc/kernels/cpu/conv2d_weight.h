@@ -1,0 +1,156 @@
+// The weight gradient as a matrix product: rows are output channels, columns (tap, channel), sums run over sites.
+#pragma once
+#include "kernels/cpu/conv2d_patches.h"
+#include "kernels/cpu/gemm.h"
+
+namespace atrous::ATROUS_LEVEL {
+namespace {
+
+constexpr int64_t kTurnedSites = kBlock + 16;  // stride of turned rows: no power of two, which would share cache sets
+
+// Blocks of output channels and groups of panels have sums of their own; slices of the sites have partial sums, which
+// are added in order.
+struct WeightCut {
+  int64_t OCG, taps, K;    // of a group; columns are taps x K
+  int64_t rows, blocks;    // output channels of a block, blocks of a group
+  int64_t tap_panels;      // of a tap
+  int64_t panels, groups;  // panels of all taps, groups of them
+  int64_t pieces, slices;  // pieces of kBlock sites, slices of pieces
+  bool serial;
+};
+
+template <typename T>
+WeightCut cut_weight(const Sites& s, bool few_channels) {
+  WeightCut cut;
+  const int64_t sites = count_of(s);
+  cut.OCG = s.DC / s.G, cut.taps = few_channels ? 1 : s.taps, cut.K = few_channels ? s.taps * s.K : s.K;
+  cut.blocks = divide_up(cut.OCG, kPieceRows);
+  cut.rows = divide_up(divide_up(cut.OCG, cut.blocks), kTileRows) * kTileRows;
+  cut.blocks = divide_up(cut.OCG, cut.rows);
+  cut.tap_panels = panels_of<T>(cut.K), cut.panels = cut.taps * cut.tap_panels;
+  cut.groups = max_of(1, cut.panels / 16);  // turning grad_y pays for so many panels
+  cut.pieces = divide_up(sites, kBlock);
+  const int64_t tasks = tasks_of(static_cast<double>(sites * s.taps) * static_cast<double>(s.K * s.DC));
+  cut.slices = max_of(1, min_of(cut.pieces, tasks / (s.G * cut.blocks * cut.groups)));
+  cut.serial = tasks == 1;
+  return cut;
+}
+
+// The segments of a sum over sites that a tap reads: runs of sites that are not padding, which short gaps of padding do
+// not part. packed[k] are the pointers of the sites in the segments. Returns the number of segments.
+template <typename T>
+int64_t runs_of_sites(const T* const* table, int64_t sites, const T* zeros, Segment<T>* segments, const T** packed) {
+  constexpr int64_t kShort = 8;
+  int64_t count = 0, k = 0, end = 0;  // of the last run
+  for (;;) {
+    int64_t i = end;
+    while (i < sites && table[i] == zeros) ++i;
+    if (i == sites) return count;
+    if (count > 0 && i - end < kShort)
+      i = end;
+    else
+      segments[count++] = {nullptr, i, k, 0};
+    for (end = i; end < sites && (table[end] != zeros || end == i); ++end) packed[k++] = table[end];
+    segments[count - 1].length += end - i;
+  }
+}
+
+// Adds what one piece of sites contributes to some panels; `out` is the gradient of a block of output channels.
+template <typename T>
+struct WeightPiece {
+  int64_t sites, rows;    // output channels
+  const T* const* table;  // [taps][sites]
+  const T* zeros;
+  int64_t offset;          // first channel of the group
+  const T* const* turned;  // [rows] grad_y along the sites
+  T* out;
+  int64_t out_stride;
+  bool accumulate;
+};
+
+template <typename T, int NV>
+void weight_tiles(const WeightPiece<T>& p, Segment<T>* segments, int64_t count, const T* panel, int64_t column,
+                  int64_t width) {
+  T* out[tile_rows(NV)];
+  for (int64_t m = 0; m < p.rows; m += tile_rows(NV)) {
+    for (int64_t i = 0; i < tile_rows(NV); ++i) out[i] = p.out + (m + i) * p.out_stride;
+    for (int64_t s = 0; s < count; ++s) segments[s].rows = p.turned + m;
+    run_row_tile<T, NV>(p.rows - m, segments, count, panel,
+                        TileOutput<T>{out, column, width, p.accumulate, nullptr, nullptr});
+  }
+}
+
+template <typename T>
+void weight_panels(const WeightCut& cut, const WeightPiece<T>& p, int64_t first_panel, int64_t last_panel, T* panel) {
+  Segment<T> segments[kBlock];
+  const T* packed[kBlock];
+  int64_t count = 0, tap = -1;
+  for (int64_t index = first_panel; index < last_panel; ++index) {
+    if (index / cut.tap_panels != tap) {
+      tap = index / cut.tap_panels;
+      count = runs_of_sites(p.table + tap * p.sites, p.sites, p.zeros, segments, packed);
+    }
+    if (count == 0 && p.accumulate) continue;
+    const int64_t c = index % cut.tap_panels * kPanel<T>, width = min_of(kPanel<T>, cut.K - c);
+    const int64_t K = count == 0 ? 0 : segments[count - 1].k0 + segments[count - 1].length;
+    pack_panel(K, width, packed, p.offset + c, panel);
+    if (width <= Vec<T>::width)
+      weight_tiles<T, 1>(p, segments, count, panel, tap * cut.K + c, width);
+    else
+      weight_tiles<T, kTileVectors>(p, segments, count, panel, tap * cut.K + c, width);
+  }
+}
+
+// sums[i] = sum over slices, in order, of partial[slice][i]
+template <typename T>
+void add_slices(bool serial, int64_t slices, int64_t size, const T* partial, T* sums) {
+  constexpr int64_t kChunk = 4096;
+  const auto add = [&](int64_t chunk, int) {
+    const int64_t begin = chunk * kChunk, end = min_of(size, begin + kChunk);
+    for (int64_t i = begin; i < end; ++i) sums[i] = partial[i];
+    for (int64_t slice = 1; slice < slices; ++slice)
+      for (int64_t i = begin; i < end; ++i) sums[i] += partial[slice * size + i];
+  };
+  run_tasks(serial, divide_up(size, kChunk), add, num_threads());
+}
+
+template <typename T>
+void weight_product(const Sites& s, bool few_channels, const T* grad_y, const T* x, T* grad_weight) {
+  const WeightCut cut = cut_weight<T>(s, few_channels);
+  const int64_t total = count_of(s), filter = s.taps * s.K, size = s.DC * filter;
+  const int threads = num_threads();
+  constexpr int64_t panel_size = kBlock * kPanel<T>, turned_size = kPieceRows * kTurnedSites;
+  const int64_t table_size = cut.taps * kBlock, patch_size = few_channels ? kBlock * patch_stride(s) : 0;
+  Workspace<T> zeros(s.SC), partial(cut.slices > 1 ? cut.slices * size : 0);
+  for (int64_t c = 0; c < s.SC; ++c) zeros.data()[c] = T(0);
+  Workspace<T> panels(threads * panel_size), turned_rows(threads * turned_size), patches(threads * patch_size);
+  Workspace<const T*> tables(threads * table_size);
+
+  const auto run = [&](int64_t task, int worker) {
+    const int64_t group = task % cut.groups, block = task / cut.groups % (s.G * cut.blocks);
+    const int64_t slice = task / cut.groups / (s.G * cut.blocks), g = block / cut.blocks;
+    const int64_t oc = block % cut.blocks * cut.rows, rows = min_of(cut.rows, cut.OCG - oc);
+    const T** table = tables.data() + worker * table_size;
+    T* const rows_of_y = turned_rows.data() + worker * turned_size;
+    const T* turned[kPieceRows];
+    for (int64_t i = 0; i < rows; ++i) turned[i] = rows_of_y + i * kTurnedSites;
+    T* out = (cut.slices > 1 ? partial.data() + slice * size : grad_weight) + (g * cut.OCG + oc) * filter;
+    const int64_t begin = slice * cut.pieces / cut.slices, end = (slice + 1) * cut.pieces / cut.slices;
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const int64_t first = piece * kBlock, sites = min_of(kBlock, total - first);
+      if (few_channels)
+        fill_patches(s, first, sites, x, patches.data() + worker * patch_size, table);
+      else
+        fill_table<T>(s, first, sites, x, zeros.data(), nullptr, table, nullptr);
+      transpose(sites, rows, grad_y + first * s.DC + g * cut.OCG + oc, s.DC, rows_of_y, kTurnedSites);
+      weight_panels(cut, WeightPiece<T>{sites, rows, table, zeros.data(), g * s.K, turned, out, filter, piece > begin},
+                    group * cut.panels / cut.groups, (group + 1) * cut.panels / cut.groups,
+                    panels.data() + worker * panel_size);
+    }
+  };
+  run_tasks(cut.serial, cut.slices * s.G * cut.blocks * cut.groups, run, threads);
+  if (cut.slices > 1) add_slices(cut.serial, cut.slices, size, partial.data(), grad_weight);
+}
+
+}  // namespace
+}  // namespace atrous::ATROUS_LEVEL
