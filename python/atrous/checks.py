@@ -73,6 +73,23 @@ def floats_of_one_dtype(op: str, optional: dict[str, Any] | None = None, **tenso
         >>> floats_of_one_dtype("linear", x=at.ones(2, 3), weight=at.ones(4, 3), optional={"bias": None})
     """
     first = None
+    for tensor in tensors.values():  # as a rule all is well, and found so quickly: every op comes here
+        if not isinstance(tensor, TensorBase):
+            break
+        dtype = (tensor._pending or tensor.data).dtype
+        if first is None and (dtype is float32 or dtype is float64):
+            first = dtype
+        elif dtype is not first:
+            break
+    else:
+        for tensor in optional.values() if optional is not None else ():
+            if tensor is not None and (
+                not isinstance(tensor, TensorBase) or (tensor._pending or tensor.data).dtype is not first
+            ):
+                break
+        else:
+            return
+    first = None
     for name, tensor in tensors.items() if optional is None else (*tensors.items(), *optional.items()):
         if not isinstance(tensor, TensorBase):
             if tensor is None and optional is not None and name in optional:

@@ -58,7 +58,8 @@ def batch_norm(
     """
     parameters = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     floats_of_one_dtype("batch_norm", x=x, optional=parameters)
-    _check(x, parameters, training, momentum, eps)
+    shape = x.shape
+    _check(shape, parameters, training, momentum, eps)
     if x._pending is not None and not training and not _needs_grad(x, weight, bias):
         pending = _folded(x._pending, running_mean, running_var, weight, bias, eps)
         if pending is not None:
@@ -82,11 +83,11 @@ def batch_norm(
             statistics = _zero_and_one(data)
         mean, var = statistics[0].data, statistics[1].data
     arguments = (data, scale, shift, mean, var, eps)
-    y: Any = fusion.pend(kernels, kernels.batch_norm_forward, arguments, x.shape, EPILOGUE, cheap=True)
-    if y is None or x.ndim != 4:
+    y: Any = fusion.pend(kernels, kernels.batch_norm_forward, arguments, shape, EPILOGUE, cheap=True)
+    if y is None or len(shape) != 4:
         y, kept_shift = kernels.batch_norm_forward(*arguments), None
-        if data.ndim != x.ndim:
-            y = y.reshape(x.shape)
+        if len(shape) != 4:
+            y = y.reshape(shape)
     else:  # with the shift the backward finds relu's mask; a copy, for who writes to the bias does no harm
         kept_shift = None if shift is None else shift.copy()
     saved = (x if data is planes else data, weight, kept_shift, *statistics)
@@ -145,20 +146,21 @@ def _gradients(backward, grad_y, saved, eps):
 
 
 def _check(x, parameters, training, momentum, eps):
-    if x.ndim < 2:
-        raise ValueError(f"batch_norm: x has shape {x.shape}; expected (N, C), (N, C, L) or (N, C, H, W)")
-    C = x.shape[1]
+    """x is a shape."""
+    if len(x) < 2:
+        raise ValueError(f"batch_norm: x has shape {x}; expected (N, C), (N, C, L) or (N, C, H, W)")
+    C = x[1]
     for name, t in parameters.items():
         if t is not None and t.shape != (C,):
-            raise ValueError(f"batch_norm: {name} has shape {t.shape}; expected ({C},) from x {x.shape}")
+            raise ValueError(f"batch_norm: {name} has shape {t.shape}; expected ({C},) from x {x}")
     running_mean, running_var = parameters["running_mean"], parameters["running_var"]
     if (running_mean is None) != (running_var is None):
         raise ValueError("batch_norm: one of running_mean and running_var is None; expected both or neither")
     if not isinstance(momentum, (int, float)):
         raise TypeError(f"batch_norm: momentum is {momentum!r}; expected a number")
     if training:
-        if x.shape[0] * prod(x.shape[2:]) == 1:
-            raise ValueError(f"batch_norm: x {x.shape} has one value a channel; training needs more to find a variance")
+        if x[0] * prod(x[2:]) == 1:
+            raise ValueError(f"batch_norm: x {x} has one value a channel; training needs more to find a variance")
         if not eps > 0:
             raise ValueError(f"batch_norm: eps is {eps}; expected more than 0 in training")
     elif running_mean is None:

@@ -58,21 +58,23 @@ def conv2d(
     """
     op = "conv2d"
     floats_of_one_dtype(op, x=x, weight=weight, optional={"bias": bias})
-    if x.ndim == 3:  # (IC, H, W): a batch of one
+    shape, weight_shape = x.shape, weight.shape
+    if len(shape) == 3:  # (IC, H, W): a batch of one
         return conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
     stride, dilation = pair(stride, op, "stride"), pair(dilation, op, "dilation")
-    _check_sizes(op, x, weight, stride, dilation, groups)
-    OC, IC_per_group, KH, KW = weight.shape
-    _check_channels(op, x, weight, bias, IC_per_group * groups, OC, groups)
+    _check_sizes(op, shape, weight_shape, stride, dilation, groups)
+    OC, IC_per_group, KH, KW = weight_shape
+    _check_channels(op, shape, weight_shape, bias, IC_per_group * groups, OC, groups)
     if isinstance(padding, str):
         x, padding = _named_padding(x, padding, (KH, KW), stride, dilation)
+        shape = x.shape
     ph, pw = padding = pair(padding, op, "padding")
-    H, W = size = x.shape[2:]
+    H, W = size = shape[2:]
     if ph < 0 or pw < 0:
         raise ValueError(f"{op}: padding is {padding}; expected 0 or more")
     if H + 2 * ph <= dilation[0] * (KH - 1) or W + 2 * pw <= dilation[1] * (KW - 1):
-        dilated = f"weight {weight.shape} with dilation {dilation}"
-        raise ValueError(f"{op}: {dilated} exceeds x {x.shape} with padding {padding}")
+        dilated = f"weight {weight_shape} with dilation {dilation}"
+        raise ValueError(f"{op}: {dilated} exceeds x {shape} with padding {padding}")
 
     data, filters, how = channels_last(x.data), channels_last(weight.data), (stride, padding, dilation, groups)
     kernels, arguments = kernels_for(data), (data, filters, None if bias is None else bias.data, *how)
@@ -80,7 +82,7 @@ def conv2d(
     if fusion.current.running:
         OH = (H + 2 * ph - dilation[0] * (KH - 1) - 1) // stride[0] + 1
         OW = (W + 2 * pw - dilation[1] * (KW - 1) - 1) // stride[1] + 1
-        y = fusion.pend(kernels, kernels.conv2d_forward, arguments, (x.shape[0], OC, OH, OW), EPILOGUE, cheap=False)
+        y = fusion.pend(kernels, kernels.conv2d_forward, arguments, (shape[0], OC, OH, OW), EPILOGUE, cheap=False)
     if y is None:
         y = kernels.conv2d_forward(*arguments)
     saved = _saved(x, data, weight, filters)
@@ -149,9 +151,9 @@ def conv_transpose2d(
         ).squeeze(0)
     stride, dilation = pair(stride, op, "stride"), pair(dilation, op, "dilation")
     padding, output_padding = pair(padding, op, "padding"), pair(output_padding, op, "output_padding")
-    _check_sizes(op, x, weight, stride, dilation, groups)
+    _check_sizes(op, x.shape, weight.shape, stride, dilation, groups)
     IC, OC_per_group, *kernel_size = weight.shape
-    _check_channels(op, x, weight, bias, IC, OC_per_group * groups, groups)
+    _check_channels(op, x.shape, weight.shape, bias, IC, OC_per_group * groups, groups)
     require(min(padding) >= 0, op, f"padding is {padding}; expected 0 or more")
     for extra, s, d in zip(output_padding, stride, dilation, strict=True):
         require(
@@ -197,12 +199,13 @@ class ConvTranspose2dBackward(Backward):
 
 
 def _check_sizes(op, x, weight, stride, dilation, groups):
-    if x.ndim != 4:
-        raise ValueError(f"{op}: x has shape {x.shape}; expected (N, C, H, W) or (C, H, W)")
-    if weight.ndim != 4 or 0 in weight.shape:
-        raise ValueError(f"{op}: weight has shape {weight.shape}; expected four sizes of 1 or more")
-    if 0 in x.shape[1:]:
-        raise ValueError(f"{op}: x has shape {x.shape}; expected 1 or more channels, rows and columns")
+    """x and weight are shapes."""
+    if len(x) != 4:
+        raise ValueError(f"{op}: x has shape {x}; expected (N, C, H, W) or (C, H, W)")
+    if len(weight) != 4 or 0 in weight:
+        raise ValueError(f"{op}: weight has shape {weight}; expected four sizes of 1 or more")
+    if 0 in x and 0 in x[1:]:
+        raise ValueError(f"{op}: x has shape {x}; expected 1 or more channels, rows and columns")
     if type(groups) is not int and (type(groups) is bool or not hasattr(groups, "__index__")):
         raise TypeError(f"{op}: groups is {groups!r}; expected an int")
     if min(*stride, *dilation, groups) < 1:
@@ -210,16 +213,14 @@ def _check_sizes(op, x, weight, stride, dilation, groups):
 
 
 def _check_channels(op, x, weight, bias, IC, OC, groups):
-    """x has IC channels and bias OC; the first size of weight, be it OC or IC, is cut into groups."""
-    if x.shape[1] == IC and weight.shape[0] % groups == 0 and (bias is None or bias.shape == (OC,)):
+    """x (a shape) has IC channels, bias OC; the first size of weight (a shape), be it OC or IC, is cut into groups."""
+    if x[1] == IC and weight[0] % groups == 0 and (bias is None or bias.shape == (OC,)):
         return
-    of = f"weight {weight.shape}" if groups == 1 else f"weight {weight.shape} and groups {groups}"
-    if x.shape[1] != IC:
-        raise ValueError(f"{op}: x has {x.shape[1]} channels; expected {IC} from {of}")
-    if weight.shape[0] % groups:
-        raise ValueError(
-            f"{op}: weight {weight.shape} has {weight.shape[0]} filters; expected a multiple of groups {groups}"
-        )
+    of = f"weight {weight}" if groups == 1 else f"weight {weight} and groups {groups}"
+    if x[1] != IC:
+        raise ValueError(f"{op}: x has {x[1]} channels; expected {IC} from {of}")
+    if weight[0] % groups:
+        raise ValueError(f"{op}: weight {weight} has {weight[0]} filters; expected a multiple of groups {groups}")
     raise ValueError(f"{op}: bias has shape {bias.shape}; expected ({OC},) from {of}")
 
 

@@ -32,21 +32,22 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Differs from PyTorch: a bias that would have to be broadcast, and integers, are refused.
     """
     floats_of_one_dtype("linear", x=x, weight=weight, optional={"bias": bias})
-    if weight.ndim == 1 and bias is None:  # (IN,): one output, its axis dropped
+    shape, weight_shape = x.shape, weight.shape
+    if len(weight_shape) == 1 and bias is None:  # (IN,): one output, its axis dropped
         return linear(x, weight.unsqueeze(0)).squeeze(-1)
-    if weight.ndim != 2:
-        raise ValueError(f"linear: weight has shape {weight.shape}; expected (OUT, IN), or (IN,) without bias")
-    OUT, IN = weight.shape
-    if x.ndim == 0 or x.shape[-1] != IN:
-        raise ValueError(f"linear: x has shape {x.shape}; expected (..., {IN}) from weight {weight.shape}")
+    if len(weight_shape) != 2:
+        raise ValueError(f"linear: weight has shape {weight_shape}; expected (OUT, IN), or (IN,) without bias")
+    OUT, IN = weight_shape
+    if not shape or shape[-1] != IN:
+        raise ValueError(f"linear: x has shape {shape}; expected (..., {IN}) from weight {weight_shape}")
     if bias is not None and bias.shape != (OUT,):
-        raise ValueError(f"linear: bias has shape {bias.shape}; expected ({OUT},) from weight {weight.shape}")
-    if x.ndim != 2:  # (..., IN): the leading axes are one batch
-        return linear(x.reshape(prod(x.shape[:-1]), IN), weight, bias).reshape(*x.shape[:-1], OUT)
+        raise ValueError(f"linear: bias has shape {bias.shape}; expected ({OUT},) from weight {weight_shape}")
+    if len(shape) != 2:  # (..., IN): the leading axes are one batch
+        return linear(x.reshape(prod(shape[:-1]), IN), weight, bias).reshape(*shape[:-1], OUT)
     kernels, arguments = kernels_for(x.data), (x.data, weight.data, None if bias is None else bias.data)
     y: Any = None
     if fusion.current.running:
-        y = fusion.pend(kernels, kernels.linear_forward, arguments, (x.shape[0], OUT), ("relu",), cheap=False)
+        y = fusion.pend(kernels, kernels.linear_forward, arguments, (shape[0], OUT), ("relu",), cheap=False)
     if y is None:
         y = kernels.linear_forward(*arguments)
     saved = (x if weight.requires_grad else None, weight if x.requires_grad else None)
