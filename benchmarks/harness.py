@@ -65,10 +65,12 @@ def kernel(
     torch_call: Callable[..., Any],
     torch_arrays: Sequence[Any],
     numpy_call: Call | None = None,
+    truth: Any = reference,
 ) -> Outcome:
     """The truth and the competitors of a kernel function: atrous, the reference, PyTorch, perhaps a NumPy program.
 
-    The truth is the reference on the same numbers in float64. PyTorch runs torch_call(torch, *tensors).
+    The truth is the reference, or the module given, on the same numbers in float64. PyTorch runs
+    torch_call(torch, *tensors).
     """
 
     def call(module: Any, given: dict[str, Any]) -> Any:
@@ -80,7 +82,7 @@ def kernel(
     calls |= pytorch(torch_call, torch_arrays)
     if numpy_call is not None:
         calls["numpy"] = numpy_call
-    return partial(call, reference, _in_float64(arguments)), calls
+    return partial(call, truth, _in_float64(arguments)), calls
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
