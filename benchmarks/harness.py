@@ -35,7 +35,7 @@ Outcome = tuple[Any, dict[str, Call]]  # what a case's setup returns: the truth,
 PEERS = ["reference", "numpy", "pytorch"]  # those of the kernels
 DISTURBED = 0.1  # cores at work for others; what they disturb is measured again, if it was short, and marked
 ATTEMPTS = 3
-ISA = "hold atrous and PyTorch (oneDNN, MKL and its own kernels) to this instruction-set level; NumPy keeps its own"
+ISA = "hold atrous and PyTorch (oneDNN, MKL and its own kernels) to this instruction-set level; the others keep theirs"
 
 
 @dataclass(frozen=True)
