@@ -35,7 +35,7 @@ Outcome = tuple[Any, dict[str, Call]]  # what a case's setup returns: the truth,
 PEERS = ["reference", "numpy", "pytorch"]  # those of the kernels
 DISTURBED = 0.1  # cores at work for others; what they disturb is measured again, if it was short, and marked
 ATTEMPTS = 3
-ISA = "hold atrous and PyTorch (oneDNN, MKL and its own kernels) to this instruction-set level; NumPy keeps its own"
+ISA = "hold atrous and PyTorch (oneDNN, MKL and its own kernels) to this instruction-set level; the others keep theirs"
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,12 @@ def kernel(
     torch_call: Callable[..., Any],
     torch_arrays: Sequence[Any],
     numpy_call: Call | None = None,
+    truth: Any = reference,
 ) -> Outcome:
     """The truth and the competitors of a kernel function: atrous, the reference, PyTorch, perhaps a NumPy program.
 
-    The truth is the reference on the same numbers in float64. PyTorch runs torch_call(torch, *tensors).
+    The truth is the reference, or the module given, on the same numbers in float64. PyTorch runs
+    torch_call(torch, *tensors).
     """
 
     def call(module: Any, given: dict[str, Any]) -> Any:
@@ -80,7 +82,7 @@ def kernel(
     calls |= pytorch(torch_call, torch_arrays)
     if numpy_call is not None:
         calls["numpy"] = numpy_call
-    return partial(call, reference, _in_float64(arguments)), calls
+    return partial(call, truth, _in_float64(arguments)), calls
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:

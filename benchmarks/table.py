@@ -59,20 +59,20 @@ LINES = [
     Line("op overhead backward, µs (at most)", "overhead", 3.0, micros="backward"),
 ]
 
-# The benchmarks behind them, with what they need beside the common options. Kernels run with fewer turns than alone.
-FEW = ["--table", "--rounds", "5"]
-BENCHMARKS = {
-    "conv2d": [*FEW, "--peers", "pytorch"],
-    "linear": [*FEW, "--peers", "numpy", "pytorch"],
-    "layers": [*FEW, "--peers", "pytorch"],
-    "pool2d": [*FEW, "--peers", "pytorch"],
-    "activation": [*FEW, "--peers", "pytorch"],
-    "adam": [*FEW, "--peers", "pytorch"],
-    "training_step": [*FEW, "--peers", "pytorch"],
-    "inference": FEW,
+# The benchmarks behind them, each with its competitors.
+BENCHMARKS: dict[str, list[str]] = {
+    "conv2d": ["pytorch"],
+    "linear": ["numpy", "pytorch"],
+    "layers": ["pytorch"],
+    "pool2d": ["pytorch"],
+    "activation": ["pytorch"],
+    "adam": ["pytorch"],
+    "training_step": ["pytorch"],
+    "inference": ["pytorch", "onnxruntime"],
     "memory": [],
     "overhead": [],
 }
+ROUNDS = "5"  # fewer turns than a benchmark has alone
 if not Path(__file__).with_name("overhead.py").exists():
     del BENCHMARKS["overhead"]
 
@@ -105,11 +105,12 @@ def run_benchmark(name: str, folder: Path, args: argparse.Namespace) -> bool:
     if name == "overhead":
         measure_overhead(figures, args)
         return True
-    options = [*BENCHMARKS[name], "--json", str(figures), *(["--quick"] if args.quick else [])]
-    if args.threads:
-        options += ["--threads", str(args.threads)]
-    if name != "memory":
-        options += ["--picture", str(folder / f"{name}.png"), *(["--isa", args.isa] if args.isa else [])]
+    options = ["--json", str(figures), *(["--quick"] if args.quick else [])]
+    options += ["--threads", str(args.threads)] if args.threads else []
+    if peers := BENCHMARKS[name]:
+        options += ["--table", "--peers", *peers, "--picture", str(folder / f"{name}.png")]
+        options += [] if args.quick else ["--rounds", ROUNDS]
+        options += ["--isa", args.isa] if args.isa else []
     start = time.perf_counter()
     print(f"\n=== {script.name}", flush=True)
     done = subprocess.run([sys.executable, str(script), *options], check=False)
@@ -168,8 +169,6 @@ def most(line: Line, rows: list[dict[str, Any]]) -> dict[str, Any]:
 def counted(result: dict[str, Any], line: Line) -> list[dict[str, Any]]:
     """The rows of a benchmark that count for a line: sums over the directions where it has them, and what failed."""
     rows = [row for row in result["results"] if row.get("line") == line.key and row["row"].startswith(line.row)]
-    if line.row and "batch" in line.row:
-        rows = [row for row in rows if row["row"] == line.row]
     if line.micros:
         rows = [row for row in rows if row["column"] == line.micros]
     totals = {row["row"] for row in rows if result["total"] and row["column"] == result["total"]}

@@ -1,8 +1,11 @@
 """What the tests of several families share: the backends, the levels, and the run of a family's case table."""
 
+import importlib
 import os
 import signal
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -58,3 +61,14 @@ def check(request) -> Callable[[str, str], None]:
                     assert not result.failures, "\n".join(map(str, result.failures))
 
     return run
+
+
+@pytest.fixture
+def load(cpu, monkeypatch):
+    """load(name) imports a file of benchmarks/, afresh in each test."""
+    folder = Path(__file__).resolve().parents[1] / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    ours = {path.stem for path in folder.glob("*.py")}
+    yield importlib.import_module
+    for name in ours & set(sys.modules):
+        del sys.modules[name]
