@@ -261,6 +261,12 @@ def test_networks():
         (lambda x: F.adaptive_avg_pool2d(x, (7, 1)), (4, inf)),
         (lambda x: F.adaptive_max_pool2d(x, 4).flatten(1), (6, 6)),  # windows of 4: 14 rows for 4
         (lambda x: F.adaptive_avg_pool2d(x, 10).flatten(1), (5, 5)),  # of up to 3
+        (lambda x: F.interpolate(x, scale_factor=2), (3, 3)),
+        (lambda x: F.max_pool2d(F.interpolate(x, scale_factor=2), 2, 1), (4, 4)),  # at odd places a pixel more
+        (lambda x: F.interpolate(x, (28, 14), mode="bilinear"), (4, 3)),
+        (lambda x: F.interpolate(x, 27, mode="bilinear", align_corners=True), (4, 4)),
+        (lambda x: F.max_pool2d(F.interpolate(x, (21, 7), mode="bilinear"), 2), (5, 6)),
+        (lambda x: F.interpolate(x, scale_factor=1.3, mode="bilinear"), None),
         (lambda x: at.where(x > 0, x, at.zeros(1)).clone().to("float64"), (3, 3)),
         (lambda x: x.std((2, 3)), (inf, inf)),
         (lambda x: x.max(1)[0], (3, 3)),

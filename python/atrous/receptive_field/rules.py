@@ -24,6 +24,7 @@ from ..ops.random import DropoutBackward
 from ..ops.reduction import LogsumexpBackward, NormBackward, ProdBackward, SumBackward, VarBackward
 from ..ops.shape import ExpandBackward, PermuteBackward, ReshapeBackward
 from ..ops.unary import Unary
+from ..ops.upsample2d import UpsampleBilinear2dBackward, UpsampleNearest2dBackward
 from .reach import LOST, MIXED, SAME, Merge, Plan, Split, Window
 
 Sizes = tuple[int | None, ...]  # of a tensor; None for extents that no op of the walk knows
@@ -118,6 +119,24 @@ def _adaptive_pool2d(node: Any, i: int, old: Sizes, new: Sizes) -> Plan | None:
         return Window(L * P // O, [range(r * L // O, -(-(r + 1) * L // O)) for r in range(P)])
 
     return _windows(SAME, *[window(L, O) for L, O in zip(node.input_size, new[2:], strict=True)])
+
+
+def _upsample2d(node: Any, i: int, old: Sizes, new: Sizes) -> Plan | None:
+    *corners, scale = node.how  # corners: [align_corners], of bilinear
+
+    def window(L: int, O: int | None, factor: float | None) -> Window:
+        if O is None or factor not in (None, O / L):
+            return LOST
+        if corners == [True]:
+            L, O = L - 1, max(O - 1, 1)
+        P = O // gcd(L, O)  # the places, in inputs, repeat after so many
+        shift = L - O if corners == [False] else 0
+        places = [(2 * r * L + shift, 2 * O) for r in range(P)]
+        return Window(L * P // O, [[a // b, -(-a // b) if corners else a // b] for a, b in places])
+
+    return _windows(
+        SAME, *[window(*size) for size in zip(node.input_size, new[2:], scale or (None, None), strict=True)]
+    )
 
 
 def _reduction(node: Any, i: int, old: Sizes, new: Sizes) -> Plan | None:
@@ -236,6 +255,8 @@ RULES: dict[type[Backward], Callable[[Any, int, Sizes, Sizes], Plan | None]] = {
     AvgPool2dBackward: _pool2d,
     AdaptiveAvgPool2dBackward: _adaptive_pool2d,
     AdaptiveMaxPool2dBackward: _adaptive_pool2d,
+    UpsampleBilinear2dBackward: _upsample2d,
+    UpsampleNearest2dBackward: _upsample2d,
     BatchNormTrainBackward: _batch_statistics,
     SoftmaxBackward: _along,
     LogSoftmaxBackward: _along,

@@ -43,7 +43,7 @@ def upsample_nearest2d_backward(grad_y: Array, input_size: Pair, scale: Scale) -
     """Adds each grad_y to the pixel that it came from."""
     rows, columns = _nearest(input_size, grad_y.shape[2:], scale)
     grad_x = np.zeros((*grad_y.shape[:2], *input_size), grad_y.dtype)
-    np.add.at(grad_x, (slice(None), slice(None), rows[:, None], columns), grad_y)
+    np.add.at(grad_x.transpose(2, 3, 0, 1), (rows[:, None], columns), grad_y.transpose(2, 3, 0, 1))
     return grad_x
 
 
@@ -56,11 +56,10 @@ def _neighbours(axis: int, input_size: Pair, output_size: Pair, align_corners: b
     o = np.arange(O)
     if I == O:
         return o, o, np.zeros(1)
+    up, down, shift = (I, float(O), 0.5) if scale is None else (1, scale[axis - 2], 0.5)
     if align_corners:
-        position = o * (I - 1) / max(O - 1, 1)
-    else:
-        position = (o + 0.5) * I / O - 0.5 if scale is None else (o + 0.5) / scale[axis - 2] - 0.5
-    position = np.maximum(position, 0)
+        up, down, shift = I - 1, float(max(O - 1, 1)), 0.0
+    position = np.maximum((o + shift) * up / down - shift, 0)
     first = np.minimum(position.astype(int), I - 1)
     weight = np.minimum(position - first, 1)
     return first, np.minimum(first + 1, I - 1), weight[:, None] if axis == 2 else weight
@@ -70,7 +69,6 @@ def _nearest(input_size: Pair, output_size: Pair, scale: Scale) -> list[Array]:
     """The row and the column of x that each row and column of y is. In float32 and with two exceptions, as PyTorch."""
     sources = []
     for I, O, factor in zip(input_size, output_size, scale or (None, None), strict=True):
-        ratio = factor is None or O in (I, 2 * I)
-        step = np.float32(I) / np.float32(O) if ratio else np.float32(1 / factor)
+        step = np.float32(1 / factor) if factor and O not in (I, 2 * I) else np.float32(I) / np.float32(O)
         sources.append(np.minimum(np.floor(np.arange(O, dtype=np.float32) * step).astype(int), I - 1))
     return sources
