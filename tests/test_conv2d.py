@@ -172,9 +172,9 @@ def test_lanes_of_groups_and_products_of_matrices_agree(cpu, size, groups, extra
     name = "depthwise" if size == 1 else "grouped"
     y, expected = (cpu.conv2d_forward(x, weight, None, **window, algorithm=a) for a in (name, "implicit_gemm"))
     assert np.array_equal(y, expected)
-    for direction, *given in [("input", y, weight, tuple(image)), ("weight", y, x, (KH, KW))]:
+    for direction, *arrays in [("input", y, weight, tuple(image)), ("weight", y, x, (KH, KW))]:
         backward = getattr(cpu, f"conv2d_backward_{direction}")
-        grad, expected = (backward(*given, **window, algorithm=a) for a in (name, "implicit_gemm"))
+        grad, expected = (backward(*arrays, **window, algorithm=a) for a in (name, "implicit_gemm"))
         assert np.array_equal(grad, expected)
 
 
