@@ -158,6 +158,44 @@ def test_forward_is_linear(backend, IC, OC, seed):
     assert np.array_equal(combined, 2 * next(parts) - 3 * next(parts))
 
 
+@given(st.sampled_from([1, 2, 4, 8]), st.integers(1, 9), st.tuples(sizes, sizes), windows, st.integers(0, 2**32))
+def test_lanes_of_groups_and_products_of_matrices_agree(cpu, size, groups, extra, window, seed):
+    """Groups of a few channels, by both algorithms: with small whole numbers every sum is exact."""
+    rng, window = np.random.default_rng(seed), {**window, "groups": groups}
+    KH, KW = rng.integers(1, 6, 2).tolist()
+    image = [
+        max(1, d * (k - 1) + 1 - 2 * p) + e
+        for k, p, d, e in zip((KH, KW), window["padding"], window["dilation"], extra, strict=True)
+    ]
+    x = rng.integers(-2, 3, (2, groups * size, *image)).astype(np.float32)
+    weight = rng.integers(-2, 3, (groups * size, size, KH, KW)).astype(np.float32)
+    name = "depthwise" if size == 1 else "grouped"
+    y, expected = (cpu.conv2d_forward(x, weight, None, **window, algorithm=a) for a in (name, "implicit_gemm"))
+    assert np.array_equal(y, expected)
+    for direction, *arrays in [("input", y, weight, tuple(image)), ("weight", y, x, (KH, KW))]:
+        backward = getattr(cpu, f"conv2d_backward_{direction}")
+        grad, expected = (backward(*arrays, **window, algorithm=a) for a in (name, "implicit_gemm"))
+        assert np.array_equal(grad, expected)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+def test_an_infinity_stays_in_its_group(cpu, size):
+    """No lane reads what belongs to another group."""
+    window = {**DENSE, "padding": (1, 1), "groups": 5}
+    x, weight = np.ones((1, 5 * size, 4, 5), np.float32), np.ones((5 * size, size, 3, 3), np.float32)
+    x[0, 2 * size] = np.inf  # the first channel of the third group
+    mine = np.arange(5 * size) // size == 2
+    y = cpu.conv2d_forward(x, weight, None, **window)
+    grad_x = cpu.conv2d_backward_input(x, weight, (4, 5), **window)
+    grad_weight = cpu.conv2d_backward_weight(np.ones_like(x), x, (3, 3), **window)
+    for output in (y[0], grad_x[0]):
+        assert np.isposinf(output[mine]).all()
+        assert np.isfinite(output[~mine]).all()
+    assert np.isposinf(grad_weight[mine, 0]).all()
+    assert np.isfinite(grad_weight[~mine]).all()
+    assert np.isfinite(grad_weight[:, 1:]).all()
+
+
 def test_a_transposed_convolution_may_be_larger_than_its_windows_reach(backend):
     """output_padding: the pixels that no window of the forward reads get 0."""
     y = backend.conv2d_backward_input(np.ones((1, 1, 2, 2)), np.ones((1, 1, 2, 2)), (5, 4), (2, 2), (0, 0), (1, 1), 1)
@@ -200,6 +238,7 @@ def channels_last(value):
         ("conv2d_forward", {"dilation": (100, 1)}, "larger than the padded input"),
         ("conv2d_forward", {"bias": np.zeros(7, np.float32)}, r"bias has shape \(7,\); expected \(8,\)"),
         ("conv2d_forward", {"algorithm": "depthwise"}, "depthwise"),
+        ("conv2d_forward", {"algorithm": "grouped"}, "grouped"),
         ("conv2d_forward", {"algorithm": "fft"}, "fft"),
         ("conv2d_backward_input", {"input_size": (9, 5)}, "grad_y has shape"),
         ("conv2d_backward_input", {"input_size": (0, 5)}, "at least 1"),

@@ -72,6 +72,33 @@ CASES_2D: list[dict[str, Any]] = [
     _case((2, 24, 31, 30), (130, 24, 3, 3), stride=(2, 2), padding=(1, 1)),
     _case((5, 40, 17, 17), (36, 40, 1, 7), padding=(0, 3)),
     _case((2, 32, 56, 56), (32, 1, 3, 3), padding=(1, 1), groups=32),
+    # depthwise: vectors of channels and a tail, runs of pixels shorter and longer than a block
+    _case((2, 33, 9, 21), (33, 1, 5, 5), padding=(2, 2), groups=33),
+    _case((1, 40, 13, 19), (40, 1, 5, 5), stride=(2, 2), padding=(2, 2), groups=40),
+    _case((1, 72, 3, 2), (72, 1, 5, 5), padding=(2, 2), groups=72),  # no pixel sees all taps
+    _case((2, 24, 12, 30), (24, 1, 3, 3), padding=(2, 3), dilation=(2, 3), groups=24),
+    _case((1, 18, 11, 14), (18, 1, 4, 2), stride=(3, 2), padding=(1, 1), dilation=(1, 2), groups=18),
+    _case((1, 20, 6, 7), (20, 1, 2, 2), stride=(3, 3), groups=20),  # pixels that no tap reads
+    _case((1, 21, 2, 2), (21, 1, 2, 2), padding=(3, 3), groups=21, then="scale relu_last"),  # nothing but padding
+    _case((1, 35, 9, 12), (35, 1, 3, 3), padding=(1, 1), groups=35, bias=False, then="residual relu_last"),
+    # groups of 2, 4 and 8 channels, of 17, and of as many out as not in
+    _case((2, 6, 9, 10), (6, 2, 3, 3), padding=(1, 1), groups=3),
+    _case((1, 34, 8, 11), (34, 2, 3, 3), padding=(1, 1), groups=17),
+    _case((2, 36, 9, 12), (36, 4, 3, 3), padding=(1, 1), groups=9),
+    _case((1, 52, 11, 10), (52, 4, 3, 3), stride=(2, 2), padding=(1, 1), groups=13, bias=False),
+    _case((1, 4, 7, 7), (4, 4, 5, 5), padding=(2, 2), dilation=(1, 2)),  # one group of 4 is a dense convolution
+    _case((1, 8, 7, 9), (8, 4, 2, 3), groups=2),  # fewer channels than a vector has lanes
+    _case((2, 24, 9, 9), (24, 8, 3, 3), padding=(1, 1), groups=3),
+    _case((1, 72, 10, 17), (72, 8, 3, 3), padding=(2, 2), dilation=(2, 2), groups=9),
+    _case((1, 40, 9, 9), (40, 8, 5, 5), stride=(2, 3), padding=(2, 2), groups=5),
+    _case((1, 34, 6, 9), (34, 17, 3, 3), padding=(1, 1), groups=2),
+    _case((1, 16, 6, 7), (32, 4, 3, 3), padding=(1, 1), groups=4),
+    _case((1, 32, 7, 6), (16, 8, 3, 3), stride=(2, 2), padding=(1, 1), groups=4),
+    _case((1, 44, 9, 9), (44, 4, 3, 3), padding=(1, 1), groups=11, then="scale relu residual"),
+    _case((1, 40, 7, 9), (40, 8, 3, 3), groups=5, bias=False, then="relu residual relu_last"),
+    _case((1, 20, 8, 9), (20, 4, 3, 3), groups=5, values="special", then="scale residual relu_last"),
+    _case((2, 64, 20, 20), (64, 4, 3, 3), padding=(1, 1), groups=16),  # enough work for several threads
+    _case((2, 64, 20, 20), (64, 8, 3, 3), stride=(2, 2), padding=(1, 1), groups=8),
 ]
 
 _EPILOGUE = {"scale", "relu", "residual", "relu_last"}
