@@ -1,8 +1,8 @@
 #include "bindings/array.h"
 
-#include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <utility>
 
 namespace atrous {
 namespace {
@@ -20,35 +20,31 @@ std::vector<int64_t> dense_strides(const std::vector<int64_t>& shape, const Axes
   return strides;
 }
 
-Axes axes_of(size_t ndim, Order order) {
-  if (order == Order::channels_last) return {0, 2, 3, 1};
-  Axes axes(ndim);
-  for (size_t i = 0; i < ndim; ++i) axes[i] = i;
-  return axes;
-}
-
 int64_t count(const std::vector<int64_t>& shape) {
   int64_t elements = 1;
   for (int64_t size : shape) elements = checked_multiply(elements, size);
   return elements;
 }
 
-// Strides of axes of size 1 do not matter.
-bool has_strides(const py::array& array, const std::vector<int64_t>& strides) {
-  for (size_t i = 0; i < strides.size(); ++i)
-    if (array.shape(static_cast<py::ssize_t>(i)) > 1 &&
-        array.strides(static_cast<py::ssize_t>(i)) != strides[i] * array.itemsize())
-      return false;
+// Whether the array is dense in this order. Strides of axes of size 1 do not matter.
+bool lies_in(const py::array& array, const Axes& axes) {
+  const py::ssize_t *shape = array.shape(), *strides = array.strides();
+  int64_t step = array.itemsize();
+  for (size_t i = axes.size(); i-- > 0;) {
+    const int64_t size = shape[axes[i]];
+    if (size > 1 && strides[axes[i]] != step) return false;
+    if (size > 0 && __builtin_mul_overflow(step, size, &step)) return false;
+  }
   return true;
 }
 
 std::vector<int64_t> shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
 
 Axes axes_by_stride(const py::array& array) {
-  Axes axes = axes_of(static_cast<size_t>(array.ndim()), Order::c);
-  std::stable_sort(axes.begin(), axes.end(), [&](size_t a, size_t b) {
-    return array.strides(static_cast<py::ssize_t>(a)) > array.strides(static_cast<py::ssize_t>(b));
-  });
+  Axes axes(static_cast<size_t>(array.ndim()), Order::c);
+  const py::ssize_t* strides = array.strides();
+  for (uint8_t* axis = axes.begin(); axis < axes.end(); ++axis)  // by insertion: few, and nearly sorted
+    for (uint8_t* at = axis; at > axes.begin() && strides[at[-1]] < strides[*at]; --at) std::swap(at[-1], *at);
   return axes;
 }
 
@@ -70,20 +66,27 @@ void copy_strided(const char* from, const py::array& array, const Axes& axes, si
 
 }  // namespace
 
-Axes memory_order(const py::array& array) {
+Axes::Axes(size_t ndim, Order order) : size_(ndim) {
+  for (size_t i = 0; i < ndim; ++i) axes_[i] = static_cast<uint8_t>(i);
+  if (order == Order::channels_last) axes_[1] = 2, axes_[2] = 3, axes_[3] = 1;
+}
+
+Axes memory_order(const py::handle& object) {
+  const auto array = py::reinterpret_borrow<py::array>(object);
+  const Axes in_c(static_cast<size_t>(array.ndim()), Order::c);
+  if ((array.flags() & py::array::c_style) != 0) return in_c;
   const Axes axes = axes_by_stride(array);
-  return has_strides(array, dense_strides(shape_of(array), axes)) ? axes : axes_of(axes.size(), Order::c);
+  return lies_in(array, axes) ? axes : in_c;
 }
 
 bool is_dense(const py::array& array) {
-  return (array.flags() & (py::array::c_style | py::array::f_style)) != 0 ||
-         has_strides(array, dense_strides(shape_of(array), axes_by_stride(array)));
+  return (array.flags() & (py::array::c_style | py::array::f_style)) != 0 || lies_in(array, axes_by_stride(array));
 }
 
 template <typename T>
 Array<T>::Array(const py::handle& object, const char* name, int ndim, Order order) {
   check(object, name, ndim);
-  bring_into(axes_of(shape_.size(), order));
+  bring_into(Axes(shape_.size(), order));
 }
 
 template <typename T>
@@ -103,15 +106,16 @@ void Array<T>::check(const py::handle& object, const char* name, int ndim) {
     throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(owner_.dtype())) + "; expected " +
                          std::string(py::str(py::dtype::of<T>())));
   shape_ = shape_of(owner_);
-  require(ndim < 0 || owner_.ndim() == ndim, std::string(name) + " has shape " + shape_text(shape_) + "; expected " +
-                                                 std::to_string(ndim) + " dimensions");
+  if (ndim >= 0 && owner_.ndim() != ndim)
+    throw std::invalid_argument(std::string(name) + " has shape " + shape_text(shape_) + "; expected " +
+                                std::to_string(ndim) + " dimensions");
 }
 
 template <typename T>
 void Array<T>::bring_into(const Axes& axes) {
   const auto* bytes = static_cast<const char*>(owner_.data());
   const bool aligned = reinterpret_cast<uintptr_t>(bytes) % alignof(T) == 0;
-  if (aligned && has_strides(owner_, dense_strides(shape_, axes))) {
+  if (aligned && lies_in(owner_, axes)) {
     data_ = static_cast<const T*>(owner_.data());
     return;
   }
@@ -134,7 +138,7 @@ template class Array<int32_t>;
 template class Array<uint8_t>;
 
 py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order) {
-  return empty_bytes(dtype, shape, axes_of(shape.size(), order));
+  return empty_bytes(dtype, shape, Axes(shape.size(), order));
 }
 
 py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, const Axes& axes) {
@@ -142,8 +146,8 @@ py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape,
   std::vector<int64_t> strides = dense_strides(shape, axes);
   for (int64_t& stride : strides) stride = checked_multiply(stride, dtype.itemsize());
   void* block = allocate(bytes);
-  py::capsule owner(block, [](void* pointer) { release(pointer); });
-  return py::array(dtype, shape, strides, block, owner);
+  const py::capsule owner(block, nullptr, [](PyObject* self) { release(PyCapsule_GetPointer(self, nullptr)); });
+  return py::array(dtype, shape, std::move(strides), block, owner);
 }
 
 std::string shape_text(const std::vector<int64_t>& shape) {

@@ -24,11 +24,25 @@ enum class Order {
   channels_last,  // 4-D, NCHW shape: N, H, W, C from slowest to fastest; weights OIHW lie as O, H, W, I
 };
 
-// The axes of an array, from slowest to fastest in memory.
-using Axes = std::vector<size_t>;
+// The axes of an array, from slowest to fastest in memory. NumPy's limit is 64.
+class Axes {
+ public:
+  Axes() = default;
+  Axes(size_t ndim, Order order);
+  size_t size() const { return size_; }
+  uint8_t operator[](size_t i) const { return axes_[i]; }
+  const uint8_t* begin() const { return axes_; }
+  const uint8_t* end() const { return axes_ + size_; }
+  uint8_t* begin() { return axes_; }
+  uint8_t* end() { return axes_ + size_; }
 
-// Of a dense array in any axis order; those of Order::c where it has gaps or repeats.
-Axes memory_order(const py::array& array);
+ private:
+  uint8_t axes_[64];
+  size_t size_ = 0;
+};
+
+// Of an array that is dense in any axis order; those of Order::c where it has gaps or repeats.
+Axes memory_order(const py::handle& array);
 bool is_dense(const py::array& array);  // in some axis order
 
 template <typename T>

@@ -23,27 +23,42 @@ double bytes(const Array<T>& x, int passes) {
   return bytes_moved(sizeof(T) * static_cast<double>(passes * x.elements()));
 }
 
-// mean or var as double: either the batch's own, which are float64, or running ones in x's dtype T.
+// What a function's arguments are called in messages; made once.
+struct Names {
+  std::string x, weight, bias, mean, var, grad_y, residual;
+
+  explicit Names(const std::string& function)
+      : x(function + ": x"),
+        weight(function + ": weight"),
+        bias(function + ": bias"),
+        mean(function + ": mean"),
+        var(function + ": var"),
+        grad_y(function + ": grad_y"),
+        residual(function + ": residual") {}
+};
+
+// mean or var as double: the batch's own are float64, running ones have x's dtype T.
 template <typename T>
 class Statistic {
  public:
-  Statistic(const py::object& object, const char* name, int64_t C) : values_(C) {
-    if (py::isinstance<py::array>(object) && has_dtype<double>(py::reinterpret_borrow<py::array>(object)))
-      copy<double>(object, name, C);
-    else
-      copy<T>(object, name, C);
+  Statistic(const py::object& object, const char* name, int64_t C) {
+    if (py::isinstance<py::array>(object) && has_dtype<double>(py::reinterpret_borrow<py::array>(object))) {
+      data_ = values_.emplace(object, name, 1).data();
+      require_shape(values_->shape(), {C}, name);
+      return;
+    }
+    const Array<T> values(object, name, 1);
+    require_shape(values.shape(), {C}, name);
+    converted_.emplace(C);
+    for (int64_t c = 0; c < C; ++c) converted_->data()[c] = static_cast<double>(values.data()[c]);
+    data_ = converted_->data();
   }
-  const double* data() const { return values_.data(); }
+  const double* data() const { return data_; }
 
  private:
-  template <typename From>
-  void copy(const py::object& object, const char* name, int64_t C) {
-    const Array<From> array(object, name, 1);
-    require_shape(array.shape(), {C}, name);
-    for (int64_t c = 0; c < C; ++c) values_.data()[c] = static_cast<double>(array.data()[c]);
-  }
-
-  Workspace<double> values_;
+  std::optional<Array<double>> values_;
+  std::optional<Workspace<double>> converted_;
+  const double* data_;
 };
 
 // weight, bias, mean and var of a call.
@@ -53,12 +68,12 @@ struct Parameters {
   const Statistic<T> mean, var;
   const double eps;
 
-  Parameters(const std::string& function, int64_t C, const py::object& weight_, const py::object& bias_,
-             const py::object& mean_, const py::object& var_, double eps_)
-      : weight(weight_, (function + ": weight").c_str(), C),
-        bias(bias_, (function + ": bias").c_str(), C),
-        mean(mean_, (function + ": mean").c_str(), C),
-        var(var_, (function + ": var").c_str(), C),
+  Parameters(const Names& names, int64_t C, const py::object& weight_, const py::object& bias_, const py::object& mean_,
+             const py::object& var_, double eps_)
+      : weight(weight_, names.weight.c_str(), C),
+        bias(bias_, names.bias.c_str(), C),
+        mean(mean_, names.mean.c_str(), C),
+        var(var_, names.var.c_str(), C),
         eps(eps_) {}
 
   BatchNormParameters<T> view() const { return {weight.data(), bias.data(), mean.data(), var.data(), eps}; }
@@ -81,15 +96,16 @@ py::object statistics(const py::object& x_) {
 
 py::object forward(const py::object& x_, const py::object& weight, const py::object& bias, const py::object& mean,
                    const py::object& var, double eps, bool relu, const py::object& residual_, bool relu_last) {
-  return for_dtype(x_, "batch_norm_forward: x", [&](auto zero) -> py::object {
+  static const Names names("batch_norm_forward");
+  return for_dtype(x_, names.x.c_str(), [&](auto zero) -> py::object {
     using T = decltype(zero);
-    const Array<T> x(x_, "batch_norm_forward: x", 4, Order::channels_last);
+    const Array<T> x(x_, names.x.c_str(), 4, Order::channels_last);
     const BatchNormShape s = shape_of(x);
-    const Parameters<T> parameters("batch_norm_forward", s.C, weight, bias, mean, var, eps);
+    const Parameters<T> parameters(names, s.C, weight, bias, mean, var, eps);
     std::optional<Array<T>> residual;
     if (!residual_.is_none()) {
-      residual.emplace(residual_, "batch_norm_forward: residual", 4, Order::channels_last);
-      require_shape(residual->shape(), x.shape(), "batch_norm_forward: residual");
+      residual.emplace(residual_, names.residual.c_str(), 4, Order::channels_last);
+      require_shape(residual->shape(), x.shape(), names.residual.c_str());
     }
     py::array y = empty<T>(x.shape(), Order::channels_last);
     T* out = mutable_data<T>(y);
@@ -104,15 +120,14 @@ py::object forward(const py::object& x_, const py::object& weight, const py::obj
 template <bool train>
 py::object backward(const py::object& grad_y_, const py::object& x_, const py::object& weight, const py::object& bias,
                     const py::object& mean, const py::object& var, double eps, bool relu) {
-  const std::string function = train ? "batch_norm_backward_train" : "batch_norm_backward_eval";
-  const std::string x_name = function + ": x", grad_name = function + ": grad_y";
-  return for_dtype(x_, x_name.c_str(), [&](auto zero) -> py::object {
+  static const Names names(train ? "batch_norm_backward_train" : "batch_norm_backward_eval");
+  return for_dtype(x_, names.x.c_str(), [&](auto zero) -> py::object {
     using T = decltype(zero);
-    const Array<T> grad_y(grad_y_, grad_name.c_str(), 4, Order::channels_last);
-    const Array<T> x(x_, x_name.c_str(), 4, Order::channels_last);
-    require_shape(grad_y.shape(), x.shape(), grad_name.c_str());
+    const Array<T> grad_y(grad_y_, names.grad_y.c_str(), 4, Order::channels_last);
+    const Array<T> x(x_, names.x.c_str(), 4, Order::channels_last);
+    require_shape(grad_y.shape(), x.shape(), names.grad_y.c_str());
     const BatchNormShape s = shape_of(x);
-    const Parameters<T> parameters(function, s.C, weight, bias, mean, var, eps);
+    const Parameters<T> parameters(names, s.C, weight, bias, mean, var, eps);
     py::array grad_x = empty<T>(x.shape(), Order::channels_last);
     py::array grad_weight = empty<T>({s.C}), grad_bias = empty<T>({s.C});
     T *x_out = mutable_data<T>(grad_x), *weight_out = mutable_data<T>(grad_weight);

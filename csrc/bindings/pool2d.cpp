@@ -15,20 +15,20 @@ using Shape = std::vector<int64_t>;
 
 // Max pooling
 
-MaxPool2dShape max_shape(const std::string& function, const Shape& like, const Frame& f, Pair output) {
+MaxPool2dShape max_shape(const char* function, const Shape& like, const Frame& f, Pair output) {
   check_size(function, "the number of taps", checked_multiply(f.kernel[0], f.kernel[1]), 1);
   return {like[0],     like[1],     f.input[0],  f.input[1],   output[0],    output[1],     f.kernel[0],
           f.kernel[1], f.stride[0], f.stride[1], f.padding[0], f.padding[1], f.dilation[0], f.dilation[1]};
 }
 
 // The shape behind taps or grad_y of a forward in either ceil_mode.
-MaxPool2dShape shape_from_output(const std::string& function, const Shape& y, const Frame& f) {
+MaxPool2dShape shape_from_output(const char* function, const Shape& y, const Frame& f) {
   f.check(function);
   for (size_t i = 0; i < 2; ++i) {
     const int64_t O = y[i + 2];
-    require(O > 0 && (O == f.output_size(i, false) || O == f.output_size(i, true)),
-            function + ": output shape " + shape_text(y) +
-                " does not follow from input_size, kernel_size, stride, padding and dilation");
+    if (O <= 0 || (O != f.output_size(i, false) && O != f.output_size(i, true)))
+      throw std::invalid_argument(std::string(function) + ": output shape " + shape_text(y) +
+                                  " does not follow from input_size, kernel_size, stride, padding and dilation");
   }
   return max_shape(function, y, f, {y[2], y[3]});
 }
@@ -53,7 +53,7 @@ py::object max_forward(const py::object& x_, Pair kernel_size, Pair stride, Pair
     const Array<T> x(x_, "max_pool2d_forward: x", 4, Order::channels_last);
     const Frame frame{{x.size(2), x.size(3)}, kernel_size, stride, padding, dilation};
     frame.check(function);
-    const MaxPool2dShape s = max_shape(function, x.shape(), frame, frame.output_size(function, ceil_mode));
+    const MaxPool2dShape s = max_shape(function, x.shape(), frame, frame.output_sizes(function, ceil_mode));
     return for_taps(kernel_size, [&](auto tap) -> py::object {
       using Tap = decltype(tap);
       py::array y = empty<T>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
@@ -139,11 +139,11 @@ struct Tables {
   }
 };
 
-Pooling average_pooling(const std::string& function, const Frame& frame, bool ceil_mode, bool count_include_pad,
+Pooling average_pooling(const char* function, const Frame& frame, bool ceil_mode, bool count_include_pad,
                         std::optional<int64_t> divisor_override) {
   frame.check(function);
-  require(divisor_override != 0, function + ": divisor_override is 0; expected a non-zero number");
-  const Pair output = frame.output_size(function, ceil_mode);
+  require(divisor_override != 0, function, ": divisor_override is 0; expected a non-zero number");
+  const Pair output = frame.output_sizes(function, ceil_mode);
   return {frame.input, output, [=](size_t axis) {
             Windows windows = average_windows(frame, axis, output[axis], count_include_pad);
             if (divisor_override)
@@ -152,7 +152,7 @@ Pooling average_pooling(const std::string& function, const Frame& frame, bool ce
           }};
 }
 
-Pooling adaptive_pooling(const std::string& function, Pair input, Pair output) {
+Pooling adaptive_pooling(const char* function, Pair input, Pair output) {
   check_image(function, input[0], input[1]);
   check_size(function, "output_size", output[0], 0);
   check_size(function, "output_size", output[1], 0);
@@ -227,7 +227,7 @@ py::object adaptive_avg_backward(const py::object& grad_y_, Pair input_size) {
 }
 
 // Positions are 32-bit lanes in the kernel.
-void check_plane(const std::string& function, Pair input) {
+void check_plane(const char* function, Pair input) {
   check_size(function, "the number of pixels", checked_multiply(input[0], input[1]), 1);
 }
 

@@ -11,13 +11,13 @@
 namespace atrous::pooling {
 
 // Every size that enters index arithmetic stays below 2^31, so that no product of two overflows.
-inline void check_size(const std::string& function, const char* name, int64_t value, int64_t least) {
-  require(value >= least && value < (int64_t{1} << 31), function + ": " + name + " is " + std::to_string(value) +
-                                                            "; expected at least " + std::to_string(least) +
-                                                            " and below 2**31");
+inline void check_size(const char* function, const char* name, int64_t value, int64_t least) {
+  if (value < least || value >= int64_t{1} << 31)
+    throw std::invalid_argument(std::string(function) + ": " + name + " is " + std::to_string(value) +
+                                "; expected at least " + std::to_string(least) + " and below 2**31");
 }
 
-inline void check_image(const std::string& function, int64_t H, int64_t W) {
+inline void check_image(const char* function, int64_t H, int64_t W) {
   check_size(function, "the input's height", H, 1);
   check_size(function, "the input's width", W, 1);
 }
@@ -25,7 +25,7 @@ inline void check_image(const std::string& function, int64_t H, int64_t W) {
 struct Frame {
   Pair input, kernel, stride, padding, dilation;
 
-  void check(const std::string& function) const {
+  void check(const char* function) const {
     check_image(function, input[0], input[1]);
     for (size_t i = 0; i < 2; ++i) {
       check_size(function, "kernel_size", kernel[i], 1);
@@ -43,9 +43,9 @@ struct Frame {
     return ceil_mode && last * s >= I + p ? last : last + 1;
   }
 
-  Pair output_size(const std::string& function, bool ceil_mode) const {
+  Pair output_sizes(const char* function, bool ceil_mode) const {
     const Pair size{output_size(0, ceil_mode), output_size(1, ceil_mode)};
-    require(size[0] > 0 && size[1] > 0, function + ": the window (dilation included) is larger than the padded input");
+    require(size[0] > 0 && size[1] > 0, function, ": the window (dilation included) is larger than the padded input");
     return size;
   }
 };

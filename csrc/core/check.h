@@ -6,9 +6,10 @@
 
 namespace atrous {
 
-// Bad sizes or values: becomes Python's ValueError.
-inline void require(bool condition, const std::string& message) {
-  if (!condition) throw std::invalid_argument(message);
+// Bad sizes or values: becomes Python's ValueError. The parts of the message are put together only then.
+template <typename... Parts>
+inline void require(bool condition, const Parts&... parts) {
+  if (!condition) throw std::invalid_argument((std::string() + ... + parts));
 }
 
 // a * b for sizes (>= 0), refusing to overflow.

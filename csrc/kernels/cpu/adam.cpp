@@ -7,8 +7,6 @@
 namespace atrous::ATROUS_LEVEL {
 namespace {
 
-constexpr int64_t kPiece = 1 << 15;  // elements, a multiple of every vector width
-
 inline int64_t clamp_to(int64_t x, int64_t n) { return max_of(0, min_of(x, n)); }
 
 // Calls f(tensor, first, n) for every stretch of n elements. The tensors lie end to end on one line, which is cut into
@@ -17,7 +15,8 @@ template <typename Tensor, typename F>
 void for_stretches(int64_t count, const Tensor* tensors, F f) {
   int64_t total = 0;
   for (int64_t t = 0; t < count; ++t) total += divide_up(tensors[t].n, 64) * 64;
-  const int64_t piece_size = total > 2 * kPiece ? kPiece : max_of(total, 1);
+  constexpr int64_t kSmall = 1 << 13, kLarge = 1 << 15;  // elements, multiples of every vector width
+  const int64_t piece_size = total > 16 * kLarge ? kLarge : total > 2 * kSmall ? kSmall : max_of(total, 1);
   parallel_for(divide_up(total, piece_size), [&](int64_t piece, int) {
     int64_t begin = piece * piece_size;
     for (int64_t t = 0; t < count && begin > -piece_size; ++t) {

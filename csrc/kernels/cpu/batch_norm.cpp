@@ -19,7 +19,7 @@ struct Rows {
   int64_t pieces;  // the last one also has the P % pixels pixels that fill no row
 
   explicit Rows(const BatchNormShape& s) : P(s.P), C(s.C) {
-    constexpr int64_t kElementsPerPiece = 1 << 16, kElementsWorthThreads = 1 << 18;
+    constexpr int64_t kElementsPerPiece = 1 << 15, kElementsWorthThreads = 1 << 16;
     pixels = C >= 64 ? 1 : 16 * divide_up(16, max_of(C, 1));
     lanes = pixels * C;
     rows_per_piece = max_of(kBlock, kElementsPerPiece / max_of(lanes, 1));
@@ -79,18 +79,18 @@ inline void add_deviations(const T* __restrict x, int64_t rows, int64_t lanes, c
 
 // Mean less base, and sum of squares about the mean, of one piece for each channel; base has a value of its channel for
 // each lane and keeps rounding errors of the means small beside the spread of the values, not beside the mean. The
-// shift of a block is the mean of those before it, that of the first block its own. The distance from there to the
-// block's mean counts in the result too, so that no sum of squares cancels to much less than it was.
+// shift of a block is the mean of those before it, that of the first block of its first 8 rows. The distance from there
+// to the block's mean counts in the result too, so that no sum of squares cancels to much less than it was.
 template <typename T>
 void piece_moments(const Rows& r, int64_t piece, const T* x, const T* base, T* workspace, double* lane_moments,
                    double* mean, double* squares) {
   T *shift = workspace, *sum = shift + r.lanes, *sum_squares = sum + r.lanes;
   double *lane_mean = lane_moments, *lane_squares = lane_mean + r.lanes;
-  const int64_t rows = r.last(piece) - r.first(piece), first_block = min_of(Rows::kBlock, rows);
+  const int64_t rows = r.last(piece) - r.first(piece), first_rows = min_of(8, rows);
   const T* from = x + r.begin(piece);
   for (int64_t l = 0; l < r.lanes; ++l) shift[l] = sum[l] = sum_squares[l] = lane_mean[l] = lane_squares[l] = 0;
-  add_deviations(from, first_block, r.lanes, shift, sum, sum_squares);
-  for (int64_t l = 0; l < r.lanes; ++l) shift[l] = sum[l] / static_cast<T>(max_of(first_block, 1));
+  add_deviations(from, first_rows, r.lanes, shift, sum, sum_squares);
+  for (int64_t l = 0; l < r.lanes; ++l) shift[l] = sum[l] / static_cast<T>(max_of(first_rows, 1));
   for (int64_t row = 0; row < rows; row += Rows::kBlock) {
     const int64_t block = min_of(Rows::kBlock, rows - row);
     for (int64_t l = 0; l < r.lanes; ++l) sum[l] = sum_squares[l] = 0;

@@ -52,9 +52,14 @@ template <int K, int W, typename T, typename Tap>
 void max_row(const MaxPool2dShape& shape, int64_t oh, const T* x, T* y, Tap* taps) {
   const MaxPool2dShape s = shape;  // in registers: stores of bytes may alias the caller's
   const TapsInside rows = taps_inside(oh, s.sh, s.ph, s.dh, s.KH, s.IH);
+  // Pixels with another one behind them and behind their window.
+  const int64_t room = s.IW - 2 + s.pw - (s.KW - 1) * s.dw;
+  const int64_t run_on_end = runs_on<T, W>(s.C) && room >= 0 ? min_of(s.OW - 1, room / s.sw + 1) : 0;
   for (int64_t ow = 0; ow < s.OW; ++ow, y += s.C, taps += s.C) {
     const TapsInside columns = taps_inside(ow, s.sw, s.pw, s.dw, s.KW, s.IW);
-    if (K > 0 && rows.count() == K && columns.count() == K)
+    if (K > 0 && rows.count() == K && columns.count() == K && ow < run_on_end)
+      max_pixel<K, wide<T, W>>(s, rows, columns, x, y, taps);
+    else if (K > 0 && rows.count() == K && columns.count() == K)
       max_pixel<K, W>(s, rows, columns, x, y, taps);
     else if (rows.count() > 0 && columns.count() > 0)
       max_pixel<0, W>(s, rows, columns, x, y, taps);
@@ -150,8 +155,12 @@ void gather_row(const MaxPool2dShape& shape, int64_t bh, const T* grad_y, const 
     return b * S >= padding && (b + 1) * S - padding <= I && b - J + 1 >= 0 && b < O;
   };
   const bool whole_row = whole(bh, s.ph, s.IH, s.OH);
+  // Blocks with another pixel and another output behind them.
+  const int64_t run_on_end = runs_on<T, W>(s.C) ? min_of(s.OW - 1, (s.IW + s.pw - 1) / S) : 0;
   for (int64_t bw = s.pw / S; bw * S < s.IW + s.pw; ++bw) {
-    if (whole_row && whole(bw, s.pw, s.IW, s.OW))
+    if (whole_row && whole(bw, s.pw, s.IW, s.OW) && bw < run_on_end)
+      gather_block<true, K, S, wide<T, W>>(s, bh, bw, grad_y, taps, grad_x);
+    else if (whole_row && whole(bw, s.pw, s.IW, s.OW))
       gather_block<true, K, S, W>(s, bh, bw, grad_y, taps, grad_x);
     else
       gather_block<false, K, S, W>(s, bh, bw, grad_y, taps, grad_x);
@@ -206,7 +215,7 @@ template <typename T, typename Tap>
 void backward(const MaxPool2dShape& s, const T* grad_y, const Tap* taps, T* grad_x) {
   if (s.N * s.C * s.IH * s.IW == 0) return;
   if constexpr (sizeof(Tap) == 1) {
-    const bool vectors = s.C >= 4 && s.dh == 1 && s.dw == 1 && s.KH == s.KW && s.sh == s.sw;
+    const bool vectors = s.C >= 3 && s.dh == 1 && s.dw == 1 && s.KH == s.KW && s.sh == s.sw;
     if (vectors && s.KH == 2 && s.sh == 2) return backward_gather<2, 2>(s, grad_y, taps, grad_x);
     if (vectors && s.KH == 3 && s.sh == 2) return backward_gather<3, 2>(s, grad_y, taps, grad_x);
     if (vectors && s.KH == 3 && s.sh == 1) return backward_gather<3, 1>(s, grad_y, taps, grad_x);

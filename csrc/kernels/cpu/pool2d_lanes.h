@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "core/parallel.h"
 #include "core/simd.h"
@@ -23,9 +24,17 @@ struct Lanes {
 
   template <typename Small>
   static void store_integers(Small* p, Integers v) {
-    typedef Small To __attribute__((vector_size(W * sizeof(Small))));
+    store_low(p, v, std::make_integer_sequence<int, W>{});
+  }
+
+ private:
+  // The low parts of the lanes, little-endian: a shuffle, as compilers convert vectors to bytes lane by lane.
+  template <typename Small, int... lanes>
+  static void store_low(Small* p, Integers v, std::integer_sequence<int, lanes...>) {
+    constexpr int step = sizeof(Element) / sizeof(Small);
+    typedef Small Parts __attribute__((vector_size(W * sizeof(T))));
     typedef Small ToUnaligned __attribute__((vector_size(W * sizeof(Small)), aligned(alignof(Small)), may_alias));
-    *reinterpret_cast<ToUnaligned*>(p) = __builtin_convertvector(v, To);
+    *reinterpret_cast<ToUnaligned*>(p) = __builtin_shufflevector((Parts)v, (Parts)v, (lanes * step)...);
   }
 };
 
@@ -65,10 +74,21 @@ inline void with_width(int64_t C, F&& f) {
   }
 }
 
-// Calls f(c) for vectors of W channels, W <= C. The last one may overlap the one before and do some channels twice:
-// f reads no output.
+// With few channels, W < C < 2 * W, one vector of `wide` lanes holds a pixel and the first lanes of the next one. Such
+// a vector may be loaded where there is a next pixel, and stored where that is written later by the same thread.
+template <typename T, int W>
+constexpr int wide = 2 * W <= Vec<T>::width ? 2 * W : W;
+
+template <typename T, int W>
+inline bool runs_on(int64_t C) {
+  return W < wide<T, W> && W < C;
+}
+
+// Calls f(c) for vectors of W channels. The last one may overlap the one before and do some channels twice: f reads no
+// output. W > C: one vector, which runs on into the next pixel.
 template <int W, typename F>
 inline void for_channels(int64_t C, F&& f) {
+  if (C < W) return f(0);
   for (int64_t c = 0; c < C; c += W) f(min_of(c, C - W));
 }
 

@@ -6,22 +6,56 @@
 namespace atrous::ATROUS_LEVEL {
 namespace {
 
-// One output pixel, from the corner of its window; M vectors of channels at a time. K > 0: K x K, known to the
-// compiler.
-template <int K, int M, int W, typename T>
+// The sum over a window of W channels, from its corner. K > 0: K x K, known to the compiler.
+template <int K, int W, typename T>
+inline typename Lanes<T, W>::Vector window_sum(const T* corner, int64_t rows, int64_t columns, int64_t row_step,
+                                               int64_t C) {
+  using L = Lanes<T, W>;
+  typename L::Vector sum{};
+  for (int64_t h = 0; h < (K ? K : rows); ++h) {
+    typename L::Vector line{};
+    for (int64_t w = 0; w < (K ? K : columns); ++w) line += L::load(corner + h * row_step + w * C);
+    sum += line;
+  }
+  return sum;
+}
+
+// One output pixel.
+template <int K, int W, typename T>
 inline void average_pixel(const T* corner, int64_t rows, int64_t columns, int64_t row_step, int64_t C, T divisor,
                           T* y) {
-  using L = Lanes<T, W>;
-  for_channels<M * W>(C, [&](int64_t c) {
-    typename L::Vector sum[M]{};
-    for (int64_t h = 0; h < (K ? K : rows); ++h) {
-      typename L::Vector line[M]{};
-      for (int64_t w = 0; w < (K ? K : columns); ++w)
-        unrolled<M>([&](auto m) { line[m] += L::load(corner + h * row_step + w * C + c + m * W); });
-      unrolled<M>([&](auto m) { sum[m] += line[m]; });
-    }
-    unrolled<M>([&](auto m) { L::store(y + c + m * W, sum[m] / divisor); });
+  for_channels<W>(C, [&](int64_t c) {
+    Lanes<T, W>::store(y + c, window_sum<K, W>(corner + c, rows, columns, row_step, C) / divisor);
   });
+}
+
+// y += the sum of `count` pixels, for channels in whole vectors.
+template <int count, int W, typename T>
+inline void add_pixels(const T* x, int64_t C, T* y) {
+  using L = Lanes<T, W>;
+  for (int64_t c = 0; c + W <= C; c += W) {
+    typename L::Vector sum = L::load(x + c);
+    unrolled<count - 1>([&](auto i) { sum += L::load(x + (decltype(i)::value + 1) * C + c); });
+    L::store(y + c, L::load(y + c) + sum);
+  }
+}
+
+// As average_pixel, for many channels and a large window: all channels of a pixel before the next one, in the order of
+// memory. y collects the sums.
+template <int W, typename T>
+inline void average_large(const T* corner, int64_t rows, int64_t columns, int64_t row_step, int64_t C, T divisor,
+                          T* y) {
+  using L = Lanes<T, W>;
+  for (int64_t c = 0; c + W <= C; c += W) L::store(y + c, typename L::Vector{});
+  for (int64_t h = 0; h < rows; ++h) {
+    const T* x = corner + h * row_step;
+    int64_t w = 0;
+    for (; w + 4 <= columns; w += 4) add_pixels<4, W>(x + w * C, C, y);
+    for (; w < columns; ++w) add_pixels<1, W>(x + w * C, C, y);
+  }
+  for (int64_t c = 0; c + W <= C; c += W) L::store(y + c, L::load(y + c) / divisor);
+  if (C % W > 0)  // the last channels
+    L::store(y + C - W, window_sum<0, W>(corner + C - W, rows, columns, row_step, C) / divisor);
 }
 
 template <int W, typename T>
@@ -33,14 +67,16 @@ void average_row(const WindowPool2dShape& shape, const PoolWindow rows, const T*
     const int64_t KW = columns.end - columns.begin;
     const T divisor = static_cast<T>(rows.divisor * columns.divisor);
     const T* corner = x + rows.begin * row_step + columns.begin * s.C;
-    if (KH == 2 && KW == 2)
-      average_pixel<2, 1, W>(corner, KH, KW, row_step, s.C, divisor, y);
+    if (KH == 2 && KW == 2 && runs_on<T, W>(s.C) && ow + 1 < s.OW && columns.end < s.IW)
+      average_pixel<2, wide<T, W>>(corner, KH, KW, row_step, s.C, divisor, y);
+    else if (KH == 2 && KW == 2)
+      average_pixel<2, W>(corner, KH, KW, row_step, s.C, divisor, y);
     else if (KH == 3 && KW == 3)
-      average_pixel<3, 1, W>(corner, KH, KW, row_step, s.C, divisor, y);
-    else if (s.C >= 4 * W)
-      average_pixel<0, 4, W>(corner, KH, KW, row_step, s.C, divisor, y);
+      average_pixel<3, W>(corner, KH, KW, row_step, s.C, divisor, y);
+    else if (s.C >= 4 * W && KH * KW > 9)
+      average_large<W>(corner, KH, KW, row_step, s.C, divisor, y);
     else
-      average_pixel<0, 1, W>(corner, KH, KW, row_step, s.C, divisor, y);
+      average_pixel<0, W>(corner, KH, KW, row_step, s.C, divisor, y);
   }
 }
 
@@ -108,17 +144,34 @@ inline typename Lanes<T, W>::Vector band_sum(const WindowPool2dShape& s, const B
   return sum;
 }
 
+// Gives all pixels of two bands their gradient; W channels at a time for all of them, or where there are many channels,
+// all channels of one pixel, which the others copy in the order of memory.
+template <int W, typename T>
+inline void fill_bands(const WindowPool2dShape& s, const Band& rows, const Band& columns, const T* grad_y, T* grad_x) {
+  const bool many = s.C >= 4 * W;
+  T* const first = grad_x + (rows.begin * s.IW + columns.begin) * s.C;
+  for_channels<W>(s.C, [&](int64_t c) {
+    const auto grad = band_sum<W>(s, rows, columns, grad_y + c);
+    if (many) return Lanes<T, W>::store(first + c, grad);
+    for (int64_t ih = rows.begin; ih < rows.end; ++ih)
+      for (int64_t iw = columns.begin; iw < columns.end; ++iw)
+        Lanes<T, W>::store(grad_x + (ih * s.IW + iw) * s.C + c, grad);
+  });
+  for (int64_t ih = rows.begin; many && ih < rows.end; ++ih)
+    for (int64_t iw = columns.begin; iw < columns.end; ++iw)
+      if (T* pixel = grad_x + (ih * s.IW + iw) * s.C; pixel != first)
+        for_channels<W>(s.C, [&](int64_t c) { Lanes<T, W>::store(pixel + c, Lanes<T, W>::load(first + c)); });
+}
+
 template <int W, typename T>
 void band_row(const WindowPool2dShape& shape, const Band rows, const Bands& all_columns, const T* grad_y, T* grad_x) {
   const WindowPool2dShape s = shape;  // in registers: stores may alias the caller's
   for (int64_t b = 0; b < all_columns.size(); ++b) {
     const Band columns = all_columns[b];
-    for_channels<W>(s.C, [&](int64_t c) {
-      const auto grad = band_sum<W>(s, rows, columns, grad_y + c);
-      for (int64_t ih = rows.begin; ih < rows.end; ++ih)
-        for (int64_t iw = columns.begin; iw < columns.end; ++iw)
-          Lanes<T, W>::store(grad_x + (ih * s.IW + iw) * s.C + c, grad);
-    });
+    if (runs_on<T, W>(s.C) && columns.end < s.IW && columns.last < s.OW)
+      fill_bands<wide<T, W>>(s, rows, columns, grad_y, grad_x);
+    else
+      fill_bands<W>(s, rows, columns, grad_y, grad_x);
   }
 }
 

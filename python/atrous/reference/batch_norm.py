@@ -54,7 +54,7 @@ def batch_norm_backward_train(
     x_hat, scale = _x_hat(x, mean, var, eps), _scale(weight, var, eps)
     mean_grad, mean_grad_x_hat = _mean(grad_z), _mean(grad_z * x_hat)
     grad_x = _channels(scale) * (grad_z - _channels(mean_grad) - x_hat * _channels(mean_grad_x_hat))
-    P = x.size // x.shape[1]
+    P = _pixels(x)
     return grad_x.astype(x.dtype), (P * mean_grad_x_hat).astype(x.dtype), (P * mean_grad).astype(x.dtype)
 
 
@@ -85,8 +85,12 @@ def _affine(x: Array, weight: Array | None, bias: Array | None, mean: Array, var
 
 
 def _mean(array: Array) -> Array:
-    P = array.size // array.shape[1]
-    return array.sum(axis=AXES, dtype=np.float64) / max(P, 1)  # 0 for an empty batch
+    return array.sum(axis=AXES, dtype=np.float64) / max(_pixels(array), 1)  # 0 for an empty batch
+
+
+def _pixels(array: Array) -> int:
+    N, _, H, W = array.shape
+    return N * H * W
 
 
 def _x_hat(x: Array, mean: Array, var: Array, eps: float) -> Array:

@@ -33,6 +33,13 @@ MAX: list[dict[str, Any]] = [
     _case((2, 19, 9, 8), (3, 3), (2, 2), (1, 1), values="special"),
     _case((1, 6, 6, 6), (2, 2), (1, 1), values="nan"),  # several NaN in a window
     _case((1, 6, 5, 5), (3, 3), (2, 2), (1, 1), values="-inf"),
+    _case((2, 6, 9, 10), (2, 2), (2, 2)),  # few channels, which do not fill a vector: LeNet's
+    _case((1, 6, 6, 8), (2, 2), (2, 2), (1, 1)),
+    _case((2, 7, 8, 9), (3, 3), (2, 2), (1, 1)),
+    _case((1, 3, 6, 7), (3, 3), (1, 1), (1, 1)),
+    _case((1, 5, 8, 9), (3, 3), (2, 2), ceil_mode=True, values="special"),
+    _case((1, 13, 8, 11), (2, 2), (2, 3), dilation=(2, 3)),
+    _case((1, 70, 9, 12), (5, 5), (4, 3), (2, 1)),  # a large window of many channels
     _case((2, 64, 48, 48), (3, 3), (2, 2), (1, 1)),  # enough work for several threads
 ]
 
@@ -50,6 +57,9 @@ ADAPTIVE: list[dict[str, Any]] = [
     {"x": (1, 3, 8, 6), "output_size": (4, 3), "values": "ties"},
     {"x": (1, 33, 10, 7), "output_size": (4, 3), "values": "ties"},  # windows overlap
     {"x": (2, 3, 3, 4), "output_size": (5, 7), "values": "ties"},  # more outputs than inputs
+    {"x": (2, 6, 9, 8), "output_size": (3, 4), "values": "ties"},  # few channels
+    {"x": (1, 6, 7, 9), "output_size": (3, 5), "values": "ties"},
+    {"x": (2, 70, 9, 7), "output_size": (2, 2), "values": "ties"},  # many, in large windows
     {"x": (0, 3, 4, 4), "output_size": (2, 2), "values": "ties"},
     {"x": (1, 17, 9, 8), "output_size": (3, 3), "values": "special"},
     {"x": (1, 6, 6, 6), "output_size": (2, 3), "values": "nan"},
