@@ -1,4 +1,4 @@
-// What pooling kernels share: vectors that fit the channels of a pixel, however few they are, and loops over them.
+// What pooling and resizing share: vectors that fit the channels of a pixel, however few they are, and loops over them.
 #pragma once
 #include <cstddef>
 #include <cstdint>

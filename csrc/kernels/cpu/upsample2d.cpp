@@ -71,9 +71,9 @@ template <typename T>
 class Line {
  public:
   Line(const Tap<T>* taps, int64_t count, const T* image, int64_t row, T* memory)
-      : taps_(taps), count_(count), image_(image), row_(row), memory_(memory) {
+      : taps_(taps), count_(count), image_(image), row_(row), memory_(memory), line_(memory) {
     if (count == 1 && taps->weight == 1) {
-      memory_ = const_cast<T*>(image) + taps->source * row;  // complete: it is not written
+      line_ = image + taps->source * row;
       ready_ = row;
     }
   }
@@ -81,7 +81,7 @@ class Line {
   // The line, of which the first n elements can be read.
   const T* first(int64_t n) {
     if (n > ready_) extend(n);
-    return memory_;
+    return line_;
   }
 
  private:
@@ -98,6 +98,7 @@ class Line {
   const T* image_;
   int64_t row_;
   T* memory_;
+  const T* line_;
   int64_t ready_ = 0;
 };
 
