@@ -28,35 +28,36 @@ struct WeightStrides {
   int64_t g, tap, k, n;
 };
 
-// Packs b(g, tap, k, n) into panels for each group: [g][panel][tap][k][kPanel].
+// Packs b(g, tap, k, n) into panels for each group, the listed taps alone: [g][panel][tap][k][kPanel].
 template <typename T>
 void pack_weight(const Sites& s, const T* weight, const WeightStrides& stride, T* packed) {
   const int64_t columns = s.DC / s.G, panels = panels_of<T>(columns);
   const auto pack = [&](int64_t index, int) {
     const int64_t g = index / panels, column = index % panels * kPanel<T>;
     const T* from = weight + g * stride.g + column * stride.n;
-    for (int64_t tap = 0; tap < s.all_taps; ++tap)
-      pack_panel(s.K, min_of(kPanel<T>, columns - column), from + tap * stride.tap, stride.k, stride.n,
-                 packed + (index * s.all_taps + tap) * s.K * kPanel<T>);
+    for (int64_t t = 0; t < s.taps; ++t)
+      pack_panel(s.K, min_of(kPanel<T>, columns - column), from + s.tap_id[t] * stride.tap, stride.k, stride.n,
+                 packed + (index * s.taps + t) * s.K * kPanel<T>);
   };
-  run_tasks(s.G * s.all_taps * s.K * columns < 65536, s.G * panels, pack, num_threads());
+  run_tasks(s.G * s.taps * s.K * columns < 65536, s.G * panels, pack, num_threads());
 }
 
 // Sites that no tap reaches: pixels that the stride skips.
 template <typename T>
 void write_zeros(const Sites& s, T* destination) {
-  for (int64_t n = 0; n < s.N; ++n)
-    for (int64_t qh = 0; qh < s.QH; ++qh)
-      for (int64_t qw = 0; qw < s.QW; ++qw) {
-        T* to = destination + ((n * s.DH + s.start_h + qh * s.stride_h) * s.DW + s.start_w + qw * s.stride_w) * s.DC;
-        for (int64_t c = 0; c < s.DC; ++c) to[c] = T(0);
-      }
+  parallel_for(s.N * s.QH, [&](int64_t index, int) {
+    const int64_t n = index / s.QH, h = s.start_h + index % s.QH * s.stride_h;
+    for (int64_t qw = 0; qw < s.QW; ++qw) {
+      T* to = destination + ((n * s.DH + h) * s.DW + s.start_w + qw * s.stride_w) * s.DC;
+      for (int64_t c = 0; c < s.DC; ++c) to[c] = T(0);
+    }
+  });
 }
 
 // Sums over taps and source channels for every site: both directions of the convolution.
 template <typename T>
-void gather_product(Sites sites, bool few_channels, const T* source, const T* weight, const WeightStrides& stride,
-                    const Epilogue<T>& epilogue, T* destination) {
+void gather_product(const Sites& sites, bool few_channels, const T* source, const T* weight,
+                    const WeightStrides& stride, const Epilogue<T>& epilogue, T* destination) {
   const int64_t total = count_of(sites), columns = sites.DC / sites.G;
   if (total == 0) return;
   if (sites.taps == 0) return write_zeros(sites, destination);  // of backward-input alone: no epilogue
@@ -64,7 +65,7 @@ void gather_product(Sites sites, bool few_channels, const T* source, const T* we
   const int threads = num_threads();
   Workspace<T> zeros(sites.K * sites.G);
   for (int64_t c = 0; c < sites.K * sites.G; ++c) zeros.data()[c] = T(0);
-  const int64_t packed_rows = sites.all_taps * sites.K;
+  const int64_t packed_rows = sites.taps * sites.K;
   const bool at_once = cut.pieces > 2;  // else each panel is packed where it is used
   Workspace<T> packed(at_once ? sites.G * cut.panels * packed_rows * kPanel<T> : 0);
   if (at_once) pack_weight(sites, weight, stride, packed.data());

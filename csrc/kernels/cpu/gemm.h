@@ -73,14 +73,14 @@ struct RowProduct {
   const T* y;                   // with an epilogue: where all of out lies
 };
 
-// The segments of the next block of at most kBlock k, starting at (tap, k) and moving it on. Their k0 is a row of all
-// of b.
+// The segments of the next block of at most kBlock k, starting at (tap, k) and moving it on. Their k0 is a row of a
+// whole panel.
 template <typename T>
 int64_t next_block(const RowProduct<T>& p, int64_t& tap, int64_t& k, Segment<T>* segments) {
   int64_t count = 0;
   for (int64_t room = kBlock; room > 0 && tap < p.taps;) {
     const int64_t length = min_of(room, p.K - k);
-    segments[count++] = {p.table + tap * p.rows, p.a_offset + k, p.tap_id[tap] * p.K + k, length};
+    segments[count++] = {p.table + tap * p.rows, p.a_offset + k, tap * p.K + k, length};
     room -= length;
     k += length;
     if (k == p.K) k = 0, ++tap;
@@ -95,7 +95,7 @@ void pack_block(const RowProduct<T>& p, int64_t column, const Segment<T>* segmen
   T* to = b.scratch;
   for (const Segment<T>* s = segments; s != segments + count; to += s++->length * kPanel<T>)
     pack_panel(s->length, min_of(kPanel<T>, p.columns - column),
-               b.b + s->k0 / p.K * b.tap + s->k0 % p.K * b.k + column * b.n, b.k, b.n, to);
+               b.b + p.tap_id[s->k0 / p.K] * b.tap + s->k0 % p.K * b.k + column * b.n, b.k, b.n, to);
 }
 
 template <typename T>

@@ -59,7 +59,9 @@ void multiply_packed(const Matmul<T>& p, int64_t first_column, int64_t tasks) {
   const MatmulShape& s = p.s;
   const int64_t first_panel = first_column / kPanel<T>, panels = panels_of<T>(s.N) - first_panel;
   const int64_t rows = divide_up(divide_up(s.M, divide_up(s.M, kPieceRows)), kTileRows) * kTileRows;
-  const int64_t pieces = divide_up(s.M, rows), groups = min_of(panels, divide_up(tasks, pieces));
+  const int64_t pieces = divide_up(s.M, rows);
+  const int64_t most = s.a_k == 1 ? panels : max_of(1, panels / 8);  // turning a block of A pays for so many panels
+  const int64_t groups = min_of(most, divide_up(tasks, pieces));
   const int threads = num_threads();
   const bool at_once = pieces > 2;  // then packing once for all pieces saves more than writing B costs
   Workspace<T> packed(at_once ? panels * s.K * kPanel<T> : 0);
