@@ -164,9 +164,9 @@ def test_only_the_parts_of_a_total_are_added_up(load, monkeypatch):
 
     class Worker:
         def ask(self, number):
-            return {"errors": {}, "seconds": {"atrous": [1.0, 10.0, 2.0][number]}}
+            return {"errors": {}, "seconds": {"atrous": [1.0, 2.0, 10.0][number]}}
 
-    cases = [harness.Case("layer", name, 3, "GB/s", 0, None, "line") for name in ("forward", "other", "backward")]
+    cases = [harness.Case("layer", name, 3, "GB/s", 0, None, "line") for name in ("forward", "backward", "other")]
     result = {"results": [], "total": "both", "peaks": {}, "peers": []}
     monkeypatch.setattr(report, "print_row", lambda row, result: None)
     harness._fill(result, cases, [Worker()], {"forward", "backward"})

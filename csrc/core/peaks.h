@@ -18,7 +18,7 @@ double peak_copy_gbs(int threads);
 double core_to_core_ns();
 
 struct PeakKernels {
-  float (*multiply_adds)(int64_t steps, float seed);  // the result is there to be used, so that no work is optimised away
+  float (*multiply_adds)(int64_t steps, float seed);  // its result is used, so that no work is left out
   int64_t operations;                                 // of a step; a multiply-add is two
 };
 

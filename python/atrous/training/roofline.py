@@ -79,5 +79,6 @@ def _name_the_slowest(axis, layers: Sequence[LayerTime], x: np.ndarray, y: np.nd
     lost = [(t.forward + t.backward) * (1 - t.rate / roof.at(t)) for t in layers]
     for i in sorted(range(len(layers)), key=lost.__getitem__)[-NAMED:]:
         if lost[i] > 0:
-            beside = {"textcoords": "offset points", "ha": "left", "va": "center", "fontsize": 7, "color": RED}
-            axis.annotate(layers[i].name, (x[i], y[i]), (9, 0), zorder=4, **beside)
+            right = x[i] > 50 * axis.get_xlim()[0]  # where there may be no room on the other side
+            beside = {"textcoords": "offset points", "ha": "right" if right else "left", "va": "center", "color": RED}
+            axis.annotate(layers[i].name, (x[i], y[i]), (-9 if right else 9, 0), fontsize=7, zorder=4, **beside)
