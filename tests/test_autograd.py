@@ -32,6 +32,20 @@ def test_gradients_add_up_over_passes_and_paths():
     assert x.grad.tolist() == [1.0]
 
 
+def test_what_several_receivers_share_is_not_added_into():
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    gradient = np.ones(2)
+    ((x + 1) + (x + 2) + w).backward(gradient)
+    assert (x.grad.tolist(), w.grad.tolist(), gradient.tolist()) == ([2.0, 2.0], [1.0, 1.0], [1.0, 1.0])
+    x.backward(gradient)
+    x.backward(gradient)
+    assert (x.grad.tolist(), gradient.tolist()) == ([4.0, 4.0], [1.0, 1.0])
+    x.grad = None
+    x.backward(gradient)
+    x.backward(gradient)
+    assert (x.grad.tolist(), gradient.tolist()) == ([2.0, 2.0], [1.0, 1.0])
+
+
 @pytest.mark.parametrize("gradient", [np.array([1.0, 10.0]), at.tensor([1.0, 10.0]), [1.0, 10.0]], ids=type)
 def test_backward_takes_a_gradient(gradient):
     x = leaf(1.0, 2.0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import atrous as at
-from atrous import autograd, fusion, nn, optim
+from atrous import autograd, fusion, layout, nn, optim
 from atrous.nn import functional as F
 
 
@@ -419,6 +419,20 @@ def written_after_its_relu(net, x):
     return y + z
 
 
+def conv_written_after_its_relu(net, x):
+    z = net.conv(x)
+    y = F.relu(z)
+    z.mul_(2)
+    return y + z
+
+
+def written_without_gradient(net, x):
+    z = net.bn(x)
+    with at.no_grad():
+        z += x.detach()
+    return F.relu(z)
+
+
 def result_written(net, x):
     y = F.relu(net.bn(x)).detach()
     y.mul_(2)
@@ -467,6 +481,8 @@ USES = {
         input_written_through_numpy,
         residual_written,
         written_after_its_relu,
+        conv_written_after_its_relu,
+        written_without_gradient,
         result_written,
         in_place_then_old,
         in_place_twice,
@@ -576,12 +592,34 @@ def test_modes_and_backends_may_change_between_call_and_values(backend):
     same([b.data, c.detach().data], [np.maximum(a.data, 0), e.detach().data], exact=False)
 
 
+def test_an_op_runs_on_the_backend_that_was_active_at_its_call(monkeypatch):
+    first, second = Spy(at.reference), Spy(at.reference)
+
+    def function(net, x):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules["atrous.backend"]._choice, "kernels", first)
+            z = net.conv(x)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules["atrous.backend"]._choice, "kernels", second)
+            return F.relu(z)
+
+    Net(function)(images())
+    assert first.calls == {"conv2d_forward": 1}
+    assert second.calls == {"relu_forward": 1}
+
+
 def test_another_thread_may_ask_for_values():
     results = []
 
     def function(net, x):
         z = net.conv(x)
-        threads = [threading.Thread(target=lambda: results.append(F.relu(z).detach().data)) for _ in range(4)]
+
+        def ask():
+            y = F.relu(z)
+            assert y._pending is None
+            results.append(y.detach().data)
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -712,6 +750,37 @@ def test_a_backward_within_the_pass():
     np.testing.assert_array_equal(g.data, x.grad.data)
 
 
+def test_a_backward_within_the_pass_adds_to_gradients_that_an_op_has_read():
+    net = Net(None)
+    net.conv.weight.grad = at.ones_like(net.conv.weight)
+
+    def function(net, x):
+        y = F.conv2d(x, net.conv.weight.grad)
+        net.conv(x).sum().backward()
+        net.conv(x).sum().backward()  # this time into memory of the walk's own
+        z = F.conv2d(x, net.conv.weight.grad)
+        net.conv(x).sum().backward()
+        return y, z, net.conv.weight.grad.detach().clone()
+
+    net.function = function
+    x = images()
+    y, z, grad = net(x)
+    net.conv.weight.grad = None
+    net.function = lambda net, x: net.conv(x).sum()
+    net(x).backward()
+    one = net.conv.weight.grad
+    same([z.data, grad.data], [F.conv2d(x, 2 * one + 1).data, (3 * one + 1).data], exact=False)
+    same([y.data], [F.conv2d(x, at.ones_like(one)).data], exact=True)
+
+
+def test_sums_reorder_no_memory(cpu):
+    x, y = images(), at.ones(2, 3, 5, 4)
+    net = Net(lambda net, x: (net.bn(x) + y, y + net.bn(x), x + y))
+    before = layout.conversions()
+    net(x)
+    assert layout.conversions() == before
+
+
 def test_a_failing_kernel_leaves_what_waits_for_it(backend, monkeypatch):
     spy = watched(backend, monkeypatch)
     kept = []
@@ -727,8 +796,10 @@ def test_a_failing_kernel_leaves_what_waits_for_it(backend, monkeypatch):
     with pytest.raises(MemoryError, match="no more"):
         net(images())
     assert not fusion.current.running
+    assert [reference() for reference in fusion.current.waiting] == kept
     kept[0]._pending.function = backend.conv2d_forward
-    assert kept[0].data.shape == (2, 3, 5, 4)
+    fusion.finish()
+    assert kept[0]._pending is None
 
 
 def test_what_died_frees_its_input():

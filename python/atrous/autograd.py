@@ -63,7 +63,8 @@ def _walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[
     heap: list[tuple[int, Backward]] = []
     node = Backward()
     node.inputs = [edge_of(tensor) for tensor, _ in roots]
-    grad, grads, saved = None, tuple([grad for _, grad in roots]), ()
+    grads = saved = tuple([grad for _, grad in roots])  # the caller's own: nothing is added into them
+    grad = None
     while True:
         for edge, part in zip(node.inputs, grads):  # noqa: B905
             if edge is None or part is None:
