@@ -25,9 +25,10 @@ void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const 
   if (algorithm != Conv2dAlgorithm::implicit_gemm) return grouped_forward(s, x, weight, epilogue, y);
   Workspace<int64_t> storage(3 * s.KH * s.KW);
   if (is_matmul(s)) return matmul({1, s.N * s.OH * s.OW, s.OC, s.IC, 0, s.IC, 1, 0, 1, s.IC}, x, weight, epilogue, y);
-  const Sites sites = forward_sites(s, storage.data());
-  const int64_t columns = s.OC / s.G, filter = s.KH * s.KW * sites.K;
-  gather_product(sites, has_few_channels(s), x, weight, {columns * filter, sites.K, 1, filter}, epilogue, y);
+  const bool few = has_few_channels(s), merged = few && can_merge_taps(s);
+  const Sites sites = merged ? merged_forward_sites(s, storage.data()) : forward_sites(s, storage.data());
+  const int64_t columns = s.OC / s.G, filter = s.KH * s.KW * (s.IC / s.G);
+  gather_product(sites, few && !merged, x, weight, {columns * filter, sites.K, 1, filter}, epilogue, y);
 }
 
 template <typename T>
@@ -50,7 +51,7 @@ void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* g
   Workspace<int64_t> storage(3 * s.KH * s.KW);
   const Sites sites = forward_sites(s, storage.data());
   if (count_of(sites) == 0) {
-    for (int64_t i = 0; i < s.OC * s.KH * s.KW * sites.K; ++i) grad_weight[i] = T(0);
+    for (int64_t i = 0; i < s.OC * sites.taps * sites.K; ++i) grad_weight[i] = T(0);
     return;
   }
   if (is_winograd(algorithm)) return winograd_backward_weight(s, algorithm, grad_y, x, grad_weight);

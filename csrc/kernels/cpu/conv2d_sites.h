@@ -43,6 +43,17 @@ Sites forward_sites(const Conv2dShape& s, int64_t* storage) {
   return sites;
 }
 
+// The taps of a kernel row lie side by side in memory where nothing is padded or dilated across: one tap of KW * IC.
+bool can_merge_taps(const Conv2dShape& s) { return s.G == 1 && s.pw == 0 && s.dw == 1; }
+
+Sites merged_forward_sites(Conv2dShape s, int64_t* storage) {
+  const int64_t K = s.KW * s.IC;
+  s.KW = 1;
+  Sites sites = forward_sites(s, storage);
+  sites.K = K;
+  return sites;
+}
+
 // The input pixels with ih % sh == rh and iw % sw == rw. May have no sites, or no taps (then the gradient is zero).
 Sites backward_sites(const Conv2dShape& s, int64_t rh, int64_t rw, int64_t* storage) {
   const int64_t all = s.KH * s.KW;
