@@ -79,6 +79,18 @@ def test_the_output_lies_in_memory_as_x_does(cpu):
     assert cpu.add_forward(base[:, ::2], base[:, ::2]).flags.c_contiguous  # not dense: C order
 
 
+@pytest.mark.parametrize(("dtype", "shift"), [(np.float32, 0), (np.float32, 1), (np.float64, 0)])
+def test_a_sum_larger_than_the_caches(cpu, dtype, shift):
+    """It is stored past them; its last piece is short, and ends with less than a vector."""
+    count = 2**25 // np.dtype(dtype).itemsize + 3
+    x = np.arange(count + shift, dtype=dtype)[shift:]
+    assert np.array_equal(cpu.add_forward(x, x), 2 * x)
+    y = cpu.relu_forward(x - x[-7])
+    assert np.array_equal(y[-8:] / (x[-1] - x[-2]), [0, 0, 1, 2, 3, 4, 5, 6])
+    cpu.add_into(y, x)
+    assert np.array_equal(y[:-7], x[:-7])
+
+
 def test_parts_of_one_array_can_be_added(cpu):
     base = np.arange(20, dtype=np.float32)
     cpu.add_into(base[:10], base[10:])

@@ -24,6 +24,29 @@ inline void store(T* p, typename Vec<T>::type v) {
   *reinterpret_cast<typename Vec<T>::unaligned*>(p) = v;
 }
 
+// A store that bypasses the caches, for an output that is larger than they are; p is aligned to a vector. It saves
+// reading the memory that is overwritten. After the last one comes finish_past_caches().
+template <typename T>
+inline void store_past_caches(T* p, typename Vec<T>::type v) {
+#if defined(__clang__)
+  __builtin_nontemporal_store(v, reinterpret_cast<typename Vec<T>::type*>(p));
+#elif defined(__x86_64__) && ATROUS_VECTOR_BYTES == 64
+  __builtin_ia32_movntps512(reinterpret_cast<float*>(p), (Vec<float>::type)v);
+#elif defined(__x86_64__) && ATROUS_VECTOR_BYTES == 32
+  __builtin_ia32_movntps256(reinterpret_cast<float*>(p), (Vec<float>::type)v);
+#elif defined(__x86_64__)
+  __builtin_ia32_movntps(reinterpret_cast<float*>(p), (Vec<float>::type)v);
+#else
+  store(p, v);
+#endif
+}
+
+inline void finish_past_caches() {
+#if defined(__x86_64__)
+  __builtin_ia32_sfence();
+#endif
+}
+
 // The first n < width elements, zero in the other lanes.
 template <typename T>
 inline typename Vec<T>::type load_first(const T* p, int64_t n) {

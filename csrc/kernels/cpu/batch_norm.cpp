@@ -145,13 +145,22 @@ void moments(const Rows& r, const T* x, double* mean, double* squares) {
   for (int64_t c = 0; c < r.C; ++c) mean[c] += static_cast<double>(base.data()[c]);
 }
 
-// Calls f(offset, lanes) for each row of each piece, a row that is not full included; pieces go in reverse.
+// Calls f(offset, lanes) for each row, a row that is not full included; pieces go in reverse. Each thread takes those
+// that parallel_for gave it in the pass before, as they may still be in its own cache. No bit depends on that.
 template <typename F>
 inline void for_rows_in_reverse(const Rows& r, F&& f) {
-  parallel_for(r.pieces, [&](int64_t reversed, int) {
-    const int64_t piece = r.pieces - 1 - reversed;
-    for (int64_t at = r.begin(piece), end = r.end(piece); at < end; at += r.lanes) f(at, min_of(r.lanes, end - at));
-  });
+  constexpr int64_t kTurns = 8;  // of a thread
+  const int threads = r.pieces > 1 ? num_threads() : 1;
+  const int64_t groups = kTurns * threads;
+  parallel_for(
+      groups,
+      [&](int64_t turn, int) {
+        const int64_t group = turn / kTurns * kTurns + (kTurns - 1 - turn % kTurns);
+        for (int64_t piece = r.pieces * (group + 1) / groups; piece-- > r.pieces * group / groups;)
+          for (int64_t at = r.begin(piece), end = r.end(piece); at < end; at += r.lanes)
+            f(at, min_of(r.lanes, end - at));
+      },
+      threads);
 }
 
 // z = (x - center) * scale + offset, with one value of each for every lane of a row. The part of the mean that T does
