@@ -275,3 +275,11 @@ def test_im2col_against_the_reference(load):
     np.testing.assert_allclose(program.backward_input(y, weight, (9, 8)), grad_x, atol=1e-4)
     grad_weight = reference.conv2d_backward_weight(y, x, (3, 2), **window, groups=1)
     np.testing.assert_allclose(program.backward_weight(y, x), grad_weight, rtol=1e-4, atol=1e-4)
+
+
+def test_what_python_costs_is_measured(load):
+    overhead = load("overhead")
+    for op in overhead.cases():
+        forward, backward = overhead.measure(op, rounds=1)
+        assert math.isfinite(forward)
+        assert math.isfinite(backward)

@@ -825,6 +825,26 @@ def test_nested_modules_are_one_pass(spy):
     assert spy.calls == {"conv2d_forward scale relu": 1, "conv2d_forward relu": 1}
 
 
+def test_the_bits_of_an_image_do_not_depend_on_the_others(monkeypatch):
+    monkeypatch.setattr(fusion, "SMALLEST", 300)  # one image has 240 bytes, two have 480
+    net = Net(lambda net, x: F.relu(net.bn(net.conv(x)))).eval()
+    x = images()
+    with at.no_grad():
+        np.testing.assert_array_equal(net(x[:1]).data, net(x).data[:1])
+    net.requires_grad_(False)
+    np.testing.assert_array_equal(net(x[:1]).data, net(x).data[:1])
+    for p in net.conv.parameters():  # a recorded convolution, and a batch-norm that is not
+        p.requires_grad_(True)
+
+    def function(net, x):
+        y = net.conv(x)
+        with at.no_grad():
+            return net.bn(y)
+
+    net.function = function
+    np.testing.assert_array_equal(net(x[:1]).data, net(x).data[:1])
+
+
 def test_small_results_do_not_wait(monkeypatch):
     monkeypatch.setattr(fusion, "SMALLEST", 481)
     assert Net(lambda net, x: net.conv(x)._pending)(images()) is None

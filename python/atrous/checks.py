@@ -72,23 +72,8 @@ def floats_of_one_dtype(op: str, optional: dict[str, Any] | None = None, **tenso
         >>> import atrous as at
         >>> floats_of_one_dtype("linear", x=at.ones(2, 3), weight=at.ones(4, 3), optional={"bias": None})
     """
-    first = None
-    for tensor in tensors.values():  # as a rule all is well, and found so quickly: every op comes here
-        if not isinstance(tensor, TensorBase):
-            break
-        dtype = (tensor._pending or tensor.data).dtype
-        if first is None and (dtype is float32 or dtype is float64):
-            first = dtype
-        elif dtype is not first:
-            break
-    else:
-        for tensor in optional.values() if optional is not None else ():
-            if tensor is not None and (
-                not isinstance(tensor, TensorBase) or (tensor._pending or tensor.data).dtype is not first
-            ):
-                break
-        else:
-            return
+    if _all_well(tensors.values(), optional.values() if optional else ()):
+        return
     first = None
     for name, tensor in tensors.items() if optional is None else (*tensors.items(), *optional.items()):
         if not isinstance(tensor, TensorBase):
@@ -102,3 +87,22 @@ def floats_of_one_dtype(op: str, optional: dict[str, Any] | None = None, **tenso
             first = name, dtype
         elif dtype != first[1]:
             raise TypeError(f"{op}: {name} has dtype {dtype}; expected {first[1]} as {first[0]}")
+
+
+def _all_well(tensors: Iterable[Any], optional: Iterable[Any]) -> bool:
+    """Whether there is no error to look for: as a rule so, and found quickly, since every op comes here."""
+    first = None
+    for tensor in tensors:
+        if not isinstance(tensor, TensorBase):
+            return False
+        dtype = (tensor._pending or tensor.data).dtype
+        if first is None and (dtype is float32 or dtype is float64):
+            first = dtype
+        elif dtype is not first:
+            return False
+    for tensor in optional:
+        if tensor is None:
+            continue
+        if not isinstance(tensor, TensorBase) or (tensor._pending or tensor.data).dtype is not first:
+            return False
+    return True

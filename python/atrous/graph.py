@@ -101,6 +101,11 @@ class OutputBackward(Backward):
         return (grads,)
 
 
+def recorded(*tensors: Tensor | None) -> bool:
+    """Whether an op on these tensors would be recorded."""
+    return mode.enabled and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+
+
 def edge_of(tensor: Tensor | None) -> Any:
     """Where the gradient of this tensor goes."""
     if tensor is None:

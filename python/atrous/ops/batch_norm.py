@@ -10,7 +10,7 @@ from ..autograd import Backward, increment_version, record
 from ..backend import array_module, kernels_for, quiet
 from ..checks import floats_of_one_dtype
 from ..dtypes import float64
-from ..grad_mode import mode
+from ..graph import recorded
 from ..layout import channels_last, reshape
 from ..tensor import Tensor
 
@@ -60,7 +60,7 @@ def batch_norm(
     floats_of_one_dtype("batch_norm", x=x, optional=parameters)
     shape = x.shape
     _check(shape, parameters, training, momentum, eps)
-    if x._pending is not None and not training and not _needs_grad(x, weight, bias):
+    if x._pending is not None and not training and not x._requires_grad and not recorded(weight, bias):
         pending = _folded(x._pending, running_mean, running_var, weight, bias, eps)
         if pending is not None:
             return Tensor(pending)
@@ -92,10 +92,6 @@ def batch_norm(
         kept_shift = None if shift is None else shift.copy()
     saved = (x if data is planes else data, weight, kept_shift, *statistics)
     return record(y, backward, inputs=(x, weight, bias), saved=saved, eps=eps)
-
-
-def _needs_grad(*tensors):
-    return mode.enabled and any(t is not None and t.requires_grad for t in tensors)
 
 
 def _folded(pending, running_mean, running_var, weight, bias, eps):
