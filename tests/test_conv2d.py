@@ -90,7 +90,7 @@ def test_the_reference_agrees_with_pytorch(case):
     a = arguments("conv2d_forward", case, Draw(np.float64, case))
     window = {name: case[name] for name in DENSE}
     x, weight, bias = (None if v is None else torch.tensor(v, requires_grad=True) for v in list(a.values())[:3])
-    then = {name: torch.tensor(a.pop(name)) for name in case["then"].split()}
+    then = {name: torch.tensor(a.pop(name)) for name in case.get("then", "").split()}
     y = torch.nn.functional.conv2d(x, weight, bias, *window.values())
     np.testing.assert_allclose(reference.conv2d_forward(**a), y.detach(), rtol=1e-12, atol=1e-12)
     expected = (

@@ -53,7 +53,7 @@ def test_a_hilbert_matrix_times_its_inverse(backend):
 def test_the_reference_agrees_with_pytorch(case):
     torch = pytest.importorskip("torch")
     a = arguments("linear_forward", case, Draw(np.float64, case))
-    relu = a.pop("relu")
+    relu = a.pop("relu", False)
     x, weight, bias = (None if v is None else torch.tensor(v, requires_grad=True) for v in a.values())
     expected = torch.nn.functional.linear(x, weight, bias)
     np.testing.assert_allclose(reference.linear_forward(**a), expected.detach(), rtol=1e-11, atol=1e-11)

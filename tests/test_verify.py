@@ -66,7 +66,7 @@ def test_a_nan_is_found_even_where_the_bound_overflows():
 def test_reduced_precision_is_found():
     """Products of float32 values rounded to 16 bits, as some processors are eager to do."""
 
-    def kernel(x, weight, bias, relu):
+    def kernel(x, weight, bias, relu=False):
         return reference.linear_forward(x.astype(np.float16).astype(np.float32), weight, bias, relu)
 
     assert len(failures("linear", "linear_forward", kernel)) > 5

@@ -10,8 +10,8 @@ from . import winograd
 from .harness import Arguments, Array, Draw, magnitudes, sum_bound
 
 
-def _case(x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, bias=True, values="normal", then=""):
-    return locals()
+def _case(x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, bias=True, values="normal", **then):
+    return {name: value for name, value in locals().items() if name != "then"} | then
 
 
 CASES_2D: list[dict[str, Any]] = [
@@ -132,7 +132,7 @@ def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
 
 def _epilogue(case: dict[str, Any], draw: Draw, shape: tuple[int, ...]) -> Arguments:
     values = {"relu": True, "relu_last": True, "scale": draw.normal(shape[1]), "residual": draw.normal(*shape)}
-    return {name: values[name] for name in case["then"].split()}
+    return {name: values[name] for name in case.get("then", "").split()}
 
 
 def algorithms(backend: ModuleType, function: str, case: dict[str, Any]) -> list[str]:

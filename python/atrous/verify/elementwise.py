@@ -32,7 +32,11 @@ def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
     if case["special"]:
         draw.special(a)
         draw.special(b)
-    return {"total": a, "part": b} if function == "add_into" else {"x": a, "residual": b, "relu": case["relu"]}
+    return (
+        {"total": a, "part": b}
+        if function == "add_into"
+        else {"x": a, "residual": b, **({"relu": True} if case["relu"] else {})}
+    )
 
 
 def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array:

@@ -163,6 +163,21 @@ def wrong_signature(kernels: ModuleType, function: str) -> str:
     return ""
 
 
+def options_of(function: str) -> frozenset[str]:
+    """The optional arguments of a kernel, but for the choice of an algorithm."""
+    parameters = inspect.signature(getattr(reference, function)).parameters.values()
+    return frozenset(p.name for p in parameters if p.default is not p.empty and p.name != "algorithm")
+
+
+def takes_options(kernels: ModuleType, function: str) -> bool:
+    """Whether a user's function has all the optional arguments of the reference, by name or as ``**options``."""
+    try:
+        parameters = inspect.signature(getattr(kernels, function)).parameters
+    except (TypeError, ValueError):
+        return False
+    return any(p.kind is p.VAR_KEYWORD for p in parameters.values()) or options_of(function) <= parameters.keys()
+
+
 def _bare(signature: inspect.Signature) -> Any:
     empty = inspect.Parameter.empty
     return signature.replace(

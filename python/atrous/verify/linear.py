@@ -8,8 +8,8 @@ from .. import reference
 from .harness import Arguments, Array, Draw, magnitudes, sum_bound
 
 
-def _case(M, IN, OUT, bias=True, values="normal", relu=False):
-    return locals()
+def _case(M, IN, OUT, bias=True, values="normal", **then):
+    return {name: value for name, value in locals().items() if name != "then"} | then
 
 
 LAYERS: list[dict[str, Any]] = [
@@ -67,7 +67,7 @@ def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
         draw.special(x if function == "linear_forward" else grad_y)
     bias = values(case["OUT"]) if case["bias"] else None
     by_function: dict[str, Arguments] = {
-        "linear_forward": {"x": x, "weight": weight, "bias": bias, "relu": case["relu"]},
+        "linear_forward": {"x": x, "weight": weight, "bias": bias, **({"relu": True} if "relu" in case else {})},
         "linear_backward_input": {"grad_y": grad_y, "weight": weight},
         "linear_backward_weight": {"grad_y": grad_y, "x": x},
         "linear_backward_bias": {"grad_y": grad_y},

@@ -24,7 +24,7 @@ from .harness import (
     rules,
     updated,
 )
-from .kernels import describe, users_code, wrong_signature
+from .kernels import describe, options_of, takes_options, users_code, wrong_signature
 
 LARGEST = 50_000  # numbers in and out; larger cases are there to keep threads busy, and plain loops for a minute
 SHOWN = 64  # elements of an array that is printed in full
@@ -85,11 +85,14 @@ def check_kernel(kernels: ModuleType, family: ModuleType, function: str, dtype: 
     """Runs a function of `load_kernels` over its case table, up to the first case that it fails.
 
     Cases of ordinary numbers come first, and the smaller before the larger; those of more than LARGEST numbers are left
-    out, as a user may write plain loops.
+    out, as a user may write plain loops. Optional arguments (what follows in the network) are checked where the user's
+    function has them all.
     """
-    cases = cases_in_order(family, function)
-    check = Check(function, np.dtype(dtype).name, 0, len(cases), len(family.CASES[function]) - len(cases))
     wrong = wrong_signature(kernels, function)
+    plain = cases_in_order(family, function)
+    cases = plain if wrong or not takes_options(kernels, function) else cases_in_order(family, function, options=True)
+    total = sum(not options for *_, options in _order(family, function)) + len(cases) - len(plain)
+    check = Check(function, np.dtype(dtype).name, 0, len(cases), total - len(cases))
     if wrong:
         check.mistake = Mistake(wrong)
         return check
@@ -103,22 +106,28 @@ def check_kernel(kernels: ModuleType, family: ModuleType, function: str, dtype: 
     return check
 
 
-def cases_in_order(family: ModuleType, function: str) -> list[dict[str, Any]]:
-    """The cases that plain loops can do, the easiest to debug first: full of finite numbers, then small."""
-    return [family.CASES[function][index] for _, size, index in _order(family, function) if size <= LARGEST]
+def cases_in_order(family: ModuleType, function: str, options: bool = False) -> list[dict[str, Any]]:
+    """The cases that plain loops can do, the easiest to debug first: full of finite numbers, then small.
+
+    Those with optional arguments only where asked for.
+    """
+    order = _order(family, function)
+    return [family.CASES[function][i] for _, size, i, more in order if size <= LARGEST and (options or not more)]
 
 
 @functools.cache
-def _order(family: ModuleType, function: str) -> list[tuple[bool, int, int]]:
-    """For each case: whether it is strange, how many numbers go in and out, and its index in the table; sorted."""
+def _order(family: ModuleType, function: str) -> list[tuple[bool, int, int, bool]]:
+    """For each case: is it strange, how many numbers go in and out, its index, has it options; sorted."""
     order = []
+    optional = options_of(function)
     for index, case in enumerate(family.CASES[function]):
         with np.errstate(all="ignore"):
             arguments = family.arguments(function, case, Draw(np.dtype(np.float32), function, case))
             outputs = call(reference, function, in_float64(arguments))
         inputs = [array for value in arguments.values() for array in arrays_of(value) if isinstance(array, Array)]
         strange = not all(output.size and np.isfinite(output).all() for output in outputs)
-        order.append((strange, sum(array.size for array in [*inputs, *outputs]), index))
+        size = sum(array.size for array in [*inputs, *outputs])
+        order.append((strange, size, index, not optional.isdisjoint(arguments)))
     return sorted(order)
 
 
