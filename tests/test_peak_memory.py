@@ -77,7 +77,7 @@ def test_other_batches_are_not_run():
     model.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
     for N in (4, 5, 8, 64):
         predict_peak_memory(model, (N, 3))
-    assert sizes == [2, 2, 3, 3, 2, 2, 4, 4, 2, 2, 4, 4, 8, 8, 16, 16]
+    assert sizes == [2, 2, 3, 3, 2, 2, 4, 4, 2, 2, 4, 4, 16, 16, 32, 32]
 
 
 def test_a_loss_of_ones_own():
@@ -89,8 +89,8 @@ def test_a_loss_of_ones_own():
         return y.square().mean()
 
     assert predict_peak_memory(model, (16, 4), loss_fn=loss_fn) >= 0
-    assert seen == 2 * [((10,), (0,))] + 2 * [((20,), (0,))]
-    with pytest.raises(TypeError, match=re.escape("Sequential returned shape (10,); expected logits (N, C, ...), or")):
+    assert seen == 2 * [((20,), (0,))] + 2 * [((40,), (0,))]
+    with pytest.raises(TypeError, match=re.escape("Sequential returned shape (20,); expected logits (N, C, ...), or")):
         predict_peak_memory(model, (16, 4))
 
 

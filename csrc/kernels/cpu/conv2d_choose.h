@@ -22,13 +22,14 @@ bool supports(const Conv2dShape& s, Conv2dDirection, Conv2dAlgorithm algorithm) 
 }
 
 // Costs in multiply-adds of the direct sum, or what takes as long (measured on AVX2). One of Winograd's products, which
-// pass through memory, takes kProduct; one place of a tile and channel kTransform; one place or tap of a weight
-// kWeight, of its gradient, whose partial sums pass through memory, kGradWeight.
-constexpr double kProduct = 1.1, kTransform = 6, kWeight = 6, kGradWeight = 30;
+// pass through memory, takes kProduct; one place of a tile and channel kTransform; one place or tap of a weight's
+// gradient, whose partial sums pass through memory, kGradWeight. What weights cost in the other directions does not
+// count: the choice would depend on the batch size, and an image has the same bits alone and in a batch.
+constexpr double kProduct = 1.1, kTransform = 6, kGradWeight = 30;
 constexpr int64_t kFewChannels = 8;  // fewer leave lanes of every transform empty
 
 double weight_cost(Conv2dDirection direction) {
-  return direction == Conv2dDirection::backward_weight ? kGradWeight : kWeight;
+  return direction == Conv2dDirection::backward_weight ? kGradWeight : 0;
 }
 
 // Pairs of an output and a tap that reads inside the image, along one axis of stride 1.

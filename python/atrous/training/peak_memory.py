@@ -7,7 +7,7 @@ import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .. import memory
+from .. import autograd, memory
 from ..backend import kernels_for, on_cpu
 from ..checks import require
 from ..models.macs import dtype_of
@@ -16,7 +16,6 @@ from ..nn.observe import leaf_layers
 from ..ops import zeros
 from ..optim import Adam, Optimizer
 from ..random import Generator, using
-from ..tensor import Tensor
 from .one_step import Loss, loss_of
 
 __all__ = ["predict_peak_memory"]
@@ -32,10 +31,11 @@ def predict_peak_memory(
 ) -> int:
     """Predicts the most bytes that training steps on a batch of a shape will need, over those in use before the first.
 
-    Runs two steps (forward, backward, optimizer) of a copy of the model on an eighth and on a quarter of the batch (2
-    images at least), and notes the peak between any two layers, forward and backward. Each of these peaks grows
-    linearly with the batch, and which of them is the highest may change: so each is extrapolated, and the largest
-    result counts. A batch of up to 3 is run itself. The model and the random state stay as they are.
+    Runs two steps (forward, backward, optimizer) of a copy of the model on a quarter and on half of the batch (2 images
+    at least), and notes the peak between any two layers forward, and any two ops backward. From there on, where the
+    kernels' workspace has its full size, each of these peaks grows linearly with the batch, and which of them is the
+    highest may change: so each is extrapolated, and the largest result counts. A batch of up to 3 is run itself. The
+    model and the random state stay as they are.
 
     Counted is what the pool of `atrous.memory` hands out: activations, gradients, the kernels' workspace, the
     optimizer's state (from the second step on it is there beside the activations). Not counted are the parameters,
@@ -70,7 +70,7 @@ def predict_peak_memory(
             "the reference backend takes NumPy's memory, which nobody counts"
         )
     N = shape[0]
-    low = max(2, N // 8)
+    low = max(2, N // 4)
     high = min(2 * low, N - 1)
     if high <= low:
         return max(_peaks(model, shape, optimizer or Adam, loss_fn))
@@ -80,7 +80,7 @@ def predict_peak_memory(
 
 
 def _peaks(model: Module, shape: Sequence[int], optimizer: Callable[..., Optimizer], loss_fn: Loss | None) -> list[int]:
-    """The peak in each stretch of the steps: from layer to layer forward, backward, and in the optimizer."""
+    """The peak in each stretch of the steps: from layer to layer forward, op to op backward, and in the optimizer."""
     model = copy.deepcopy(model).train()
     stepper = optimizer(model.parameters())
     peaks: list[int] = []
@@ -90,14 +90,17 @@ def _peaks(model: Module, shape: Sequence[int], optimizer: Callable[..., Optimiz
         peaks.append(memory.peak() - before)
         memory.reset_peak()
 
-    def note_both_ways(layer: Module, args: tuple, output: Any) -> None:
-        note()
-        if isinstance(output, Tensor) and output.requires_grad:
-            output.register_hook(note)
+    def noting(forward: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            output = forward(*args, **kwargs)
+            note()
+            return output
 
-    for _, layer in leaf_layers(model):
-        layer.register_forward_hook(note_both_ways)
-    with using(Generator(seed=0)):
+        return noted
+
+    for _, layer in leaf_layers(model):  # no hooks, which ops do not fuse across
+        layer.forward = noting(layer.forward)  # type: ignore[method-assign]
+    with using(Generator(seed=0)), autograd.watched(note):
         x = zeros(*shape, dtype=dtype_of(model))
         before = memory.current()
         memory.reset_peak()
