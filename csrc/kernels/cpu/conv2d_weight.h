@@ -58,7 +58,9 @@ int64_t runs_of_sites(const T* const* table, int64_t sites, const T* zeros, Segm
 // Adds what one piece of sites contributes to some panels; `out` is the gradient of a block of output channels.
 template <typename T>
 struct WeightPiece {
-  int64_t sites, rows;    // output channels
+  int64_t sites, rows;  // output channels
+  const T* patches;     // [sites][patch_stride], which serve as panels where they lie; or nullptr, and then
+  int64_t patch_stride;
   const T* const* table;  // [taps][sites]
   const T* zeros;
   int64_t offset;          // first channel of the group
@@ -70,14 +72,23 @@ struct WeightPiece {
 
 template <typename T, int NV>
 void weight_tiles(const WeightPiece<T>& p, Segment<T>* segments, int64_t count, const T* panel, int64_t column,
-                  int64_t width) {
+                  int64_t width, int64_t panel_stride) {
   T* out[tile_rows(NV)];
   for (int64_t m = 0; m < p.rows; m += tile_rows(NV)) {
     for (int64_t i = 0; i < tile_rows(NV); ++i) out[i] = p.out + (m + i) * p.out_stride;
     for (int64_t s = 0; s < count; ++s) segments[s].rows = p.turned + m;
     run_row_tile<T, NV>(p.rows - m, segments, count, panel,
-                        TileOutput<T>{out, column, width, p.accumulate, nullptr, nullptr});
+                        TileOutput<T>{out, column, width, p.accumulate, nullptr, nullptr}, panel_stride);
   }
+}
+
+template <typename T>
+void weight_panel(const WeightPiece<T>& p, Segment<T>* segments, int64_t count, const T* panel, int64_t column,
+                  int64_t width, int64_t panel_stride) {
+  if (width <= Vec<T>::width)
+    weight_tiles<T, 1>(p, segments, count, panel, column, width, panel_stride);
+  else
+    weight_tiles<T, kTileVectors>(p, segments, count, panel, column, width, panel_stride);
 }
 
 template <typename T>
@@ -85,7 +96,12 @@ void weight_panels(const WeightCut& cut, const WeightPiece<T>& p, int64_t first_
   Segment<T> segments[kBlock];
   const T* packed[kBlock];
   int64_t count = 0, tap = -1;
-  for (int64_t index = first_panel; index < last_panel; ++index) {
+  for (int64_t index = first_panel; p.patches && index < last_panel; ++index) {
+    segments[0] = {nullptr, 0, 0, p.sites};
+    const int64_t c = index * kPanel<T>;
+    weight_panel(p, segments, 1, p.patches + c, c, min_of(kPanel<T>, cut.K - c), p.patch_stride);
+  }
+  for (int64_t index = first_panel; !p.patches && index < last_panel; ++index) {
     if (index / cut.tap_panels != tap) {
       tap = index / cut.tap_panels;
       count = runs_of_sites(p.table + tap * p.sites, p.sites, p.zeros, segments, packed);
@@ -94,10 +110,7 @@ void weight_panels(const WeightCut& cut, const WeightPiece<T>& p, int64_t first_
     const int64_t c = index % cut.tap_panels * kPanel<T>, width = min_of(kPanel<T>, cut.K - c);
     const int64_t K = count == 0 ? 0 : segments[count - 1].k0 + segments[count - 1].length;
     pack_panel(K, width, packed, p.offset + c, panel);
-    if (width <= Vec<T>::width)
-      weight_tiles<T, 1>(p, segments, count, panel, tap * cut.K + c, width);
-    else
-      weight_tiles<T, kTileVectors>(p, segments, count, panel, tap * cut.K + c, width);
+    weight_panel(p, segments, count, panel, tap * cut.K + c, width, kPanel<T>);
   }
 }
 
@@ -138,13 +151,15 @@ void weight_product(const Sites& s, bool few_channels, const T* grad_y, const T*
     const int64_t begin = slice * cut.pieces / cut.slices, end = (slice + 1) * cut.pieces / cut.slices;
     for (int64_t piece = begin; piece < end; ++piece) {
       const int64_t first = piece * kBlock, sites = min_of(kBlock, total - first);
+      T* own = few_channels ? patches.data() + worker * patch_size : nullptr;
       if (few_channels)
-        fill_patches(s, first, sites, x, patches.data() + worker * patch_size, table);
+        fill_patches(s, first, sites, x, own, table);
       else
         fill_table<T>(s, first, sites, x, zeros.data(), nullptr, table, nullptr);
       transpose(sites, rows, grad_y + first * s.DC + g * cut.OCG + oc, s.DC, rows_of_y, kTurnedSites);
-      weight_panels(cut, WeightPiece<T>{sites, rows, table, zeros.data(), g * s.K, turned, out, filter, piece > begin},
-                    group * cut.panels / cut.groups, (group + 1) * cut.panels / cut.groups,
+      const WeightPiece<T> part{sites,   rows,   own, patch_stride(s), table,        zeros.data(),
+                                g * s.K, turned, out, filter,          piece > begin};
+      weight_panels(cut, part, group * cut.panels / cut.groups, (group + 1) * cut.panels / cut.groups,
                     panels.data() + worker * panel_size);
     }
   };
