@@ -36,14 +36,6 @@ void run_row_tile(int64_t rows, const Segment<T>* segments, int64_t count, const
   row_tile<T, MR, NV>(segments, count, panel, out, panel_stride);
 }
 
-template <typename T, int NV, int MR = tile_rows(NV)>
-void run_column_tile(int64_t rows, const Segment<T>* segments, int64_t count, const T* panel,
-                     const TileOutput<T>& out) {
-  if constexpr (MR > 1)
-    if (rows < MR) return run_column_tile<T, NV, MR - 1>(rows, segments, count, panel, out);
-  column_tile<T, MR, NV>(segments, count, panel, out);
-}
-
 // b(tap, k, n) of a product: all of it packed beforehand, or packed block by block into scratch where it is used.
 template <typename T>
 struct Panels {
@@ -62,8 +54,7 @@ struct RowProduct {
   const int64_t* tap_id;  // [taps] which tap of b
   const T* const* table;  // [taps][rows]
   int64_t a_offset;
-  const T*
-      zeros;  // a row of zeros that entries of the table may point to: tiles that see only those are not multiplied
+  const T* zeros;  // what entries of the table point to in the padding: tiles that see nothing else are skipped
   Panels<T> panels;
   T* const* out;  // [rows]
   int64_t out_offset;
@@ -139,28 +130,6 @@ void multiply_rows(const RowProduct<T>& p, int64_t first_panel, int64_t last_pan
         row_tiles<T, kTileVectors>(p, column, segments, count, accumulate, tap == p.taps);
     }
   }
-}
-
-template <typename T, int NV>
-void column_tiles(int64_t M, int64_t K, int64_t columns, const T* const* rows, int64_t a_offset, const T* panel,
-                  bool accumulate, T* out, int64_t out_stride) {
-  for (int64_t m = 0; m < M; m += tile_rows(NV)) {
-    T* out_rows[tile_rows(NV)];
-    for (int i = 0; i < tile_rows(NV); ++i) out_rows[i] = out + (m + i) * out_stride;
-    const Segment<T> segment{rows, a_offset + m, 0, K};
-    run_column_tile<T, NV>(M - m, &segment, 1, panel,
-                           TileOutput<T>{out_rows, 0, columns, accumulate, nullptr, nullptr});
-  }
-}
-
-// out[m * out_stride + n] (+)= sum_{k < K} rows[k][a_offset + m] * panel[k][n],  K <= kBlock
-template <typename T>
-void multiply_columns(int64_t M, int64_t K, int64_t columns, const T* const* rows, int64_t a_offset, const T* panel,
-                      bool accumulate, T* out, int64_t out_stride) {
-  if (columns <= Vec<T>::width)
-    column_tiles<T, 1>(M, K, columns, rows, a_offset, panel, accumulate, out, out_stride);
-  else
-    column_tiles<T, kTileVectors>(M, K, columns, rows, a_offset, panel, accumulate, out, out_stride);
 }
 
 // sums[c] = sum_p x[p * C + c]; fixed pieces of rows, their sums added in order.

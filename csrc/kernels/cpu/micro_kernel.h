@@ -118,27 +118,6 @@ void row_tile(const Segment<T>* segments, int64_t count, const T* panel, const T
   finish_tile<T, MR, NV>(out, acc);
 }
 
-// a(s, m, k) = s.rows[k][s.offset + m]: the rows of `a` run along m.
-template <typename T, int MR, int NV>
-void column_tile(const Segment<T>* segments, int64_t count, const T* panel, const TileOutput<T>& out) {
-  using V = typename Vec<T>::type;
-  V acc[MR][NV];
-  start_tile<T, MR, NV>(out, acc);
-  for (const Segment<T>* s = segments; s != segments + count; ++s) {
-    const T* b = panel + s->k0 * kPanel<T>;
-    for (int64_t k = 0; k < s->length; ++k, b += kPanel<T>) {
-      const T* a = s->rows[k] + s->offset;
-      V bk[NV];
-      for (int j = 0; j < NV; ++j) bk[j] = load(b + j * Vec<T>::width);
-      for (int m = 0; m < MR; ++m) {
-        const V am = broadcast<T>(a[m]);
-        for (int j = 0; j < NV; ++j) acc[m][j] += am * bk[j];
-      }
-    }
-  }
-  finish_tile<T, MR, NV>(out, acc);
-}
-
 // Dense matrices: out[m][n] (+)= sum_k a[m * a_m + k * a_k] * b[k][n], rows of out kPanel apart.
 template <typename T, int MR, int NV>
 void dense_tile(int64_t K, const T* a, int64_t a_m, int64_t a_k, const T* b, bool accumulate, T* out) {
