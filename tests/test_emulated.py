@@ -1,6 +1,6 @@
 """The kernels on processors that this machine is not, under qemu: aarch64, and x86-64 without and with AVX2.
 
-Needs Debian's qemu-user-static and, for aarch64, g++-aarch64-linux-gnu, pybind11, and the network for a CPython and NumPy.
+Needs qemu-user-static and, for aarch64, g++-aarch64-linux-gnu, pybind11, and the network for CPython and NumPy.
 """
 
 import os
