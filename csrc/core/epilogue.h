@@ -14,4 +14,9 @@ struct Epilogue {
   bool relu_last;     // after it was added
 };
 
+template <typename T>
+bool does_nothing(const Epilogue<T>& e) {
+  return !e.scale && !e.bias && !e.relu && !e.residual && !e.relu_last;
+}
+
 }  // namespace atrous

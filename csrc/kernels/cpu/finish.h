@@ -6,15 +6,21 @@
 namespace atrous::ATROUS_LEVEL {
 namespace {
 
+// max(0, v); keeps NaN and -0.
+template <typename V>
+inline V rectified(V v) {
+  const V zero = {};
+  return v < zero ? zero : v;
+}
+
 // A sum (V is T), or a vector of them, through the epilogue; operands that it lacks are not looked at.
 template <typename V, typename T>
 inline V finished(const Epilogue<T>& e, V sum, V scale, V bias, V residual) {
-  const V zero = {};
   if (e.scale) sum *= scale;
   if (e.bias) sum += bias;
-  if (e.relu) sum = sum < zero ? zero : sum;  // keeps NaN and -0
+  if (e.relu) sum = rectified(sum);
   if (e.residual) sum += residual;
-  if (e.relu_last) sum = sum < zero ? zero : sum;
+  if (e.relu_last) sum = rectified(sum);
   return sum;
 }
 

@@ -11,11 +11,13 @@ namespace {
 constexpr int64_t kBlock = 256;      // k of a panel block: 16 KB of b (AVX2) stay in L1 while the tiles of a piece pass
 constexpr int64_t kPieceRows = 120;  // rows of a piece: its block of `a` stays in L2 while the panels pass
 
-// How many tasks a product of so many multiply-adds is worth, from its size alone: 1 runs on the calling thread.
+// How many tasks a product of so many multiply-adds is worth, from its size alone: 1 runs on the calling thread. A
+// power of two, which two or four threads share evenly.
 inline int64_t tasks_of(double multiply_adds) {
-  constexpr double kTask = 5e5;  // 10 us (AVX2)
-  if (multiply_adds < 2 * kTask) return 1;
-  return multiply_adds > 32 * kTask ? 32 : 2 * static_cast<int64_t>(multiply_adds / (2 * kTask));
+  constexpr double kTask = 1e6;  // 20 us (AVX2)
+  int64_t tasks = 1;
+  while (tasks < 32 && multiply_adds >= 2 * kTask * static_cast<double>(tasks)) tasks *= 2;
+  return tasks;
 }
 
 // parallel_for, or the same pieces in order on this thread.

@@ -45,6 +45,19 @@ struct TileOutput {
   const T* y;                   // with an epilogue: where all rows lie; `offset` is then the channel
 };
 
+// The accumulators of a tile stay in registers as long as every loop over them is unrolled.
+template <typename T, int MR, int NV>
+using Accumulators = typename Vec<T>::type[MR][NV];
+
+// f(m, j) for every accumulator.
+template <int MR, int NV, typename F>
+inline void for_each_accumulator(F f) {
+#pragma GCC unroll 16
+  for (int m = 0; m < MR; ++m)
+#pragma GCC unroll 8
+    for (int j = 0; j < NV; ++j) f(m, j);
+}
+
 template <typename T, int NV>
 inline void load_columns(const T* from, int64_t columns, typename Vec<T>::type (&v)[NV]) {
   constexpr int W = Vec<T>::width;
@@ -70,28 +83,50 @@ inline void store_columns(T* to, int64_t columns, const typename Vec<T>::type (&
 }
 
 template <typename T, int MR, int NV>
-inline void start_tile(const TileOutput<T>& out, typename Vec<T>::type (&acc)[MR][NV]) {
-  if (out.accumulate) {
+inline void start_tile(const TileOutput<T>& out, Accumulators<T, MR, NV>& acc) {
+  constexpr int W = Vec<T>::width;
+  if (!out.accumulate)
+    for_each_accumulator<MR, NV>([&](int m, int j) { acc[m][j] = typename Vec<T>::type{}; });
+  else if (out.columns == NV * W)
+    for_each_accumulator<MR, NV>([&](int m, int j) { acc[m][j] = load(out.rows[m] + out.offset + j * W); });
+  else
+#pragma GCC unroll 16
     for (int m = 0; m < MR; ++m) load_columns<T, NV>(out.rows[m] + out.offset, out.columns, acc[m]);
-    return;
+}
+
+template <typename T, int MR, int NV>
+inline void apply_epilogue(const TileOutput<T>& out, Accumulators<T, MR, NV>& acc) {
+  using V = typename Vec<T>::type;
+  const Epilogue<T>& e = *out.epilogue;
+  V v[NV];
+  if (e.scale) {
+    load_columns<T, NV>(e.scale + out.offset, out.columns, v);
+    for_each_accumulator<MR, NV>([&](int m, int j) { acc[m][j] *= v[j]; });
   }
-  for (int m = 0; m < MR; ++m)
-    for (int j = 0; j < NV; ++j) acc[m][j] = typename Vec<T>::type{};
+  if (e.bias) {
+    load_columns<T, NV>(e.bias + out.offset, out.columns, v);
+    for_each_accumulator<MR, NV>([&](int m, int j) { acc[m][j] += v[j]; });
+  }
+  if (e.relu) for_each_accumulator<MR, NV>([&](int m, int j) { acc[m][j] = rectified(acc[m][j]); });
+  if (e.residual)
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; ++m) {
+      load_columns<T, NV>(e.residual + (out.rows[m] - out.y) + out.offset, out.columns, v);
+      for (int j = 0; j < NV; ++j) acc[m][j] += v[j];
+    }
+  if (e.relu_last) for_each_accumulator<MR, NV>([&](int m, int j) { acc[m][j] = rectified(acc[m][j]); });
 }
 
 // Writes the tile, through the epilogue where there is one.
 template <typename T, int MR, int NV>
-inline void finish_tile(const TileOutput<T>& out, typename Vec<T>::type (&acc)[MR][NV]) {
-  if (const Epilogue<T>* e = out.epilogue) {
-    typename Vec<T>::type scale[NV] = {}, bias[NV] = {}, residual[NV] = {};
-    if (e->scale) load_columns<T, NV>(e->scale + out.offset, out.columns, scale);
-    if (e->bias) load_columns<T, NV>(e->bias + out.offset, out.columns, bias);
-    for (int m = 0; m < MR; ++m) {
-      if (e->residual) load_columns<T, NV>(e->residual + (out.rows[m] - out.y) + out.offset, out.columns, residual);
-      for (int j = 0; j < NV; ++j) acc[m][j] = finished(*e, acc[m][j], scale[j], bias[j], residual[j]);
-    }
-  }
-  for (int m = 0; m < MR; ++m) store_columns<T, NV>(out.rows[m] + out.offset, out.columns, acc[m]);
+inline void finish_tile(const TileOutput<T>& out, Accumulators<T, MR, NV>& acc) {
+  constexpr int W = Vec<T>::width;
+  if (out.epilogue) apply_epilogue<T, MR, NV>(out, acc);
+  if (out.columns == NV * W)
+    for_each_accumulator<MR, NV>([&](int m, int j) { store(out.rows[m] + out.offset + j * W, acc[m][j]); });
+  else
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; ++m) store_columns<T, NV>(out.rows[m] + out.offset, out.columns, acc[m]);
 }
 
 // a(s, m, k) = s.rows[m][s.offset + k]: the rows of `a` run along k. b may also be read where it lies: row k of it then
@@ -113,6 +148,23 @@ void row_tile(const Segment<T>* segments, int64_t count, const T* panel, const T
         const V a = broadcast<T>(row[m][k]);
         for (int j = 0; j < NV; ++j) acc[m][j] += a * bk[j];
       }
+    }
+  }
+  finish_tile<T, MR, NV>(out, acc);
+}
+
+// out[m][n] (+)= sum_k a[k][m] * b[k][n] of a packed tile and a packed panel.
+template <typename T, int MR, int NV>
+void packed_tile(int64_t K, const T* a, const T* panel, const TileOutput<T>& out) {
+  using V = typename Vec<T>::type;
+  V acc[MR][NV];
+  start_tile<T, MR, NV>(out, acc);
+  for (int64_t k = 0; k < K; ++k, a += kTileRows, panel += kPanel<T>) {
+    V bk[NV];
+    for (int j = 0; j < NV; ++j) bk[j] = load(panel + j * Vec<T>::width);
+    for (int m = 0; m < MR; ++m) {
+      const V am = broadcast<T>(a[m]);
+      for (int j = 0; j < NV; ++j) acc[m][j] += am * bk[j];
     }
   }
   finish_tile<T, MR, NV>(out, acc);

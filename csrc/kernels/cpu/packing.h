@@ -1,4 +1,4 @@
-// Copies that put matrices where the register tile wants them: panels of b, and rows of a column-major `a`.
+// Copies that put matrices where the register tile wants them: panels of b, and tiles of `a`.
 #pragma once
 #include "kernels/cpu/micro_kernel.h"
 #include "kernels/cpu/transpose.h"
@@ -43,6 +43,33 @@ void pack_panel(int64_t K, int64_t columns, const T* b, int64_t k_stride, int64_
 template <typename T>
 void pack_panel(int64_t K, int64_t columns, const T* const* rows, int64_t offset, T* packed) {
   for (int64_t k = 0; k < K; ++k) pack_row(columns, rows[k] + offset, packed + k * kPanel<T>);
+}
+
+// One row of a tile.
+template <typename T>
+inline void pack_tile_row(int64_t count, const T* from, T* to) {
+  constexpr int64_t R = kTileRows, B = Block<T>::size;
+  if (count < R)
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+  else
+    for (int64_t i = 0; i < R; i += B) Block<T>::store(to + min_of(i, R - B), Block<T>::load(from + min_of(i, R - B)));
+}
+
+// Tiles of `a` one after the other: packed[tile][k][kTileRows]; what is beyond the last row is not written.
+// a[m * a_m + k * a_k]: a_m or a_k is 1.
+template <typename T>
+void pack_tiles(int64_t rows, int64_t K, const T* a, int64_t a_m, int64_t a_k, T* packed) {
+  constexpr int64_t R = kTileRows, kStrip = 16;
+  if (a_k == 1) {
+    for (int64_t m = 0; m < rows; m += R) transpose(min_of(R, rows - m), K, a + m * a_m, a_m, packed + m * K, R);
+    return;
+  }
+  for (int64_t first = 0; first < K; first += kStrip) {
+    const int64_t last = min_of(K, first + kStrip);
+    for (int64_t m = 0; m < rows; m += R)
+      for (int64_t k = first; k < last; ++k)
+        pack_tile_row(min_of(R, rows - m), a + k * a_k + m, packed + m * K + k * R);
+  }
 }
 
 }  // namespace

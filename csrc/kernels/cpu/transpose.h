@@ -34,19 +34,22 @@ inline void transpose_block(const double* from, int64_t from_stride, double* to,
   B::store(to + to_stride, __builtin_shufflevector(a, b, 1, 3));
 }
 
-// to[c * to_stride + r] = from[r * from_stride + c]
+// to[c * to_stride + r] = from[r * from_stride + c]. The last block of a row or column overlaps the one before.
 template <typename T>
 void transpose(int64_t rows, int64_t columns, const T* from, int64_t from_stride, T* to, int64_t to_stride) {
   constexpr int64_t B = Block<T>::size;
-  const int64_t whole_rows = rows / B * B, whole_columns = columns / B * B;
-  for (int64_t r = 0; r < whole_rows; r += B) {
-    for (int64_t c = 0; c < whole_columns; c += B)
-      transpose_block(from + r * from_stride + c, from_stride, to + c * to_stride + r, to_stride);
-    for (int64_t c = whole_columns; c < columns; ++c)
-      for (int64_t i = r; i < r + B; ++i) to[c * to_stride + i] = from[i * from_stride + c];
+  if (rows < B || columns < B) {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t c = 0; c < columns; ++c) to[c * to_stride + r] = from[r * from_stride + c];
+    return;
   }
-  for (int64_t r = whole_rows; r < rows; ++r)
-    for (int64_t c = 0; c < columns; ++c) to[c * to_stride + r] = from[r * from_stride + c];
+  for (int64_t i = 0; i < rows; i += B) {
+    const int64_t r = i + B <= rows ? i : rows - B;
+    for (int64_t j = 0; j < columns; j += B) {
+      const int64_t c = j + B <= columns ? j : columns - B;
+      transpose_block(from + r * from_stride + c, from_stride, to + c * to_stride + r, to_stride);
+    }
+  }
 }
 
 }  // namespace
