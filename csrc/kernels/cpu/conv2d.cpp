@@ -4,6 +4,7 @@
 #include "kernels/cpu/conv2d_choose.h"
 #include "kernels/cpu/conv2d_gather.h"
 #include "kernels/cpu/conv2d_grouped.h"
+#include "kernels/cpu/conv2d_grouped_weight.h"
 #include "kernels/cpu/conv2d_scatter.h"
 #include "kernels/cpu/conv2d_weight.h"
 #include "kernels/cpu/conv2d_winograd.h"
