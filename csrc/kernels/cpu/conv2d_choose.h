@@ -24,8 +24,9 @@ bool supports(const Conv2dShape& s, Conv2dDirection, Conv2dAlgorithm algorithm) 
 
 // Costs in multiply-adds of the direct sum, or what takes as long (measured on AVX2). One of Winograd's products, which
 // pass through memory, takes kProduct; one place of a tile and channel kTransform; one place or tap of a weight's
-// gradient, whose partial sums pass through memory, kGradWeight. What weights cost in the other directions does not
-// count: the choice would depend on the batch size, and an image has the same bits alone and in a batch.
+// gradient, whose partial sums pass through memory, kGradWeight; a number that is copied for one of several groups
+// kCopy. What weights cost in the other directions does not count: the choice would depend on the batch size, and an
+// image has the same bits alone and in a batch.
 constexpr double kProduct = 1.1, kTransform = 6, kGradWeight = 30, kCopy = 6;
 constexpr int64_t kFewChannels = 8;  // fewer leave lanes of every transform empty
 
@@ -56,11 +57,10 @@ double winograd_cost(const Conv2dShape& s, Conv2dDirection direction, int64_t M)
   return static_cast<double>((M + 2) * (M + 2)) * a_place;
 }
 
-// Of a group's channels, which are copied for Winograd's products.
+// Of a group's channels, where there are several.
 double copy_cost(const Conv2dShape& s) {
-  return s.G == 1
-             ? 0
-             : kCopy * static_cast<double>(s.N) * static_cast<double>((s.IH * s.IW * s.IC + s.OH * s.OW * s.OC) / s.G);
+  const int64_t numbers = s.N * (s.IH * s.IW * s.IC + s.OH * s.OW * s.OC) / s.G;
+  return s.G == 1 ? 0 : kCopy * static_cast<double>(numbers);
 }
 
 Conv2dAlgorithm choose(const Conv2dShape& s, Conv2dDirection direction, bool winograd) {

@@ -82,7 +82,9 @@ def bound(function: str, algorithm: str, arguments: dict[str, Any]) -> tuple[Arr
     a, matrices = arguments, Winograd.of(algorithm).magnitudes()
     if a["groups"] > 1:
         bounds = [bound(function, algorithm, group) for group in _groups(a)]
-        return np.concatenate([values for values, _ in bounds], 0 if function == "conv2d_backward_weight" else 1), bounds[0][1]
+        return np.concatenate(
+            [values for values, _ in bounds], 0 if function == "conv2d_backward_weight" else 1
+        ), bounds[0][1]
     (ph, pw), (dh, dw) = a["padding"], a["dilation"]
     if function == "conv2d_backward_weight":
         M, (N, _, OH, OW) = matrices.A.shape[1], a["grad_y"].shape
