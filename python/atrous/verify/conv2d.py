@@ -85,7 +85,7 @@ CASES_2D: list[dict[str, Any]] = [
     _case((1, 20, 6, 7), (20, 1, 2, 2), stride=(3, 3), groups=20),  # pixels that no tap reads
     _case((1, 21, 2, 2), (21, 1, 2, 2), padding=(3, 3), groups=21, then="scale relu_last"),  # nothing but padding
     _case((1, 35, 9, 12), (35, 1, 3, 3), padding=(1, 1), groups=35, bias=False, then="residual relu_last"),
-    _case((1, 40, 40, 40), (40, 1, 3, 3), padding=(18, 18), dilation=(18, 18), groups=40),  # rows that exceed a cache
+    _case((1, 40, 40, 40), (40, 1, 3, 5), padding=(18, 18), dilation=(18, 9), groups=40),  # rows that exceed a cache
     _case((1, 16, 9, 8), (16, 1, 3, 5), stride=(1, 3), padding=(1, 7), groups=16),  # windows of nothing but padding
     # groups of 2, 4 and 8 channels, of 17, and of as many out as not in
     _case((2, 6, 9, 10), (6, 2, 3, 3), padding=(1, 1), groups=3),
