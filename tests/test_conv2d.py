@@ -178,6 +178,20 @@ def test_lanes_of_groups_and_products_of_matrices_agree(cpu, size, groups, extra
         assert np.array_equal(grad, expected)
 
 
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
+def test_outputs_beyond_the_caches(cpu, stride):
+    """Source and destination of 32 MB and more: written past the caches, with small whole numbers to the last bit."""
+    rng, window = np.random.default_rng(0), {**DENSE, "padding": (1, 1), "stride": stride, "groups": 16}
+    x = channels_last(rng.integers(-2, 3, (1, 16, 720, 724)).astype(np.float32))
+    weight, bias = rng.integers(-2, 3, (16, 1, 3, 3)).astype(np.float32), np.arange(16, dtype=np.float32)
+    y, expected = (cpu.conv2d_forward(x, weight, bias, **window, algorithm=a) for a in ("depthwise", "implicit_gemm"))
+    assert np.array_equal(y, expected)
+    grads = (
+        cpu.conv2d_backward_input(y, weight, (720, 724), **window, algorithm=a) for a in ("depthwise", "implicit_gemm")
+    )
+    assert np.array_equal(*grads)
+
+
 @pytest.mark.parametrize("size", [1, 2, 4, 8])
 def test_an_infinity_stays_in_its_group(cpu, size):
     """No lane reads what belongs to another group."""

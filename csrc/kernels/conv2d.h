@@ -30,7 +30,7 @@ enum class Conv2dAlgorithm {
   implicit_gemm,  // any sizes: register tiles fed through row pointers, no im2col buffer
   depthwise,      // IC == OC == G: one multiplication a lane, no sum over channels
   grouped,        // IC == OC, groups of 2, 4 or 8 channels: the same, with several groups in a vector
-  winograd_2x2,   // 3x3, stride 1, one group, any dilation: 4 multiplications an output instead of 9
+  winograd_2x2,   // 3x3, stride 1, any dilation and groups: 4 multiplications an output instead of 9
   winograd_4x4,   // the same: 2.25, with somewhat larger rounding errors
 };
 

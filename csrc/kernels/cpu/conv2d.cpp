@@ -4,10 +4,10 @@
 #include "kernels/cpu/conv2d_choose.h"
 #include "kernels/cpu/conv2d_gather.h"
 #include "kernels/cpu/conv2d_grouped.h"
+#include "kernels/cpu/conv2d_grouped_weight.h"
 #include "kernels/cpu/conv2d_scatter.h"
+#include "kernels/cpu/conv2d_split.h"
 #include "kernels/cpu/conv2d_weight.h"
-#include "kernels/cpu/conv2d_winograd.h"
-#include "kernels/cpu/conv2d_winograd_weight.h"
 #include "kernels/cpu/matmul.h"
 
 namespace atrous::ATROUS_LEVEL {
@@ -18,11 +18,15 @@ bool is_matmul(const Conv2dShape& s) {
   return s.KH == 1 && s.KW == 1 && s.sh == 1 && s.sw == 1 && s.ph == 0 && s.pw == 0 && s.G == 1;
 }
 
+// Windows as wide as their stride, side by side: the pixels of a window's row are one pixel of more channels.
+Conv2dShape joined(Conv2dShape s) {
+  if (s.G > 1 || s.KW != s.sw || s.pw != 0 || s.dw != 1 || s.IW != s.OW * s.sw) return s;
+  s.IC *= s.KW, s.IW = s.OW, s.KW = s.sw = 1;
+  return s;
+}
+
 template <typename T>
-void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& epilogue,
-             T* y) {
-  if (is_winograd(algorithm)) return winograd_forward(s, algorithm, x, weight, epilogue, y);
-  if (algorithm != Conv2dAlgorithm::implicit_gemm) return grouped_forward(s, x, weight, epilogue, y);
+void multiply_forward(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& epilogue, T* y) {
   Workspace<int64_t> storage(3 * s.KH * s.KW);
   if (is_matmul(s)) return matmul({1, s.N * s.OH * s.OW, s.OC, s.IC, 0, s.IC, 1, 0, 1, s.IC}, x, weight, epilogue, y);
   const bool few = has_few_channels(s), merged = few && can_merge_taps(s);
@@ -32,9 +36,7 @@ void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const 
 }
 
 template <typename T>
-void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight, T* grad_x) {
-  if (is_winograd(algorithm)) return winograd_backward_input(s, algorithm, grad_y, weight, grad_x);
-  if (algorithm != Conv2dAlgorithm::implicit_gemm) return grouped_backward_input(s, grad_y, weight, grad_x);
+void multiply_backward_input(const Conv2dShape& s, const T* grad_y, const T* weight, T* grad_x) {
   const int64_t columns = s.IC / s.G, filter = s.KH * s.KW * columns;
   if (is_matmul(s))
     return matmul<T>({1, s.N * s.OH * s.OW, s.IC, s.OC, 0, s.OC, 1, 0, s.IC, 1}, grad_y, weight, {}, grad_x);
@@ -47,16 +49,35 @@ void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* gr
 }
 
 template <typename T>
-void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* x, T* grad_weight) {
+void multiply_backward_weight(const Conv2dShape& s, const T* grad_y, const T* x, T* grad_weight) {
   Workspace<int64_t> storage(3 * s.KH * s.KW);
-  const Sites sites = forward_sites(s, storage.data());
-  if (count_of(sites) == 0) {
-    for (int64_t i = 0; i < s.OC * sites.taps * sites.K; ++i) grad_weight[i] = T(0);
+  weight_product(forward_sites(s, storage.data()), has_few_channels(s), grad_y, x, grad_weight);
+}
+
+template <typename T>
+void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& epilogue,
+             T* y) {
+  if (is_winograd(algorithm)) return split_forward(s, algorithm, x, weight, epilogue, y);
+  if (algorithm != Conv2dAlgorithm::implicit_gemm) return grouped_forward(s, x, weight, epilogue, y);
+  multiply_forward(joined(s), x, weight, epilogue, y);
+}
+
+template <typename T>
+void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight, T* grad_x) {
+  if (is_winograd(algorithm)) return split_backward_input(s, algorithm, grad_y, weight, grad_x);
+  if (algorithm != Conv2dAlgorithm::implicit_gemm) return grouped_backward_input(s, grad_y, weight, grad_x);
+  multiply_backward_input(joined(s), grad_y, weight, grad_x);
+}
+
+template <typename T>
+void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* x, T* grad_weight) {
+  if (s.N * s.OH * s.OW == 0) {
+    for (int64_t i = 0; i < s.OC * s.KH * s.KW * (s.IC / s.G); ++i) grad_weight[i] = T(0);
     return;
   }
-  if (is_winograd(algorithm)) return winograd_backward_weight(s, algorithm, grad_y, x, grad_weight);
+  if (is_winograd(algorithm)) return split_backward_weight(s, algorithm, grad_y, x, grad_weight);
   if (algorithm != Conv2dAlgorithm::implicit_gemm) return grouped_backward_weight(s, grad_y, x, grad_weight);
-  weight_product(sites, has_few_channels(s), grad_y, x, grad_weight);
+  multiply_backward_weight(joined(s), grad_y, x, grad_weight);
 }
 
 template <typename T>

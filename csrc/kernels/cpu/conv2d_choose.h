@@ -1,5 +1,6 @@
 // The rule that picks an algorithm, from the sizes alone.
 #pragma once
+#include "kernels/cpu/conv2d_split.h"
 #include "kernels/cpu/conv2d_tiles.h"
 
 namespace atrous::ATROUS_LEVEL {
@@ -16,16 +17,17 @@ bool supports(const Conv2dShape& s, Conv2dDirection, Conv2dAlgorithm algorithm) 
       return size == 2 || size == 4 || size == 8;
     case Conv2dAlgorithm::winograd_2x2:
     case Conv2dAlgorithm::winograd_4x4:
-      return s.KH == 3 && s.KW == 3 && s.sh == 1 && s.sw == 1 && s.G == 1;
+      return s.KH == 3 && s.KW == 3 && s.sh == 1 && s.sw == 1;
   }
   return false;
 }
 
 // Costs in multiply-adds of the direct sum, or what takes as long (measured on AVX2). One of Winograd's products, which
 // pass through memory, takes kProduct; one place of a tile and channel kTransform; one place or tap of a weight's
-// gradient, whose partial sums pass through memory, kGradWeight. What weights cost in the other directions does not
-// count: the choice would depend on the batch size, and an image has the same bits alone and in a batch.
-constexpr double kProduct = 1.1, kTransform = 6, kGradWeight = 30;
+// gradient, whose partial sums pass through memory, kGradWeight; a number that is copied for one of several groups
+// kCopy. What weights cost in the other directions does not count: the choice would depend on the batch size, and an
+// image has the same bits alone and in a batch.
+constexpr double kProduct = 1.1, kTransform = 6, kGradWeight = 30, kCopy = 6;
 constexpr int64_t kFewChannels = 8;  // fewer leave lanes of every transform empty
 
 double weight_cost(Conv2dDirection direction) {
@@ -55,13 +57,20 @@ double winograd_cost(const Conv2dShape& s, Conv2dDirection direction, int64_t M)
   return static_cast<double>((M + 2) * (M + 2)) * a_place;
 }
 
+// Of a group's channels, where there are several.
+double copy_cost(const Conv2dShape& s) {
+  const int64_t numbers = s.N * (s.IH * s.IW * s.IC + s.OH * s.OW * s.OC) / s.G;
+  return s.G == 1 ? 0 : kCopy * static_cast<double>(numbers);
+}
+
 Conv2dAlgorithm choose(const Conv2dShape& s, Conv2dDirection direction, bool winograd) {
   if (s.G > 1 && supports(s, direction, Conv2dAlgorithm::depthwise)) return Conv2dAlgorithm::depthwise;
   if (s.G > 1 && supports(s, direction, Conv2dAlgorithm::grouped)) return Conv2dAlgorithm::grouped;
-  if (!winograd || !supports(s, direction, Conv2dAlgorithm::winograd_4x4) || min_of(s.IC, s.OC) < kFewChannels)
+  const Conv2dShape one = shape_of_group(s);
+  if (!winograd || !supports(s, direction, Conv2dAlgorithm::winograd_4x4) || min_of(one.IC, one.OC) < kFewChannels)
     return Conv2dAlgorithm::implicit_gemm;
-  const double direct = direct_cost(s, direction), two = winograd_cost(s, direction, 2),
-               four = winograd_cost(s, direction, 4);
+  const double direct = direct_cost(one, direction), copy = copy_cost(s), two = winograd_cost(one, direction, 2) + copy,
+               four = winograd_cost(one, direction, 4) + copy;
   if (direct <= two && direct <= four) return Conv2dAlgorithm::implicit_gemm;
   return two < four ? Conv2dAlgorithm::winograd_2x2 : Conv2dAlgorithm::winograd_4x4;
 }

@@ -1,10 +1,8 @@
 // Convolution in groups of 1 (depthwise), 2, 4 or 8 channels, as many out as in: a vector holds the channels of several
 // groups, and nothing is summed across lanes. Channel k of each group is spread over the group's lanes and multiplied
 // by a vector of weights, one for each pair (channel k, channel of the lane).
-// All channels of a few pixels, then the next pixels: memory is read in the order in which it lies.
 #pragma once
-#include "core/memory.h"
-#include "kernels/cpu/conv2d_runs.h"
+#include "kernels/cpu/conv2d_lines.h"
 #include "kernels/cpu/finish.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/pool2d_lanes.h"
@@ -12,32 +10,22 @@
 namespace atrous::ATROUS_LEVEL {
 namespace {
 
-// Calls f(W, GS) as integral constants: lanes of a vector, channels of a group (1, 2, 4 or 8).
-template <typename T, int GS = 8, typename F>
-void with_group(const Conv2dShape& s, F&& f) {
-  constexpr int W = Vec<T>::width > GS ? Vec<T>::width : GS;
+// Calls f(GS) as an integral constant: channels of a group.
+template <int GS = 8, typename F>
+void with_group(int64_t size, F&& f) {
   if constexpr (GS > 1)
-    if (s.IC / s.G < GS) return with_group<T, GS / 2>(s, f);
-  if (s.IC >= W)
-    f(std::integral_constant<int, W>{}, std::integral_constant<int, GS>{});
-  else
-    f(std::integral_constant<int, GS>{}, std::integral_constant<int, GS>{});
+    if (size < GS) return with_group<GS / 2>(size, f);
+  f(std::integral_constant<int, GS>{});
 }
 
-// Channel k of each group, in all lanes of its group.
-template <typename T, int W, int GS, int k>
-inline typename Lanes<T, W>::Vector spread(const T* p) {
-  using V = typename Lanes<T, W>::Vector;
-  if constexpr (GS == W) {
-    return p[k] - V{};  // x - 0 keeps the sign of -0
-  } else {
-    const V v = Lanes<T, W>::load(p);
-    if constexpr (GS == 1) return v;
-    V result{};
+// Channel k of each group, in all lanes of its group. Groups are shorter than a vector.
+template <typename T, int GS, int k>
+inline typename Vec<T>::type spread(typename Vec<T>::type v) {
+  if constexpr (GS == 1) return v;
+  typename Vec<T>::type result{};
 #pragma GCC unroll 16
-    for (int lane = 0; lane < W; ++lane) result[lane] = v[lane / GS * GS + k];
-    return result;
-  }
+  for (int lane = 0; lane < Vec<T>::width; ++lane) result[lane] = v[lane / GS * GS + k];
+  return result;
 }
 
 // Calls f(place in the weight, first channel of the group, o, tap, i) for weight[g, o][tap][i].
@@ -51,214 +39,262 @@ void for_each_weight(const Conv2dShape& s, F&& f) {
         for (int64_t i = 0; i < GS; ++i) f(at++, c, o, tap, i);
 }
 
+// Weights, or their gradient, in lines: [line][tap][k][kLine], with zeros in the place of channels that are missing.
 template <typename T>
-struct GroupedProduct {
-  Gather g;
-  const T *source, *lanes;      // weights: [tap][k][C]
-  const Epilogue<T>* epilogue;  // nullptr: none
-  T* destination;
+struct LineWeights {
+  int64_t taps, GS, size;
+  Workspace<T> lines;
+
+  explicit LineWeights(const Conv2dShape& s)
+      : taps(s.KH * s.KW), GS(s.IC / s.G), size(taps * GS * divide_up(s.IC, kLine<T>) * kLine<T>), lines(size) {
+    for (int64_t i = s.IC / kLine<T> * kLine<T> * taps * GS; i < size; ++i) lines.data()[i] = T(0);
+  }
+  T& at(int64_t tap, int64_t k, int64_t c) const {
+    return lines.data()[((c / kLine<T> * taps + tap) * GS + k) * kLine<T> + c % kLine<T>];
+  }
 };
 
-constexpr int kChains = 8;  // sums in registers: enough to hide the latency of a multiply-add
+// How rows and channels are shared out, from the sizes alone.
+struct GroupedCut {
+  int64_t slots, lines;         // of a window; of all channels
+  int64_t rows, parts;          // of all images
+  int64_t chunks, chunk_lines;  // of the channels
+  bool serial;
+};
 
-// P pixels of a run, NV vectors of channels from c on. source and out: of channel 0.
-template <typename T, int W, int GS, int P, int NV>
-inline void gather_tile(const GroupedProduct<T>& p, const Run& run, const T* source, int64_t c, T* out) {
-  using L = Lanes<T, W>;
-  using V = typename L::Vector;
-  const int64_t C = p.g.C, step = p.g.w.up * C, out_step = p.g.w.down * C;
-  V sums[P][NV] = {};
-  for (const Tap* tap = run.taps; tap != run.taps + run.count; ++tap) {
-    const T *x = source + tap->at * C + c, *w = p.lanes + tap->k * GS * C + c;
-    unrolled<GS>([&](auto k) {
-      V weights[NV];
-      for (int j = 0; j < NV; ++j) weights[j] = L::load(w + k * C + j * W);
-      for (int i = 0; i < P; ++i)
-        for (int j = 0; j < NV; ++j) sums[i][j] += spread<T, W, GS, k>(x + i * step + j * W) * weights[j];
-    });
-  }
-  for (int i = 0; i < P; ++i)
-    for (int j = 0; j < NV; ++j) L::store(out + i * out_step + c + j * W, sums[i][j]);
-}
-
-// The epilogue of pixels that were just written: they are in the first cache still.
 template <typename T>
-void finish_pixels(const Epilogue<T>& e, int64_t C, int64_t pixels, int64_t step, int64_t place, T* y) {
+GroupedCut cut_rows(const Gather& g, const Columns& columns, int64_t GS, int64_t most) {
+  constexpr double kTask = 2.5e5;                    // operations, of which there are few for each byte that is moved
+  constexpr int64_t kWindow = 1 << 18, kTasks = 16;  // bytes of the second cache
+  GroupedCut cut;
+  cut.slots = Window<T>::slots_of(g.h), cut.lines = divide_up(g.C, kLine<T>);
+  cut.rows = g.N * g.h.destination;
+  const double operations = 2.0 * static_cast<double>(cut.rows * g.w.destination * g.C);
+  const double tasks = operations * static_cast<double>(g.h.K * g.w.K * GS) / kTask;
+  cut.serial = tasks < 4;
+  cut.parts = max_of(1, min_of(most, cut.rows / (4 * cut.slots)));  // each reads slots - 1 rows of another
+  const int64_t fit = max_of(1, kWindow / max_of(1, cut.slots * columns.width * 64));
+  const int64_t wanted = cut.serial ? 1 : tasks < kTasks ? static_cast<int64_t>(tasks) : kTasks;
+  cut.chunks = min_of(cut.lines, max_of(divide_up(wanted, cut.parts), divide_up(cut.lines, fit)));
+  cut.chunk_lines = divide_up(cut.lines, cut.chunks);
+  cut.chunks = divide_up(cut.lines, cut.chunk_lines);
+  return cut;
+}
+
+// The windows of all workers.
+template <typename T>
+struct Windows {
+  const Gather& g;
+  const Columns& columns;
+  const GroupedCut& cut;
+  int64_t size;
+  Workspace<T> lines;
+  Workspace<int64_t> held;
+  Workspace<RowTap> rows;
+  Workspace<LineTap> taps;
+
+  Windows(const Gather& gather, const Columns& places, const GroupedCut& c, int threads)
+      : g(gather),
+        columns(places),
+        cut(c),
+        size(c.chunk_lines * c.slots * places.width * kLine<T>),
+        lines(threads * size),
+        held(threads * c.slots),
+        rows(threads * gather.h.K),
+        taps(threads * gather.h.K * gather.w.K) {}
+
+  // That of a worker, empty, with the channels of a chunk.
+  Window<T> of(int worker, int64_t chunk) const {
+    const int64_t channel = chunk * cut.chunk_lines * kLine<T>, channels = cut.chunk_lines * kLine<T>;
+    Window<T> window{g,
+                     columns,
+                     cut.slots,
+                     channel,
+                     min_of(g.C - channel, channels),
+                     lines.data() + worker * size,
+                     held.data() + worker * cut.slots,
+                     rows.data() + worker * g.h.K,
+                     taps.data() + worker * g.h.K * g.w.K};
+    window.clear();
+    return window;
+  }
+};
+
+template <typename T>
+struct GroupedGather {
+  const T *source, *weights;    // weights: in lines
+  const Epilogue<T>* epilogue;  // nullptr: none
+  T* destination;
+  bool past_caches;  // it is written past them
+};
+
+// Where the sums of a line go.
+template <typename T>
+struct LineOutput {
+  T* y;                         // all of it
+  int64_t place, step;          // first element of the first pixel's line, elements between pixels
+  int64_t channel, channels;    // the line's first; how many of them there are
+  const Epilogue<T>* epilogue;  // nullptr: none
+  bool past_caches;
+};
+
+// Pixels of a tile: 8 sums hide the latency of a multiply-add, more of them save loads of the weights of wide groups.
+template <int GS>
+constexpr int kGroupedPixels = (GS < 8 ? 8 : 12) * ATROUS_VECTOR_BYTES / 64;
+
+// The sums of P pixels through the epilogue, one operation after the other: see `finished`. They stay in registers.
+template <typename T, int P>
+inline void finish_sums(const Epilogue<T>& e, const LineOutput<T>& out, int64_t place,
+                        typename Vec<T>::type (&sums)[P][kLineVectors<T>]) {
+  constexpr int NV = kLineVectors<T>;
   using V = typename Vec<T>::type;
-  for (const int64_t end = place + pixels * step; place < end; place += step) {
-    int64_t c = 0;
-    for (; c + Vec<T>::width <= C; c += Vec<T>::width) {
-      const V scale = e.scale ? load(e.scale + c) : V{}, bias = e.bias ? load(e.bias + c) : V{};
-      const V residual = e.residual ? load(e.residual + place + c) : V{};
-      store(y + place + c, finished<V>(e, load(y + place + c), scale, bias, residual));
+  const auto each = [&](auto f) {
+    for (int i = 0; i < P; ++i)
+      for (int j = 0; j < NV; ++j) sums[i][j] = f(sums[i][j], i, j);
+  };
+  const auto relu = [](V v, int, int) { return v < V{} ? V{} : v; };
+  V operand[P][NV];
+  if (e.scale) {
+    load_columns<T, NV>(e.scale + out.channel, out.channels, operand[0]);
+    each([&](V v, int, int j) { return v * operand[0][j]; });
+  }
+  if (e.bias) {
+    load_columns<T, NV>(e.bias + out.channel, out.channels, operand[0]);
+    each([&](V v, int, int j) { return v + operand[0][j]; });
+  }
+  if (e.relu) each(relu);
+  if (e.residual) {
+    for (int i = 0; i < P; ++i) load_columns<T, NV>(e.residual + place + i * out.step, out.channels, operand[i]);
+    each([&](V v, int i, int j) { return v + operand[i][j]; });
+  }
+  if (e.relu_last) each(relu);
+}
+
+template <typename T, int P>
+inline void finish_line(const LineOutput<T>& out, int64_t place, typename Vec<T>::type (&sums)[P][kLineVectors<T>]) {
+  constexpr int NV = kLineVectors<T>, W = Vec<T>::width;
+  if (out.epilogue) finish_sums<T, P>(*out.epilogue, out, place, sums);
+  if (out.past_caches) {
+    for (int i = 0; i < P; ++i)
+      for (int j = 0; j < NV; ++j) store_past_caches(out.y + place + i * out.step + j * W, sums[i][j]);
+  } else {
+    for (int i = 0; i < P; ++i) store_columns<T, NV>(out.y + place + i * out.step, out.channels, sums[i]);
+  }
+}
+
+// P pixels of a line, from x and weights on.
+template <typename T, int GS, int P>
+inline void gather_tile(const LineTap* taps, int64_t count, const T* x, const T* weights, const LineOutput<T>& out,
+                        int64_t place) {
+  constexpr int NV = kLineVectors<T>, W = Vec<T>::width;
+  using V = typename Vec<T>::type;
+  V sums[P][NV];
+  for (int i = 0; i < P; ++i)
+    for (int j = 0; j < NV; ++j) sums[i][j] = V{};
+  for (const LineTap* tap = taps; tap != taps + count; ++tap) {
+    const T *from = x + tap->source, *w = weights + tap->weight;
+    if constexpr (GS < W) {
+      for (int j = 0; j < NV; ++j) {
+        V weight[GS];
+        for (int k = 0; k < GS; ++k) weight[k] = load(w + k * kLine<T> + j * W);
+        for (int i = 0; i < P; ++i) {
+          const V v = load(from + i * kLine<T> + j * W);
+          unrolled<GS>([&](auto k) { sums[i][j] += spread<T, GS, k>(v) * weight[k]; });
+        }
+      }
+    } else {
+      for (int k = 0; k < GS; ++k) {
+        V weight[NV];
+        for (int j = 0; j < NV; ++j) weight[j] = load(w + k * kLine<T> + j * W);
+        for (int i = 0; i < P; ++i)
+          for (int j = 0; j < NV; ++j) sums[i][j] += broadcast(from[i * kLine<T> + j * W / GS * GS + k]) * weight[j];
+      }
     }
-    for (; c < C; ++c) y[place + c] = finished_at(e, y[place + c], c, place + c);
+  }
+  finish_line<T, P>(out, place, sums);
+}
+
+// Pixels P at a time; the last tile goes over pixels of the one before again, and fewer than P pixels take fewer.
+template <typename T, int GS, int P = kGroupedPixels<GS>>
+void gather_line(const LineTap* taps, int64_t count, int64_t pixels, const T* x, const T* weights,
+                 const LineOutput<T>& out, Ahead& reads, Ahead& writes) {
+  if constexpr (P > 1)
+    if (pixels < P) return gather_line<T, GS, P / 2>(taps, count, pixels, x, weights, out, reads, writes);
+  for (int64_t i = 0; i < pixels; i += P) {
+    reads.step();
+    writes.step();
+    const int64_t pixel = min_of(i, pixels - P);
+    gather_tile<T, GS, P>(taps, count, x + pixel * kLine<T>, weights, out, out.place + pixel * out.step);
   }
 }
 
-// Narrow vectors are for very few channels: one pixel and one tap at a time serve them well enough.
-template <typename T, int W>
-constexpr bool kNarrow = W < Vec<T>::width;
-
-// Pixels of a run, P at a time and then fewer; few pixels do several vectors of channels at a time.
-template <typename T, int W, int GS, int P = kNarrow<T, W> ? 1 : kChains>
-void gather_run(const GroupedProduct<T>& p, const Run& run, int64_t pixels, const T* source, T* out) {
-  constexpr int NV = kNarrow<T, W> ? 1 : kChains / P;
-  const int64_t C = p.g.C, out_step = p.g.w.down * C;
-  for (; pixels >= P; pixels -= P, source += P * p.g.w.up * C, out += P * out_step) {
-    int64_t c = 0;
-    for (; c + NV * W <= C; c += NV * W) gather_tile<T, W, GS, P, NV>(p, run, source, c, out);
-    for (; c < C; c += W) gather_tile<T, W, GS, P, 1>(p, run, source, min_of(c, C - W), out);
-    if (p.epilogue) finish_pixels(*p.epilogue, C, P, out_step, out - p.destination, p.destination);
-  }
-  if constexpr (P > 1) gather_run<T, W, GS, P / 2>(p, run, pixels, source, out);
+// Whether source and destination exceed a server's last cache, and whole lines can be written past it.
+template <typename T>
+bool leaves_caches(const Gather& g, const T* destination) {
+  constexpr int64_t kCacheBytes = 1 << 25;
+  const int64_t pixels = g.h.source * g.w.source + g.h.destination * g.w.destination, size = sizeof(T);
+  return g.N * pixels * g.C * size >= kCacheBytes && g.C % kLine<T> == 0 &&
+         reinterpret_cast<uintptr_t>(destination) % ATROUS_VECTOR_BYTES == 0;
 }
 
-// Calls start(part), then f(row, run, part) for the runs of all rows of a part; there are at most `parts`.
-template <typename Start, typename F>
-void for_all_runs(const Gather& g, int64_t GS, int64_t parts, Start&& start, F&& f) {
-  constexpr double kSerial = 1e6;  // operations; there are few for each byte that is moved
-  const int64_t rows = g.N * g.h.destination, size = tap_storage(g);
-  const double operations = 2.0 * static_cast<double>(rows * g.w.destination * g.C) * static_cast<double>(size * GS);
+// One row of the destination. `more`: the next one follows, and what it reads and writes can be fetched meanwhile.
+template <typename T, int GS>
+void gather_row(const GroupedGather<T>& p, Window<T>& window, int64_t row, bool more) {
+  const Gather& g = window.g;
+  const int64_t taps = g.h.K * g.w.K, DW = g.w.destination;
+  window.fetch(p.source, row);
+  const int64_t steps = divide_up(DW, kGroupedPixels<GS>) * window.line_count();
+  Ahead reads = ahead(p.source + window.channel, rows_read(g, row) * g.w.source,
+                      more ? rows_read(g, row + 1) * g.w.source : 0, g.C, window.channels, steps);
+  Ahead writes = ahead<T>(p.destination + window.channel, (row + 1) * DW, more && !p.past_caches ? (row + 2) * DW : 0,
+                          g.C, window.channels, steps);
+  for (int64_t first = 0; first < min_of(g.w.down, DW); ++first) {
+    const int64_t count = window.find_taps(first, GS * kLine<T>), pixels = divide_up(DW - first, g.w.down);
+    for (int64_t line = 0; line < window.line_count(); ++line) {
+      const int64_t c = window.channel + line * kLine<T>;
+      const LineOutput<T> out{
+          p.destination, (row * DW + first) * g.C + c, g.w.down * g.C, c, min_of(kLine<T>, g.C - c), p.epilogue,
+          p.past_caches};
+      gather_line<T, GS>(window.taps, count, pixels, window.lines + line * window.line_stride(),
+                         p.weights + c * taps * GS, out, reads, writes);
+    }
+  }
+}
+
+template <typename T, int GS>
+void grouped_gather(const Gather& g, const GroupedGather<T>& p) {
+  const Columns columns(g.w);
+  const GroupedCut cut = cut_rows<T>(g, columns, GS, 64);
   const int threads = num_threads();
-  Workspace<Tap> storage(threads * size);
-  run_tasks(
-      operations < kSerial, min_of(parts, rows),
-      [&](int64_t part, int worker) {
-        const int64_t count = min_of(parts, rows);
-        start(part);
-        for (int64_t row = part * rows / count; row < (part + 1) * rows / count; ++row)
-          for_each_run(g, row % g.h.destination, storage.data() + worker * size,
-                       [&](const Run& r) { f(row, r, part); });
-      },
-      threads);
-}
-
-template <typename T, int W, int GS>
-void grouped_gather(const GroupedProduct<T>& p) {
-  const Gather& g = p.g;
-  const auto nothing = [](int64_t) {};
-  for_all_runs(g, GS, 64, nothing, [&](int64_t row, const Run& run, int64_t) {
-    const T* image = p.source + row / g.h.destination * g.h.source * g.w.source * g.C;
-    gather_run<T, W, GS>(p, run, run.pixels, image, p.destination + (row * g.w.destination + run.first) * g.C);
-  });
+  const Windows<T> windows(g, columns, cut, threads);
+  const auto run = [&](int64_t task, int worker) {
+    Window<T> window = windows.of(worker, task % cut.chunks);
+    const int64_t part = task / cut.chunks, end = (part + 1) * cut.rows / cut.parts;
+    for (int64_t row = part * cut.rows / cut.parts; row < end; ++row) gather_row<T, GS>(p, window, row, row + 1 < end);
+    if (p.past_caches) finish_past_caches();
+  };
+  run_tasks(cut.serial, cut.parts * cut.chunks, run, threads);
 }
 
 template <typename T>
 void grouped_forward(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
   const bool plain = !e.scale && !e.bias && !e.relu && !e.residual && !e.relu_last;
-  const int64_t GS = s.IC / s.G;
-  Workspace<T> lanes(s.KH * s.KW * GS * s.IC);
-  for_each_weight(s, [&](int64_t from, int64_t c, int64_t o, int64_t tap, int64_t i) {
-    lanes.data()[(tap * GS + i) * s.IC + c + o] = weight[from];
-  });
-  const GroupedProduct<T> product{forward_gather(s), x, lanes.data(), plain ? nullptr : &e, y};
-  with_group<T>(s, [&](auto W, auto size) { grouped_gather<T, W, size>(product); });
+  const LineWeights<T> weights(s);
+  for_each_weight(
+      s, [&](int64_t from, int64_t c, int64_t o, int64_t tap, int64_t i) { weights.at(tap, i, c + o) = weight[from]; });
+  const Gather g = forward_gather(s);
+  const GroupedGather<T> p{x, weights.lines.data(), plain ? nullptr : &e, y, leaves_caches(g, y)};
+  with_group(s.IC / s.G, [&](auto GS) { grouped_gather<T, GS>(g, p); });
 }
 
 template <typename T>
 void grouped_backward_input(const Conv2dShape& s, const T* grad_y, const T* weight, T* grad_x) {
-  const int64_t GS = s.IC / s.G;
-  Workspace<T> lanes(s.KH * s.KW * GS * s.IC);
-  for_each_weight(s, [&](int64_t from, int64_t c, int64_t o, int64_t tap, int64_t i) {
-    lanes.data()[(tap * GS + o) * s.IC + c + i] = weight[from];
-  });
-  const GroupedProduct<T> product{backward_gather(s), grad_y, lanes.data(), nullptr, grad_x};
-  with_group<T>(s, [&](auto W, auto size) { grouped_gather<T, W, size>(product); });
-}
-
-// Sums that fit the registers: NT taps times KB channels of grad_y's group, of which GS == 8 takes two rounds.
-template <int GS>
-constexpr int kGradients = GS < 4 ? GS : 4;
-template <typename T, int W, int GS>
-constexpr int kWeightTaps = kNarrow<T, W> ? 1
-                            : GS == 1     ? 9
-                            : GS == 2     ? 5
-                                          : 3;
-
-// Channels of a row of sums: whole vectors. The last one overlaps the one before, and its sums stand apart from those.
-template <int W>
-struct SumRow {
-  int64_t C, size;
-  explicit SumRow(int64_t channels) : C(channels), size(divide_up(channels, W) * W) {}
-  int64_t place(int64_t c) const { return c < C / W * W ? c : size - C + c; }
-};
-
-// sums[tap][k][place of c ...] += grad_y[pixel][k of the group] * x[pixel of the tap][c ...], k from `first` on
-template <typename T, int W, int GS, int first, int NT>
-inline void weight_tile(const Gather& g, const Tap* taps, int64_t pixels, const T* grad_y, const T* source, int64_t row,
-                        T* sums) {
-  using L = Lanes<T, W>;
-  using V = typename L::Vector;
-  constexpr int KB = kGradients<GS>;
-  const int64_t step = g.w.up * g.C;
-  V total[NT][KB];
-  const T* x[NT];
-  for (int t = 0; t < NT; ++t) {
-    x[t] = source + taps[t].at * g.C;
-    for (int k = 0; k < KB; ++k) total[t][k] = L::load(sums + (taps[t].k * GS + first + k) * row);
-  }
-  for (int64_t i = 0; i < pixels * step; i += step, grad_y += g.C)
-    unrolled<KB>([&](auto k) {
-      const V grad = spread<T, W, GS, first + k>(grad_y);
-      for (int t = 0; t < NT; ++t) total[t][k] += grad * L::load(x[t] + i);
-    });
-  for (int t = 0; t < NT; ++t)
-    for (int k = 0; k < KB; ++k) L::store(sums + (taps[t].k * GS + first + k) * row, total[t][k]);
-}
-
-// All taps of a run, as evenly cut as they go into tiles of at most kWeightTaps.
-template <typename T, int W, int GS, int NT = kWeightTaps<T, W, GS>>
-void weight_taps(const Gather& g, const Tap* taps, int64_t count, int64_t pixels, const T* grad_y, const T* source,
-                 int64_t row, T* sums) {
-  if constexpr (NT > 0) {
-    while (count > 0 && divide_up(count, divide_up(count, kWeightTaps<T, W, GS>)) == NT) {
-      weight_tile<T, W, GS, 0, NT>(g, taps, pixels, grad_y, source, row, sums);
-      if constexpr (GS == 8) weight_tile<T, W, GS, 4, NT>(g, taps, pixels, grad_y, source, row, sums);
-      taps += NT, count -= NT;
-    }
-    weight_taps<T, W, GS, NT - 1>(g, taps, count, pixels, grad_y, source, row, sums);
-  }
-}
-
-template <typename T, int W, int GS>
-void weight_run(const Gather& g, const Run& run, const T* grad_y, const T* source, T* sums) {
-  constexpr int64_t kPixels = 16;  // what their windows read stays in the first cache
-  const int64_t row = SumRow<W>(g.C).size;
-  for (int64_t i = 0; i < run.pixels; i += kPixels, grad_y += kPixels * g.C, source += kPixels * g.w.up * g.C)
-    for (int64_t slot = 0; slot < row; slot += W) {
-      const int64_t c = min_of(slot, g.C - W);
-      weight_taps<T, W, GS>(g, run.taps, run.count, min_of(kPixels, run.pixels - i), grad_y + c, source + c, row,
-                            sums + slot);
-    }
-}
-
-template <typename T, int W, int GS>
-void grouped_weight(const Conv2dShape& s, const T* grad_y, const T* x, T* grad_weight) {
-  const Gather g = forward_gather(s);
-  const SumRow<W> row(s.IC);
-  const int64_t parts = min_of(16, s.N * s.OH), size = s.KH * s.KW * GS * row.size;
-  Workspace<T> partial(parts * size);
-  T* const sums = partial.data();
-  for_all_runs(
-      g, GS, parts,
-      [&](int64_t part) {
-        for (int64_t i = 0; i < size; ++i) sums[part * size + i] = T(0);
-      },
-      [&](int64_t i, const Run& run, int64_t part) {
-        const T* image = x + i / s.OH * s.IH * s.IW * s.IC;
-        weight_run<T, W, GS>(g, run, grad_y + (i * s.OW + run.first) * s.OC, image, sums + part * size);
-      });
-  for (int64_t part = 1; part < parts; ++part)
-    for (int64_t i = 0; i < size; ++i) sums[i] += sums[part * size + i];
-  for_each_weight(s, [&](int64_t to, int64_t c, int64_t o, int64_t tap, int64_t i) {
-    grad_weight[to] = sums[(tap * GS + o) * row.size + row.place(c + i)];
-  });
-}
-
-template <typename T>
-void grouped_backward_weight(const Conv2dShape& s, const T* grad_y, const T* x, T* grad_weight) {
-  with_group<T>(s, [&](auto W, auto GS) { grouped_weight<T, W, GS>(s, grad_y, x, grad_weight); });
+  const LineWeights<T> weights(s);
+  for_each_weight(
+      s, [&](int64_t from, int64_t c, int64_t o, int64_t tap, int64_t i) { weights.at(tap, o, c + i) = weight[from]; });
+  const Gather g = backward_gather(s);
+  const GroupedGather<T> p{grad_y, weights.lines.data(), nullptr, grad_x, leaves_caches(g, grad_x)};
+  with_group(s.IC / s.G, [&](auto GS) { grouped_gather<T, GS>(g, p); });
 }
 
 }  // namespace

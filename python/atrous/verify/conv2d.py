@@ -72,6 +72,10 @@ CASES_2D: list[dict[str, Any]] = [
     _case((2, 24, 31, 30), (130, 24, 3, 3), stride=(2, 2), padding=(1, 1)),
     _case((5, 40, 17, 17), (36, 40, 1, 7), padding=(0, 3)),
     _case((2, 32, 56, 56), (32, 1, 3, 3), padding=(1, 1), groups=32),
+    # windows side by side, which are joined: U-Net's transposed convolution, few channels, a column that is left over
+    _case((2, 18, 6, 8), (20, 18, 2, 2), stride=(2, 2)),
+    _case((1, 3, 9, 12), (17, 3, 2, 4), stride=(3, 4), padding=(1, 0), then="scale relu residual"),
+    _case((1, 5, 9, 10), (7, 5, 3, 3), stride=(3, 3)),
     # depthwise: vectors of channels and a tail, runs of pixels shorter and longer than a block
     _case((2, 33, 9, 21), (33, 1, 5, 5), padding=(2, 2), groups=33),
     _case((1, 40, 13, 19), (40, 1, 5, 5), stride=(2, 2), padding=(2, 2), groups=40),
@@ -81,6 +85,8 @@ CASES_2D: list[dict[str, Any]] = [
     _case((1, 20, 6, 7), (20, 1, 2, 2), stride=(3, 3), groups=20),  # pixels that no tap reads
     _case((1, 21, 2, 2), (21, 1, 2, 2), padding=(3, 3), groups=21, then="scale relu_last"),  # nothing but padding
     _case((1, 35, 9, 12), (35, 1, 3, 3), padding=(1, 1), groups=35, bias=False, then="residual relu_last"),
+    _case((1, 40, 40, 40), (40, 1, 3, 5), padding=(18, 18), dilation=(18, 9), groups=40),  # rows that exceed a cache
+    _case((1, 16, 9, 8), (16, 1, 3, 5), stride=(1, 3), padding=(1, 7), groups=16),  # windows of nothing but padding
     # groups of 2, 4 and 8 channels, of 17, and of as many out as not in
     _case((2, 6, 9, 10), (6, 2, 3, 3), padding=(1, 1), groups=3),
     _case((1, 34, 8, 11), (34, 2, 3, 3), padding=(1, 1), groups=17),
@@ -99,6 +105,9 @@ CASES_2D: list[dict[str, Any]] = [
     _case((1, 20, 8, 9), (20, 4, 3, 3), groups=5, values="special", then="scale residual relu_last"),
     _case((2, 64, 20, 20), (64, 4, 3, 3), padding=(1, 1), groups=16),  # enough work for several threads
     _case((2, 64, 20, 20), (64, 8, 3, 3), stride=(2, 2), padding=(1, 1), groups=8),
+    _case(
+        (2, 54, 9, 10), (42, 18, 3, 3), padding=(1, 1), groups=3, then="scale relu residual"
+    ),  # Winograd's, in groups
 ]
 
 _EPILOGUE = {"scale", "relu", "residual", "relu_last"}

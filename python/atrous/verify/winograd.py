@@ -80,6 +80,11 @@ class Winograd:
 def bound(function: str, algorithm: str, arguments: dict[str, Any]) -> tuple[Array, int]:
     """What the error of a kernel is measured by, from its arguments' magnitudes, and the terms of its sums."""
     a, matrices = arguments, Winograd.of(algorithm).magnitudes()
+    if a["groups"] > 1:
+        bounds = [bound(function, algorithm, group) for group in _groups(a)]
+        return np.concatenate(
+            [values for values, _ in bounds], 0 if function == "conv2d_backward_weight" else 1
+        ), bounds[0][1]
     (ph, pw), (dh, dw) = a["padding"], a["dilation"]
     if function == "conv2d_backward_weight":
         M, (N, _, OH, OW) = matrices.A.shape[1], a["grad_y"].shape
@@ -91,6 +96,14 @@ def bound(function: str, algorithm: str, arguments: dict[str, Any]) -> tuple[Arr
     x, weight = a["x"], a["weight"]
     size = x.shape[2] + 2 * ph - 2 * dh, x.shape[3] + 2 * pw - 2 * dw
     return matrices.forward(x, weight, size, (ph, pw), (dh, dw)), weight.shape[1]
+
+
+def _groups(arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The arguments of each group's own convolution."""
+    axes = {"x": 1, "grad_y": 1, "weight": 0}
+    parts = {name: np.split(arguments[name], arguments["groups"], axes[name]) for name in axes if name in arguments}
+    for g in range(arguments["groups"]):
+        yield {**arguments, **{name: part[g] for name, part in parts.items()}, "groups": 1}
 
 
 def _take(x: Array, rows: Array, columns: Array, count: int, dilation: Pair) -> Array:
