@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from atrous import reference
+from atrous import layout, reference
 from harness import Case, Outcome, kernel, normal, run
 from shapes import POOL, QUICK_POOL, Pool
 
@@ -39,6 +39,7 @@ def max_backward(layer: Pool) -> Outcome:
     w = {**window(layer), "dilation": (1, 1)}
     taps = reference.max_pool2d_forward(x, **w, ceil_mode=False)[1]
     indices = reference.max_pool2d_indices(taps, x.shape[2:], **w)
+    taps = layout.channels_last(taps)  # as the forward kernel leaves them; PyTorch's indices lie as its x does
 
     def call(torch, grad_y, x, indices):
         backward = torch.ops.aten.max_pool2d_with_indices_backward.default

@@ -197,6 +197,31 @@ def test_grad_of_what_several_outputs_share():
     assert unused is None
 
 
+def test_grad_copies_only_what_somebody_else_holds():
+    class Keeps(autograd.Backward):
+        def __call__(self, grad_y):
+            return self.saved[0]
+
+    x, w, given, constant = leaf(1.0), leaf(2.0), at.tensor([5.0], dtype=at.float64), np.array([4.0])
+    gx, gw = autograd.grad(x + w, [x, w], given)  # as in PyTorch, the memory of what was given, and its version
+    assert np.shares_memory(gx.data, given.data)
+    assert np.shares_memory(gw.data, given.data)
+    assert gx._version is given._version
+    (kept,) = autograd.grad(autograd.record(np.array([1.0]), Keeps, (x,), saved=(constant,)), x, given)
+    assert kept.tolist() == [4.0]
+    assert not np.shares_memory(kept.data, constant)
+    product = x * w
+    for first, second in (autograd.grad(product, [x, x], given, retain_graph=True), autograd.grad(x + 0 + x, [x, x])):
+        assert first.tolist() == second.tolist()
+        assert not np.shares_memory(first.data, second.data)
+    made = []
+    hook = x.register_hook(lambda g: made.append(g))
+    (gx,) = autograd.grad(product, x, given)
+    assert gx.tolist() == [10.0]
+    assert not np.shares_memory(gx.data, made[0].data)
+    hook.remove()
+
+
 def test_wrong_shapes_from_a_backward_are_caught():
     class Wrong(autograd.Backward):
         def __call__(self, grad_y):

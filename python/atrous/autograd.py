@@ -244,6 +244,9 @@ def grad(
         retain_graph: keep what a second walk would need.
         create_graph: not supported.
         allow_unused: give None, instead of raising, for inputs that the outputs do not depend on.
+    Returns:
+        A gradient for each input. One that passes through unchanged, as through a sum, is in the memory of
+        ``grad_outputs``.
     Raises:
         RuntimeError: no graph, an unused input, ``create_graph=True``.
     Example:
@@ -259,15 +262,30 @@ def grad(
         raise RuntimeError(f"grad: input {edges.index(None)} does not require grad")
     wanted = {edge: None for edge in edges if isinstance(edge, Backward)}
     leaves = walk(roots, bool(retain_graph), wanted)
+    given = grad_outputs if isinstance(grad_outputs, (list, tuple)) else [grad_outputs]
     results: list[Tensor | None] = []
     for index, (tensor, edge) in enumerate(zip(targets, edges, strict=True)):
-        array = wanted[edge] if edge in wanted else leaves.get(edge, (None, False))[0]
+        array, owned = (wanted[edge], False) if edge in wanted else leaves.get(edge, (None, False))
         if array is None and not allow_unused:
             raise RuntimeError(f"grad: the outputs do not depend on input {index}; allow_unused=True gives None for it")
         if array is not None and edge not in wanted and tensor._hooks:
-            array = run_hooks(tensor._hooks, array)
-        results.append(None if array is None else graph.Tensor(array.astype(tensor.dtype)))
+            array, owned = run_hooks(tensor._hooks, array), False
+        results.append(None if array is None else _result(array, owned, tensor.dtype, given))
+        if owned:  # once; an input that is asked for twice gets a copy
+            leaves[edge] = (array, False)
     return tuple(results)
+
+
+def _result(array: Any, owned: bool, dtype: Any, given: Iterable[Any]) -> Tensor:
+    """A gradient for the caller of `grad`; a copy, unless nobody else holds the array or the caller gave it."""
+    for tensor in given:
+        if isinstance(tensor, graph.Tensor) and tensor.data is array and array.dtype == dtype:
+            return tensor.detach()
+    if not owned or array.dtype != dtype:
+        copy = layout.empty_like(array, dtype)
+        copy[...] = array
+        array = copy
+    return graph.Tensor(array)
 
 
 def _roots(op: str, tensors: Any, grads: Any, create_graph: bool) -> list[tuple[Tensor, Any]]:

@@ -5,6 +5,8 @@
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "core/simd.h"
+#include "kernels/cpu/map.h"
+#include "kernels/cpu/vector_math.h"
 
 namespace atrous::ATROUS_LEVEL {
 namespace {
@@ -17,8 +19,11 @@ struct Rows {
   int64_t lanes;   // pixels * C
   int64_t rows_per_piece;
   int64_t pieces;  // the last one also has the P % pixels pixels that fill no row
+  bool far;        // beyond the caches
 
-  explicit Rows(const BatchNormShape& s) : P(s.P), C(s.C) {
+  // `bytes` of an element, in all arrays that are read or written.
+  Rows(const BatchNormShape& s, size_t bytes)
+      : P(s.P), C(s.C), far(exceeds_caches(P * C * static_cast<int64_t>(bytes))) {
     constexpr int64_t kElementsPerPiece = 1 << 15, kElementsWorthThreads = 1 << 16;
     pixels = C >= 64 ? 1 : 16 * divide_up(16, max_of(C, 1));
     lanes = pixels * C;
@@ -30,6 +35,11 @@ struct Rows {
 
   int64_t first(int64_t piece) const { return piece * rows_per_piece; }
   int64_t last(int64_t piece) const { return piece + 1 < pieces ? first(piece + 1) : P / pixels; }
+  // Whether every row begins where a vector does, if the first does.
+  template <typename T>
+  bool whole_vectors() const {
+    return lanes % Vec<T>::width == 0;
+  }
   // Elements of the piece, the pixels that fill no row included.
   int64_t begin(int64_t piece) const { return first(piece) * lanes; }
   int64_t end(int64_t piece) const { return piece + 1 < pieces ? begin(piece + 1) : P * C; }
@@ -60,15 +70,17 @@ inline void merge(int64_t size, int64_t n, int64_t added, double* __restrict mea
 
 // sum += d and squares += d * d for d = x - shift, over rows of lanes.
 template <typename T>
-inline void add_deviations(const T* __restrict x, int64_t rows, int64_t lanes, const T* __restrict shift,
+inline void add_deviations(const T* __restrict x, int64_t rows, int64_t lanes, bool far, const T* __restrict shift,
                            T* __restrict sum, T* __restrict squares) {
-  for (; rows >= 4; rows -= 4, x += 4 * lanes)
+  for (; rows >= 4; rows -= 4, x += 4 * lanes) {
+    if (far) prefetch_ahead(4 * lanes, x);
     for (int64_t l = 0; l < lanes; ++l) {
       const T a = x[l] - shift[l], b = x[lanes + l] - shift[l];
       const T c = x[2 * lanes + l] - shift[l], d = x[3 * lanes + l] - shift[l];
       sum[l] += (a + b) + (c + d);
       squares[l] += (a * a + b * b) + (c * c + d * d);
     }
+  }
   for (; rows > 0; --rows, x += lanes)
     for (int64_t l = 0; l < lanes; ++l) {
       const T a = x[l] - shift[l];
@@ -89,12 +101,12 @@ void piece_moments(const Rows& r, int64_t piece, const T* x, const T* base, T* w
   const int64_t rows = r.last(piece) - r.first(piece), first_rows = min_of(8, rows);
   const T* from = x + r.begin(piece);
   for (int64_t l = 0; l < r.lanes; ++l) shift[l] = sum[l] = sum_squares[l] = lane_mean[l] = lane_squares[l] = 0;
-  add_deviations(from, first_rows, r.lanes, shift, sum, sum_squares);
+  add_deviations(from, first_rows, r.lanes, false, shift, sum, sum_squares);
   for (int64_t l = 0; l < r.lanes; ++l) shift[l] = sum[l] / static_cast<T>(max_of(first_rows, 1));
   for (int64_t row = 0; row < rows; row += Rows::kBlock) {
     const int64_t block = min_of(Rows::kBlock, rows - row);
     for (int64_t l = 0; l < r.lanes; ++l) sum[l] = sum_squares[l] = 0;
-    add_deviations(from + row * r.lanes, block, r.lanes, shift, sum, sum_squares);
+    add_deviations(from + row * r.lanes, block, r.lanes, r.far, shift, sum, sum_squares);
     const double inverse = 1 / static_cast<double>(block);
     merge(r.lanes, row, block, lane_mean, lane_squares, [&](int64_t l, double& m, double& q) {
       const double d = static_cast<double>(sum[l]) * inverse;
@@ -147,7 +159,7 @@ void moments(const Rows& r, const T* x, double* mean, double* squares) {
 
 // Calls f(offset, lanes) for each row, a row that is not full included; pieces go in reverse. Each thread takes those
 // that parallel_for gave it in the pass before, as they may still be in its own cache. No bit depends on that.
-template <typename F>
+template <bool past_caches, typename F>
 inline void for_rows_in_reverse(const Rows& r, F&& f) {
   constexpr int64_t kTurns = 8;  // of a thread
   const int threads = r.pieces > 1 ? num_threads() : 1;
@@ -159,6 +171,7 @@ inline void for_rows_in_reverse(const Rows& r, F&& f) {
         for (int64_t piece = r.pieces * (group + 1) / groups; piece-- > r.pieces * group / groups;)
           for (int64_t at = r.begin(piece), end = r.end(piece); at < end; at += r.lanes)
             f(at, min_of(r.lanes, end - at));
+        if (past_caches) finish_past_caches();
       },
       threads);
 }
@@ -188,36 +201,43 @@ struct Affine {
 
 template <typename T>
 void statistics(const BatchNormShape& s, const T* x, double* mean, double* var) {
-  moments(Rows(s), x, mean, var);
+  moments(Rows(s, 2 * sizeof(T)), x, mean, var);  // the forward comes next
   for (int64_t c = 0; c < s.C; ++c) var[c] = (var[c] < 0 ? 0 : var[c]) / static_cast<double>(max_of(s.P, 1));
 }
 
 // relu is max(value, 0), and no relu max(value, -Inf): NaN stays, and -0.
 template <typename T>
-inline T at_least(T value, T floor) {
-  return value < floor ? floor : value;
+inline V<T> at_least(V<T> value, T floor) {
+  return value < floor ? V<T>{} + floor : value;
+}
+
+template <bool past_caches, typename T>
+void forward(const Rows& r, const T* x, const Affine<T>& z, T floor, const T* residual, T last_floor, T* y) {
+  for_rows_in_reverse<past_caches>(r, [=, far = r.far](int64_t at, int64_t lanes) {
+    if (far) prefetch_ahead(lanes, x + at);
+    const auto normalised = [=](V<T> v, V<T> center, V<T> scale, V<T> offset) {
+      return at_least<T>((v - center) * scale + offset, floor);
+    };
+    const auto added = [=](V<T> v, V<T> rest, V<T> center, V<T> scale, V<T> offset) {
+      return at_least<T>(normalised(v, center, scale, offset) + rest, last_floor);
+    };
+    if (residual)
+      map_run<past_caches>(lanes, added, y + at, x + at, residual + at, z.center, z.scale, z.offset);
+    else
+      map_run<past_caches>(lanes, normalised, y + at, x + at, z.center, z.scale, z.offset);
+  });
 }
 
 template <typename T>
 void forward(const BatchNormShape& s, const T* x, const BatchNormParameters<T>& p, bool relu, const T* residual,
              bool relu_last, T* y) {
-  const Rows r(s);
+  const Rows r(s, (residual ? 3 : 2) * sizeof(T));
   const Workspace<T> table(3 * r.lanes);
   const Affine<T> affine(r, p, table.data());
   const T lowest = -static_cast<T>(__builtin_inf());
   const T floor = relu || (relu_last && !residual) ? T(0) : lowest, last_floor = relu_last ? T(0) : lowest;
-  for_rows_in_reverse(r, [=](int64_t at, int64_t lanes) {
-    const Affine<T> z = affine;
-    const T *from = x + at, *rest = residual + at;
-    T* to = y + at;
-    if (residual) {
-#pragma GCC ivdep
-      for (int64_t l = 0; l < lanes; ++l) to[l] = at_least(at_least(z(from[l], l), floor) + rest[l], last_floor);
-    } else {
-#pragma GCC ivdep
-      for (int64_t l = 0; l < lanes; ++l) to[l] = at_least(z(from[l], l), floor);
-    }
-  });
+  const bool past_caches = r.far && r.whole_vectors<T>() && may_pass_caches(y, x, residual);
+  (past_caches ? forward<true, T> : forward<false, T>)(r, x, affine, floor, residual, last_floor, y);
 }
 
 // What of grad_y reaches z.
@@ -228,15 +248,17 @@ inline T through_relu(T grad_y, T x, const Affine<T>& z, int64_t lane) {
 
 // sum += g and products += g * (x - center), over rows of lanes.
 template <bool relu, typename T>
-inline void add_products(const T* __restrict grad_y, const T* __restrict x, int64_t rows, int64_t lanes,
+inline void add_products(const T* __restrict grad_y, const T* __restrict x, int64_t rows, int64_t lanes, bool far,
                          const Affine<T> z, T* __restrict sum, T* __restrict products) {
-  for (; rows >= 2; rows -= 2, grad_y += 2 * lanes, x += 2 * lanes)
+  for (; rows >= 2; rows -= 2, grad_y += 2 * lanes, x += 2 * lanes) {
+    if (far) prefetch_ahead(2 * lanes, grad_y, x);
     for (int64_t l = 0; l < lanes; ++l) {
       const T a = through_relu<relu>(grad_y[l], x[l], z, l);
       const T b = through_relu<relu>(grad_y[lanes + l], x[lanes + l], z, l);
       sum[l] += a + b;
       products[l] += a * (x[l] - z.center[l]) + b * (x[lanes + l] - z.center[l]);
     }
+  }
   for (; rows > 0; --rows, grad_y += lanes, x += lanes)
     for (int64_t l = 0; l < lanes; ++l) {
       const T a = through_relu<relu>(grad_y[l], x[l], z, l);
@@ -253,7 +275,7 @@ void piece_sums(const Rows& r, int64_t piece, const T* grad_y, const T* x, const
   for (int64_t row = r.first(piece); row < r.last(piece); row += Rows::kBlock) {
     const int64_t at = row * r.lanes, block = min_of(Rows::kBlock, r.last(piece) - row);
     for (int64_t l = 0; l < 2 * r.lanes; ++l) lane_sums[l] = 0;
-    add_products<relu>(grad_y + at, x + at, block, r.lanes, z, lane_sums, lane_sums + r.lanes);
+    add_products<relu>(grad_y + at, x + at, block, r.lanes, r.far, z, lane_sums, lane_sums + r.lanes);
     for (int64_t i = 0; i < 2 * r.pixels; ++i)
       for (int64_t c = 0; c < r.C; ++c) sums[i / r.pixels * r.C + c] += static_cast<double>(lane_sums[i * r.C + c]);
   }
@@ -287,10 +309,23 @@ void gradient_sums(const Rows& r, const T* grad_y, const T* x, const Affine<T>& 
 inline double minus_small(double x, double small) { return __builtin_isfinite(small) ? x - small : x; }
 
 // grad_x = scale * g + slope * (x - center) + shift, in training; scale * g in eval.
+template <bool train, bool relu, bool past_caches, typename T>
+void input_gradient(const Rows& r, const T* grad_y, const T* x, const Affine<T>& z, const T* slope, const T* shift,
+                    T* grad_x) {
+  const auto gradient = [](V<T> g, V<T> v, V<T> center, V<T> scale, V<T> offset, V<T> slope_here, V<T> shift_here) {
+    if (relu) g = (v - center) * scale + offset <= 0 ? V<T>{} : g;
+    return train ? scale * g + (slope_here * (v - center) + shift_here) : scale * g;
+  };
+  for_rows_in_reverse<past_caches>(r, [=, far = r.far](int64_t at, int64_t lanes) {
+    if (far) prefetch_ahead(lanes, grad_y + at, x + at);
+    map_run<past_caches>(lanes, gradient, grad_x + at, grad_y + at, x + at, z.center, z.scale, z.offset, slope, shift);
+  });
+}
+
 template <bool train, bool relu, typename T>
 void backward(const BatchNormShape& s, const T* grad_y, const T* x, const BatchNormParameters<T>& p, T* grad_x,
               T* grad_weight, T* grad_bias) {
-  const Rows r(s);
+  const Rows r(s, 3 * sizeof(T));
   const Workspace<double> sums(2 * s.C);
   const Workspace<T> table(5 * r.lanes);
   const Affine<T> affine(r, p, table.data());
@@ -308,16 +343,9 @@ void backward(const BatchNormShape& s, const T* grad_y, const T* x, const BatchN
     shift[c] = static_cast<T>(minus_small(-scale * sum / pixels, slope_here * far));
   }
   repeat(r, 2, slope);
-  for_rows_in_reverse(r, [=](int64_t at, int64_t lanes) {
-    const Affine<T> z = affine;
-    const T *from = grad_y + at, *input = x + at, *v = slope, *w = shift;
-    T* to = grad_x + at;
-#pragma GCC ivdep
-    for (int64_t l = 0; l < lanes; ++l) {
-      const T g = z.scale[l] * through_relu<relu>(from[l], input[l], z, l);
-      to[l] = train ? g + (v[l] * (input[l] - z.center[l]) + w[l]) : g;
-    }
-  });
+  const bool past_caches = r.far && r.whole_vectors<T>() && may_pass_caches(grad_x, grad_y, x);
+  (past_caches ? input_gradient<train, relu, true, T> : input_gradient<train, relu, false, T>)(r, grad_y, x, affine,
+                                                                                               slope, shift, grad_x);
 }
 
 template <bool train, typename T>

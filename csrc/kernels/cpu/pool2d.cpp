@@ -49,7 +49,7 @@ inline void nothing_inside(int64_t C, T* y, Tap* taps) {
 }
 
 template <int K, int W, typename T, typename Tap>
-void max_row(const MaxPool2dShape& shape, int64_t oh, const T* x, T* y, Tap* taps) {
+void max_row(const MaxPool2dShape& shape, int64_t oh, bool far, const T* x, T* y, Tap* taps) {
   const MaxPool2dShape s = shape;  // in registers: stores of bytes may alias the caller's
   const TapsInside rows = taps_inside(oh, s.sh, s.ph, s.dh, s.KH, s.IH);
   // Pixels with another one behind them and behind their window.
@@ -57,6 +57,8 @@ void max_row(const MaxPool2dShape& shape, int64_t oh, const T* x, T* y, Tap* tap
   const int64_t run_on_end = runs_on<T, W>(s.C) && room >= 0 ? min_of(s.OW - 1, room / s.sw + 1) : 0;
   for (int64_t ow = 0; ow < s.OW; ++ow, y += s.C, taps += s.C) {
     const TapsInside columns = taps_inside(ow, s.sw, s.pw, s.dw, s.KW, s.IW);
+    for (int64_t kh = 0; far && kh < rows.count(); ++kh)
+      prefetch_ahead(s.sw * s.C, x + ((rows.start + kh * s.dh) * s.IW + columns.start) * s.C);
     if (K > 0 && rows.count() == K && columns.count() == K && ow < run_on_end)
       max_pixel<K, wide<T, W>>(s, rows, columns, x, y, taps);
     else if (K > 0 && rows.count() == K && columns.count() == K)
@@ -71,9 +73,10 @@ void max_row(const MaxPool2dShape& shape, int64_t oh, const T* x, T* y, Tap* tap
 template <int K, typename T, typename Tap>
 void forward_rows(const MaxPool2dShape& s, const T* x, T* y, Tap* taps) {
   const int64_t in = s.IH * s.IW * s.C, out = s.OW * s.C;
+  const bool far = exceeds_caches(s.N * (in + s.OH * out) * static_cast<int64_t>(sizeof(T)));
   with_width<T>(s.C, [&](auto W) {
     for_rows<decltype(W)::value>(s.N * s.OH, in / s.OH, [&](int64_t row) {
-      max_row<K, decltype(W)::value>(s, row % s.OH, x + row / s.OH * in, y + row * out, taps + row * out);
+      max_row<K, decltype(W)::value>(s, row % s.OH, far, x + row / s.OH * in, y + row * out, taps + row * out);
     });
   });
 }

@@ -7,6 +7,7 @@
 
 #include "core/parallel.h"
 #include "core/simd.h"
+#include "kernels/cpu/far.h"
 
 namespace atrous::ATROUS_LEVEL {
 namespace {

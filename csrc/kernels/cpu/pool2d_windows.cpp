@@ -59,7 +59,7 @@ inline void average_large(const T* corner, int64_t rows, int64_t columns, int64_
 }
 
 template <int W, typename T>
-void average_row(const WindowPool2dShape& shape, const PoolWindow rows, const T* x, T* y) {
+void average_row(const WindowPool2dShape& shape, const PoolWindow rows, bool far, const T* x, T* y) {
   const WindowPool2dShape s = shape;  // in registers: stores may alias the caller's
   const int64_t row_step = s.IW * s.C, KH = rows.end - rows.begin;
   for (int64_t ow = 0; ow < s.OW; ++ow, y += s.C) {
@@ -67,6 +67,7 @@ void average_row(const WindowPool2dShape& shape, const PoolWindow rows, const T*
     const int64_t KW = columns.end - columns.begin;
     const T divisor = static_cast<T>(rows.divisor * columns.divisor);
     const T* corner = x + rows.begin * row_step + columns.begin * s.C;
+    for (int64_t h = 0; far && h < KH; ++h) prefetch_ahead(KW * s.C, corner + h * row_step);
     if (KH == 2 && KW == 2 && runs_on<T, W>(s.C) && ow + 1 < s.OW && columns.end < s.IW)
       average_pixel<2, wide<T, W>>(corner, KH, KW, row_step, s.C, divisor, y);
     else if (KH == 2 && KW == 2)
@@ -84,9 +85,10 @@ template <typename T>
 void average_forward(const WindowPool2dShape& s, const T* x, T* y) {
   if (s.N * s.C * s.OH * s.OW == 0) return;
   const int64_t in = s.IH * s.IW * s.C;
+  const bool far = exceeds_caches(s.N * (in + s.OH * s.OW * s.C) * static_cast<int64_t>(sizeof(T)));
   with_width<T>(s.C, [&](auto W) {
     for_rows<decltype(W)::value>(s.N * s.OH, in / s.OH, [&](int64_t row) {
-      average_row<decltype(W)::value>(s, s.rows[row % s.OH], x + row / s.OH * in, y + row * s.OW * s.C);
+      average_row<decltype(W)::value>(s, s.rows[row % s.OH], far, x + row / s.OH * in, y + row * s.OW * s.C);
     });
   });
 }
