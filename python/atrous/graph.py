@@ -182,7 +182,7 @@ def _output(array: Any, node: Backward, maker: Backward, saved: Sequence) -> Ten
         tensor._requires_grad = True
     for item in saved:
         if item is array:
-            maker._versions = [*maker._versions, (tensor._version, 0)]
+            maker._versions.append((tensor._version, 0))  # type: ignore[attr-defined]
     return tensor
 
 
@@ -282,8 +282,8 @@ class WriteBackward(Backward):
         return rest, grad_part
 
 
-def increment_version(tensor: Tensor) -> None:
-    """Tells the engine that a tensor's array was written behind its back, as an optimizer's kernel does.
+def increment_version(*tensors: Tensor) -> None:
+    """Tells the engine that the tensors' arrays were written behind its back, as an optimizer's kernel does.
 
     Example:
         >>> import atrous as at
@@ -291,4 +291,5 @@ def increment_version(tensor: Tensor) -> None:
         >>> x.data[0] = 1.0
         >>> at.autograd.increment_version(x)
     """
-    tensor._version[0] += 1
+    for tensor in tensors:
+        tensor._version[0] += 1

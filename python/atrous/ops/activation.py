@@ -91,7 +91,7 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -
         Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models, 2013.
     Differs from PyTorch: `inplace` refuses a negative slope at once, where PyTorch does so in backward.
     """
-    floats_of_one_dtype("leaky_relu", x=x)
+    floats_of_one_dtype("leaky_relu", ("x",), x)
     if not isinstance(negative_slope, (int, float)):
         raise TypeError(f"leaky_relu: negative_slope is {negative_slope!r}; expected a number")
     kernels = kernels_for(x.data)
@@ -174,7 +174,7 @@ class TanhBackward(Backward):
 def _as_float(op: str, x: Tensor) -> Tensor:
     if isinstance(x, Tensor) and x.dtype.kind in "iub":
         return x.to(float32)
-    floats_of_one_dtype(op, x=x)
+    floats_of_one_dtype(op, ("x",), x)
     return x
 
 

@@ -51,7 +51,7 @@ def cross_entropy(
     Differs from PyTorch: a class out of range is a ValueError (there an IndexError), and probabilities have x's dtype.
     """
     op = "cross_entropy"
-    floats_of_one_dtype(op, x=x, optional={"weight": weight})
+    floats_of_one_dtype(op, ("x", "weight?"), x, weight)
     check_classes(op, x, target, weight, reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{op}: label_smoothing is {label_smoothing}; expected 0 to 1")
@@ -90,7 +90,7 @@ class CrossEntropyBackward(Backward):
 
 def _soft_cross_entropy(x, target, weight, reduction, label_smoothing):
     """The part of cross_entropy for target probabilities."""
-    floats_of_one_dtype("cross_entropy", x=x, target=target)
+    floats_of_one_dtype("cross_entropy", ("x", "target"), x, target)
     if target.requires_grad:
         return _composed(x, target, weight, reduction, label_smoothing)
     planes = _planes(x.data)
@@ -148,7 +148,7 @@ def softmax(x: Tensor, dim: int) -> Tensor:
     Source:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.2.2.3.
     """
-    floats_of_one_dtype("softmax", x=x)
+    floats_of_one_dtype("softmax", ("x",), x)
     dim = _axis("softmax", x, dim)
     if not x.data.size:
         return x.clone()
@@ -182,7 +182,7 @@ def log_softmax(x: Tensor, dim: int) -> Tensor:
     Source:
         Blanchard, Higham and Higham, Accurately computing the log-sum-exp and softmax functions, 2021.
     """
-    floats_of_one_dtype("log_softmax", x=x)
+    floats_of_one_dtype("log_softmax", ("x",), x)
     dim = _axis("log_softmax", x, dim)
     if not x.data.size:
         return x.clone()

@@ -51,7 +51,7 @@ def max_pool2d(
     Differs from PyTorch: integer images are refused; of several NaN in a window the first counts, there the last.
     """
     op = "max_pool2d"
-    floats_of_one_dtype(op, x=x)
+    floats_of_one_dtype(op, ("x",), x)
     if x.ndim == 3:  # (C, H, W): a batch of one
         result = max_pool2d(x.unsqueeze(0), kernel_size, stride, padding, dilation, ceil_mode, return_indices)
         return (result[0].squeeze(0), result[1].squeeze(0)) if isinstance(result, tuple) else result.squeeze(0)
@@ -106,7 +106,7 @@ def avg_pool2d(
     Differs from PyTorch: integer images are refused.
     """
     op = "avg_pool2d"
-    floats_of_one_dtype(op, x=x)
+    floats_of_one_dtype(op, ("x",), x)
     if x.ndim == 3:  # (C, H, W): a batch of one
         how = (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
         return avg_pool2d(x.unsqueeze(0), *how).squeeze(0)
@@ -146,7 +146,7 @@ def adaptive_avg_pool2d(x: Tensor, output_size: int | Sequence[int | None]) -> T
         Lin, Chen and Yan, Network in network, 2014 (arXiv 1312.4400), for the global form.
     """
     op = "adaptive_avg_pool2d"
-    floats_of_one_dtype(op, x=x)
+    floats_of_one_dtype(op, ("x",), x)
     if x.ndim == 3:  # (C, H, W): a batch of one
         return adaptive_avg_pool2d(x.unsqueeze(0), output_size).squeeze(0)
     output_size, data = _output_size(op, x, output_size), channels_last(x.data)
@@ -182,7 +182,7 @@ def adaptive_max_pool2d(
         He, Zhang, Ren and Sun, Spatial pyramid pooling in deep convolutional networks, 2014 (arXiv 1406.4729).
     """
     op = "adaptive_max_pool2d"
-    floats_of_one_dtype(op, x=x)
+    floats_of_one_dtype(op, ("x",), x)
     if x.ndim == 3:  # (C, H, W): a batch of one
         result = adaptive_max_pool2d(x.unsqueeze(0), output_size, return_indices)
         return (result[0].squeeze(0), result[1].squeeze(0)) if isinstance(result, tuple) else result.squeeze(0)
