@@ -72,9 +72,11 @@ def batch_norm(
         backward: type[Backward] = BatchNormTrainBackward
         mean, var = statistics = kernels.batch_norm_statistics(data)
         if running_mean is not None and running_var is not None:
-            count = data.size // data.shape[1]
-            _move(running_mean, mean, momentum)
-            _move(running_var, var * (count / (count - 1)), momentum)  # unbiased
+            running = (running_mean.data, running_var.data)
+            for array in running:
+                fusion.finish(array)
+            quiet.run(kernels.batch_norm_update_running, *running, mean, var, data.size // shape[1], momentum)
+            increment_version(running_mean, running_var)
     else:  # an empty batch has no statistics: any will do
         backward = BatchNormEvalBackward
         if running_mean is not None and running_var is not None:
@@ -162,18 +164,6 @@ def _check(x, running_mean, running_var, weight, bias, training, momentum, eps):
         raise ValueError("batch_norm: running_mean is None; evaluation needs the running statistics")
     if running_mean is not None and (running_mean.requires_grad or running_var.requires_grad):
         raise RuntimeError("batch_norm: the running statistics require grad; they have no gradient, detach() them")
-
-
-def _move(running, batch, momentum):
-    """running = (1 − momentum) · running + momentum · batch, in place."""
-    fusion.finish(running.data)
-    quiet.run(_interpolate, running.data, batch, momentum)
-    increment_version(running)
-
-
-def _interpolate(running, batch, momentum):
-    running *= 1 - momentum
-    running += momentum * batch
 
 
 def _planes(x):
