@@ -103,7 +103,11 @@ class OutputBackward(Backward):
 
 def recorded(*tensors: Tensor | None) -> bool:
     """Whether an op on these tensors would be recorded."""
-    return mode.enabled and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    if mode.enabled:
+        for tensor in tensors:
+            if tensor is not None and tensor.requires_grad:
+                return True
+    return False
 
 
 def edge_of(tensor: Tensor | None) -> Any:

@@ -79,7 +79,7 @@ def channels_last(array: np.ndarray) -> np.ndarray:
     """
     if array.ndim != 4:
         return contiguous(array)
-    if is_channels_last(array):
+    if array.transpose(0, 2, 3, 1).flags.c_contiguous:
         return array
     _count_copy()
     result = empty(array.shape, array.dtype, channels_last=True)

@@ -72,10 +72,11 @@ def batch_norm(
         backward: type[Backward] = BatchNormTrainBackward
         mean, var = statistics = kernels.batch_norm_statistics(data)
         if running_mean is not None and running_var is not None:
-            running = (running_mean.data, running_var.data)
-            for array in running:
-                fusion.finish(array)
-            quiet.run(kernels.batch_norm_update_running, *running, mean, var, data.size // shape[1], momentum)
+            old_mean, old_var = running_mean.data, running_var.data
+            fusion.finish(old_mean)
+            fusion.finish(old_var)
+            count = data.size // shape[1]
+            quiet.run(kernels.batch_norm_update_running, old_mean, old_var, mean, var, count, momentum)
             increment_version(running_mean, running_var)
     else:  # an empty batch has no statistics: any will do
         backward = BatchNormEvalBackward

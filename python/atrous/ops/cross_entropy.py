@@ -8,6 +8,7 @@ from typing import Any
 from ..autograd import Backward, record
 from ..backend import array_module, kernels_for, quiet
 from ..checks import floats_of_one_dtype, require
+from ..dtypes import int64, uint8
 from ..layout import channels_last, contiguous, reshape
 from ..tensor import Tensor
 
@@ -219,9 +220,10 @@ def class_indices(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Any:
     places = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
     if target.shape != places:
         raise ValueError(f"{op}: target has shape {target.shape}; expected {places} from x {x.shape}")
-    if target.dtype not in ("int64", "uint8"):
-        raise TypeError(f"{op}: target is {target.dtype}; expected int64 classes")
-    classes = target.data if target.dtype == "int64" else target.data.astype("int64")
+    dtype = target.dtype
+    if dtype not in (int64, uint8):
+        raise TypeError(f"{op}: target is {dtype}; expected int64 classes")
+    classes = target.data if dtype == int64 else target.data.astype(int64)
     C = x.shape[1 if x.ndim > 1 else 0]
     if classes.size and classes.view("uint64").max() >= C:  # a negative class is a huge one there
         bad = classes[((classes < 0) | (classes >= C)) & (classes != ignore_index)]

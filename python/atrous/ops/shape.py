@@ -109,7 +109,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if not shape:
         return _reshape("flatten", input, (1,))
     start, end = axis(start_dim, len(shape), "flatten"), axis(end_dim, len(shape), "flatten")
-    require(start <= end, "flatten", f"start_dim {start_dim} comes after end_dim {end_dim}")
+    if start > end:
+        raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     return _reshape("flatten", input, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
 
 
