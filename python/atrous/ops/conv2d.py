@@ -90,8 +90,8 @@ def conv2d(
     if y is None:
         y = kernels.conv2d_forward(*arguments)
     saved = _saved(x, data, weight, filters)
-    sizes = {"input_size": size, "kernel_size": (KH, KW), "how": how}
-    return record(y, Conv2dBackward, inputs=(x, weight, bias), saved=saved, **sizes)
+    inputs, kernel_size = (x, weight, bias), (KH, KW)
+    return record(y, Conv2dBackward, inputs, saved, input_size=size, kernel_size=kernel_size, how=how)
 
 
 class Conv2dBackward(Backward):

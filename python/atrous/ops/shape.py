@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import layout
 from ..autograd import Backward, record, record_view
 from ..backend import array_module
@@ -80,10 +78,10 @@ def view(input: Tensor, *shape: Any) -> Tensor:
 def _reshape(op: str, x: Tensor, shape: tuple[int, ...]) -> Tensor:
     data = x.data
     try:
-        y = layout.reshape(data, shape)
+        y, is_view = layout.reshaped(data, shape)
     except ValueError:
         raise ValueError(f"{op}: {data.size} elements of shape {data.shape} do not fit shape {shape}") from None
-    if data.flags.c_contiguous or np.may_share_memory(y, data):
+    if is_view:
         return record_view(x, y, lambda array: array.reshape(shape), ReshapeBackward, shape=data.shape)
     return record(y, ReshapeBackward, (x,), shape=data.shape, channels_last=layout.is_channels_last(data))
 
