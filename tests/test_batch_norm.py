@@ -29,6 +29,15 @@ def test_by_hand(backend):
     assert y.ravel().tolist() == [0, 8, 10, 7.5]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_running_statistics_by_hand(backend, dtype):
+    """A quarter of the way; of four values a channel the unbiased variance is 4/3 of the biased one."""
+    mean, var = np.array([0.0, 8.0], dtype), np.array([1.0, 4.0], dtype)
+    backend.batch_norm_update_running(mean, var, np.array([4.0, 8.0]), np.array([3.0, 0.0]), 4, 0.25)
+    assert mean.tolist() == [1, 8]
+    assert var.tolist() == [1.75, 3]
+
+
 def test_what_follows_by_hand(backend):
     x, residual = np.array([-3.0, -1.0, 1.0, 3.0]).reshape(4, 1, 1, 1), np.full((4, 1, 1, 1), -2.0)
     one = (None, None, np.zeros(1), np.ones(1), 0.0)
@@ -189,7 +198,11 @@ def test_maps_larger_than_the_caches(cpu, C):
     ("function", "change"),
     [
         ("batch_norm_statistics", {"x": np.ones((2, 3), np.float32)}),
-        ("batch_norm_forward", {"weight": np.ones(2, np.float32)}),  # 3 channels
+        ("batch_norm_update_running", {"running_var": np.ones(2, np.float32)}),  # 3 channels
+        ("batch_norm_update_running", {"running_mean": np.broadcast_to(np.float32(1), 3)}),
+        ("batch_norm_update_running", {"var": np.ones(2)}),
+        ("batch_norm_update_running", {"count": 1}),
+        ("batch_norm_forward", {"weight": np.ones(2, np.float32)}),
         ("batch_norm_forward", {"bias": np.ones((3, 1), np.float32)}),
         ("batch_norm_forward", {"x": np.ones((2, 3), np.float32)}),
         ("batch_norm_forward", {"mean": np.ones(4, np.float32)}),

@@ -83,6 +83,17 @@ def test_running_variance_is_unbiased():
     assert var.tolist() == [2.0]  # ((1 − 2)² + (3 − 2)²) / (2 − 1)
 
 
+def test_running_statistics_in_any_memory():
+    """They are written where they are, also as a column of something larger."""
+    table = np.zeros((3, 4), np.float32)
+    mean, var = at.from_numpy(table[:, 1]), at.from_numpy(table[:, 3])
+    F.batch_norm(at.tensor([[1.0, 0.0, 2.0], [3.0, 0.0, 2.0]]), mean, var, training=True, momentum=0.5)
+    assert table.tolist() == [[0, 1, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0]]
+    table.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        F.batch_norm(at.ones(2, 3), at.from_numpy(table[:, 1]), at.from_numpy(table[:, 3]), training=True)
+
+
 def test_evaluation_leaves_the_statistics():
     mean, var = at.zeros(3), at.ones(3)
     F.batch_norm(at.ones(2, 3), mean, var)
@@ -188,7 +199,8 @@ def test_no_backward_unless_wanted(training, monkeypatch):
     with counted_kernels(monkeypatch) as calls:
         y = F.batch_norm(at.ones(2, 3), at.zeros(3), at.ones(3), training=training)
         assert not y.requires_grad
-    assert calls == [*(["batch_norm_statistics"] if training else []), "batch_norm_forward"]
+    before = ["batch_norm_statistics", "batch_norm_update_running"] if training else []
+    assert calls == [*before, "batch_norm_forward"]
 
 
 def test_no_conversion_of_channels_last_maps():

@@ -1,5 +1,7 @@
 #include "kernels/batch_norm.h"
 
+#include <cstring>
+
 #include "bindings/array.h"
 #include "core/cpu_features.h"
 
@@ -94,6 +96,50 @@ py::object statistics(const py::object& x_) {
   });
 }
 
+// A vector of C numbers that is written in place, in its own strides.
+template <typename T>
+class Running {
+ public:
+  Running(const py::object& object, const char* name, int64_t C) {
+    const Array<T> checked(object, name, 1);
+    require_shape(checked.shape(), {C}, name);
+    array_ = py::reinterpret_borrow<py::array>(object);
+    require(array_.writeable(), name, " is read-only");
+  }
+
+  // A few numbers, once a step: no kernel of its own.
+  void move_towards(const double* batch, double factor, double momentum) {
+    auto* at = static_cast<char*>(array_.mutable_data());
+    for (int64_t c = 0, C = array_.shape(0); c < C; ++c, at += array_.strides(0)) {
+      T value;
+      std::memcpy(&value, at, sizeof value);
+      value = T((1 - momentum) * static_cast<double>(value) + momentum * (factor * batch[c]));
+      std::memcpy(at, &value, sizeof value);
+    }
+  }
+
+ private:
+  py::array array_;
+};
+
+void update_running(const py::object& running_mean_, const py::object& running_var_, const py::object& mean_,
+                    const py::object& var_, int64_t count, double momentum) {
+  static const Names names("batch_norm_update_running");
+  static const std::string mean_name = "batch_norm_update_running: running_mean",
+                           var_name = "batch_norm_update_running: running_var";
+  require(count > 1, "batch_norm_update_running: count is ", std::to_string(count), "; expected 2 or more");
+  for_dtype(running_mean_, mean_name.c_str(), [&](auto zero) -> py::object {
+    using T = decltype(zero);
+    const int64_t C = Array<T>(running_mean_, mean_name.c_str(), 1).size(0);
+    Running<T> running_mean(running_mean_, mean_name.c_str(), C), running_var(running_var_, var_name.c_str(), C);
+    const Statistic<T> mean(mean_, names.mean.c_str(), C), var(var_, names.var.c_str(), C);
+    const auto values = static_cast<double>(count);
+    running_mean.move_towards(mean.data(), 1, momentum);
+    running_var.move_towards(var.data(), values / (values - 1), momentum);
+    return py::none();
+  });
+}
+
 py::object forward(const py::object& x_, const py::object& weight, const py::object& bias, const py::object& mean,
                    const py::object& var, double eps, bool relu, const py::object& residual_, bool relu_last) {
   static const Names names("batch_norm_forward");
@@ -145,6 +191,8 @@ py::object backward(const py::object& grad_y_, const py::object& x_, const py::o
 
 void bind_batch_norm(py::module_& m) {
   m.def("batch_norm_statistics", &statistics, "x"_a, "(mean, var) of each channel in float64; var is the biased one.");
+  m.def("batch_norm_update_running", &update_running, "running_mean"_a, "running_var"_a, "mean"_a, "var"_a, "count"_a,
+        "momentum"_a, "Moves both towards the statistics of a batch of count values a channel, in place.");
   m.def("batch_norm_forward", &forward, "x"_a, "weight"_a, "bias"_a, "mean"_a, "var"_a, "eps"_a, "relu"_a = false,
         "residual"_a = py::none(), "relu_last"_a = false,
         "Normalises by the given statistics; then relu, residual and relu_last where they are asked for.");

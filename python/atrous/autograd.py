@@ -7,12 +7,13 @@ outputs. It adds only into buffers that it allocated itself, and drops each node
 from __future__ import annotations
 
 import contextlib
-import heapq
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy import generic
 
 from . import fusion, graph, layout
 from .backend import kernels_for
@@ -90,7 +91,7 @@ def _walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[
     pending: dict[Any, Any] = {}  # gradients of the nodes in the heap, and of leaves
     owned: set[Any] = set()  # keys of ``pending`` whose buffer is the walk's own
     heap: list[tuple[int, Backward]] = []
-    node = Backward()
+    node, note = Backward(), _watcher.note
     node.inputs = [edge_of(tensor) for tensor, _ in roots]
     grads = saved = tuple([grad for _, grad in roots])  # the caller's own: nothing is added into them
     grad = None
@@ -102,36 +103,43 @@ def _walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[
                 fresh = _is_fresh(part, grad, grads, saved)
                 _add(edge, part, fresh, pending, owned)
                 continue
-            pending[edge] = np.asarray(part) if isinstance(part, np.generic) else part
+            pending[edge] = np.asarray(part) if isinstance(part, generic) else part
             if isinstance(edge, Backward):
-                heapq.heappush(heap, (edge._order, edge))
+                heappush(heap, (edge._order, edge))
             elif _is_fresh(part, grad, grads, saved):
                 owned.add(edge)
         part, grads, saved = None, (), ()  # so that what was added or passed on is freed before the next kernel runs
         if not heap:
             return {leaf: (array, leaf in owned) for leaf, array in pending.items()}
-        node = heapq.heappop(heap)[1]
+        node = heappop(heap)[1]
         grad = pending.pop(node)
         if owned:
             owned.discard(node)
-        if type(grad) is MaskedGradient and (node.hooks or node.retained or node in wanted):
-            grad = grad.array()
-        if node.hooks is not None:
-            grad = run_hooks(node.hooks, grad)
-        if node.retained is not None:
-            tensor = node.retained()
-            if tensor is not None and tensor._node is node:
-                accumulate(tensor, grad, owned=False)
-        if node in wanted:
-            wanted[node] = grad
+        if node.hooks is not None or node.retained is not None or wanted:
+            grad = _shown(node, grad, wanted)
         saved = node._saved or ()
         grads = node(*grad) if type(grad) is list else node(grad)
-        if _watcher.note is not None:
-            _watcher.note()
+        if note is not None:
+            note()
         if type(grads) is not tuple:
             grads = (grads,)
         if saved and not retain_graph:
             node._saved = None
+
+
+def _shown(node: Backward, grad: Any, wanted: dict[Any, Any]) -> Any:
+    """The gradient that a node is called with, once whoever asked to see it did; hooks may replace it."""
+    if type(grad) is MaskedGradient and (node.hooks or node.retained or node in wanted):
+        grad = grad.array()
+    if node.hooks is not None:
+        grad = run_hooks(node.hooks, grad)
+    if node.retained is not None:
+        tensor = node.retained()
+        if tensor is not None and tensor._node is node:
+            accumulate(tensor, grad, owned=False)
+    if node in wanted:
+        wanted[node] = grad
+    return grad
 
 
 def _add(edge: Any, part: Any, fresh: bool, pending: dict, owned: set) -> None:
@@ -161,12 +169,16 @@ def _add_into(total: Any, part: Any) -> None:
 
 def _is_fresh(part: Any, grad: Any, parts: tuple, saved: tuple) -> bool:
     """Whether a backward made this array for its one receiver: no view, not its own input, not given to two inputs."""
-    if part is grad or type(part) in (MaskedGradient, list) or type(part.base) is type(part):
+    kind = type(part)
+    if part is grad or kind is MaskedGradient or kind is list or type(part.base) is kind:
         return False
     for array in saved:
         if part is array:
             return False
-    return len(parts) == 1 or [part is other for other in parts].count(True) == 1
+    receivers = 0
+    for other in parts:
+        receivers += other is part
+    return receivers == 1
 
 
 def run_hooks(hooks: dict[int, Callable], grad: Any) -> Any:

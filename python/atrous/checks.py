@@ -61,48 +61,28 @@ def pair(value: Any, op: str, name: str) -> tuple[int, int]:
     return (items[0], items[-1])
 
 
-def floats_of_one_dtype(op: str, optional: dict[str, Any] | None = None, **tensors: Any) -> None:
+def floats_of_one_dtype(op: str, names: Iterable[str], *tensors: Any) -> None:
     """Raises a TypeError unless all of these are tensors of one dtype that kernels take, float32 or float64.
 
     Args:
         op: the name for the message.
-        optional: further tensors that may be None.
+        names: the tensors' names, in which a ? says that None may stand in that place; not in the first.
         tensors: the tensors; the others are compared with the first.
     Example:
         >>> import atrous as at
-        >>> floats_of_one_dtype("linear", x=at.ones(2, 3), weight=at.ones(4, 3), optional={"bias": None})
+        >>> floats_of_one_dtype("linear", ("x", "weight", "bias?"), at.ones(2, 3), at.ones(4, 3), None)
     """
-    if _all_well(tensors.values(), optional.values() if optional else ()):
-        return
-    first = None
-    for name, tensor in tensors.items() if optional is None else (*tensors.items(), *optional.items()):
-        if not isinstance(tensor, TensorBase):
-            if tensor is None and optional is not None and name in optional:
+    first = first_name = None
+    for name, tensor in zip(names, tensors):  # noqa: B905  every op comes here
+        if isinstance(tensor, TensorBase):
+            dtype = (tensor._pending or tensor.data).dtype
+            if dtype is first:
                 continue
-            raise TypeError(f"{op}: {name} is a {type(tensor).__name__}; expected a Tensor")
-        dtype = (tensor._pending or tensor.data).dtype
-        if first is None:
-            if dtype not in (float32, float64):
-                raise TypeError(f"{op}: {name} has dtype {dtype}; expected float32 or float64")
-            first = name, dtype
-        elif dtype != first[1]:
-            raise TypeError(f"{op}: {name} has dtype {dtype}; expected {first[1]} as {first[0]}")
-
-
-def _all_well(tensors: Iterable[Any], optional: Iterable[Any]) -> bool:
-    """Whether there is no error to look for: as a rule so, and found quickly, since every op comes here."""
-    first = None
-    for tensor in tensors:
-        if not isinstance(tensor, TensorBase):
-            return False
-        dtype = (tensor._pending or tensor.data).dtype
-        if first is None and (dtype is float32 or dtype is float64):
-            first = dtype
-        elif dtype is not first:
-            return False
-    for tensor in optional:
-        if tensor is None:
-            continue
-        if not isinstance(tensor, TensorBase) or (tensor._pending or tensor.data).dtype is not first:
-            return False
-    return True
+            if first is None:
+                first, first_name = dtype, name
+                if dtype not in (float32, float64):
+                    raise TypeError(f"{op}: {name} has dtype {dtype}; expected float32 or float64")
+            elif dtype != first:
+                raise TypeError(f"{op}: {name.rstrip('?')} has dtype {dtype}; expected {first} as {first_name}")
+        elif tensor is not None or not name.endswith("?"):
+            raise TypeError(f"{op}: {name.rstrip('?')} is a {type(tensor).__name__}; expected a Tensor")

@@ -103,7 +103,11 @@ class OutputBackward(Backward):
 
 def recorded(*tensors: Tensor | None) -> bool:
     """Whether an op on these tensors would be recorded."""
-    return mode.enabled and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    if mode.enabled:
+        for tensor in tensors:
+            if tensor is not None and tensor.requires_grad:
+                return True
+    return False
 
 
 def edge_of(tensor: Tensor | None) -> Any:
@@ -182,7 +186,7 @@ def _output(array: Any, node: Backward, maker: Backward, saved: Sequence) -> Ten
         tensor._requires_grad = True
     for item in saved:
         if item is array:
-            maker._versions = [*maker._versions, (tensor._version, 0)]
+            maker._versions.append((tensor._version, 0))  # type: ignore[attr-defined]
     return tensor
 
 
@@ -282,8 +286,8 @@ class WriteBackward(Backward):
         return rest, grad_part
 
 
-def increment_version(tensor: Tensor) -> None:
-    """Tells the engine that a tensor's array was written behind its back, as an optimizer's kernel does.
+def increment_version(*tensors: Tensor) -> None:
+    """Tells the engine that the tensors' arrays were written behind its back, as an optimizer's kernel does.
 
     Example:
         >>> import atrous as at
@@ -291,4 +295,5 @@ def increment_version(tensor: Tensor) -> None:
         >>> x.data[0] = 1.0
         >>> at.autograd.increment_version(x)
     """
-    tensor._version[0] += 1
+    for tensor in tensors:
+        tensor._version[0] += 1

@@ -24,6 +24,7 @@ __all__ = [
     "is_dense_float",
     "like",
     "reshape",
+    "reshaped",
 ]
 
 LARGE = 1 << 16  # bytes: below it NumPy's own allocator is as fast as the pool
@@ -79,7 +80,7 @@ def channels_last(array: np.ndarray) -> np.ndarray:
     """
     if array.ndim != 4:
         return contiguous(array)
-    if is_channels_last(array):
+    if array.transpose(0, 2, 3, 1).flags.c_contiguous:
         return array
     _count_copy()
     result = empty(array.shape, array.dtype, channels_last=True)
@@ -128,12 +129,21 @@ def reshape(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         >>> reshape(np.zeros((2, 3)), (6,)).shape
         (6,)
     """
-    if array.flags.c_contiguous:
-        return array.reshape(shape)
+    return reshaped(array, shape)[0]
+
+
+def reshaped(array: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:
+    """``array.reshape(shape)``, and whether it is a view; a copy is counted.
+
+    Example:
+        >>> reshaped(np.zeros((2, 3)).T, (6,))[1]
+        False
+    """
     result = array.reshape(shape)
-    if result.size and not np.may_share_memory(result, array):
+    is_view = array.flags.c_contiguous or np.may_share_memory(result, array)
+    if not is_view:
         _count_copy()
-    return result
+    return result, is_view
 
 
 def empty(shape: tuple[int, ...], dtype: Any, channels_last: bool = False) -> np.ndarray:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy import ndarray
 
 from . import autograd, fusion, graph
 from .dtypes import is_floating
@@ -39,7 +40,7 @@ class TensorBase:
     __hash__ = object.__hash__
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        if type(data) is np.ndarray:
+        if type(data) is ndarray:
             self.data = data
             self._pending: Any = None
         elif type(data) is fusion.Pending:

@@ -124,11 +124,14 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:
         tables = self.__dict__
-        for table in ("_parameters", "_buffers", "_modules"):
-            if table not in tables:
-                raise AttributeError(f"{type(self).__name__}: {name!r} needs super().__init__() to have been called")
-            if name in tables[table]:
-                return tables[table][name]
+        try:
+            for key in ("_parameters", "_modules", "_buffers"):
+                table = tables[key]
+                if name in table:
+                    return table[name]
+        except KeyError:
+            message = f"{type(self).__name__}: {name!r} needs super().__init__() to have been called"
+            raise AttributeError(message) from None
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:

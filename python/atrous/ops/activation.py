@@ -30,7 +30,8 @@ def relu(x: Tensor, inplace: bool = False) -> Tensor:
     Source:
         Nair and Hinton, Rectified linear units improve restricted Boltzmann machines, 2010.
     """
-    if not isinstance(x, Tensor) or x.dtype.kind not in "fiu":
+    kind = (x._pending or x.data).dtype.kind if isinstance(x, Tensor) else ""
+    if kind not in ("f", "i", "u"):
         raise TypeError(f"relu: x {_described(x)}; expected a Tensor of numbers")
     if x._pending is not None:
         pending = fusion.with_relu(x, kernels_for(x))
@@ -39,7 +40,7 @@ def relu(x: Tensor, inplace: bool = False) -> Tensor:
     kernels = kernels_for(x.data)
     if inplace:
         check_inplace(x, "relu")
-    y = kernels.relu_forward(x.data) if x.dtype.kind == "f" else array_module(x.data).maximum(x.data, 0)
+    y = kernels.relu_forward(x.data) if kind == "f" else array_module(x.data).maximum(x.data, 0)
     if inplace:
         x.data[...] = y
         return record_inplace(x, ReluBackward, inputs=(x,), saved=(x.data,))
@@ -91,7 +92,7 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -
         Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models, 2013.
     Differs from PyTorch: `inplace` refuses a negative slope at once, where PyTorch does so in backward.
     """
-    floats_of_one_dtype("leaky_relu", x=x)
+    floats_of_one_dtype("leaky_relu", ("x",), x)
     if not isinstance(negative_slope, (int, float)):
         raise TypeError(f"leaky_relu: negative_slope is {negative_slope!r}; expected a number")
     kernels = kernels_for(x.data)
@@ -174,7 +175,7 @@ class TanhBackward(Backward):
 def _as_float(op: str, x: Tensor) -> Tensor:
     if isinstance(x, Tensor) and x.dtype.kind in "iub":
         return x.to(float32)
-    floats_of_one_dtype(op, x=x)
+    floats_of_one_dtype(op, ("x",), x)
     return x
 
 

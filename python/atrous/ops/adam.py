@@ -6,6 +6,7 @@ No gradient flows through a step: it counts as one made under ``no_grad``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from .. import fusion
 from ..backend import kernels_for
@@ -69,7 +70,7 @@ def adam_step(
     kernels_for(arrays[0]).adam_step(
         arrays, grads, states[0], states[1], largest, step, lr, beta1, beta2, eps, weight_decay, decoupled
     )
-    _written(params, *state)
+    increment_version(*params, *chain.from_iterable(state))
 
 
 def sgd_step(
@@ -111,35 +112,27 @@ def sgd_step(
     """
     if not params:
         return
-    arrays, grads, states = _aligned("sgd_step", params, grads, [] if momentum_buffers is None else [momentum_buffers])
+    state = [] if momentum_buffers is None else [momentum_buffers]
+    arrays, grads, states = _aligned("sgd_step", params, grads, state)
     buffers = states[0] if states else None
     kernels_for(arrays[0]).sgd_step(arrays, grads, buffers, lr, momentum, dampening, weight_decay, nesterov, first)
-    _written(params, *([] if momentum_buffers is None else [momentum_buffers]))
+    increment_version(*params, *chain.from_iterable(state))
 
 
 def _aligned(op, params, grads, state):
     """Arrays of params, grads and each list of state. Gradients take the strides of params; state must have them."""
-    for other in (grads, *state):
-        require(len(other) == len(params), op, f"got {len(params)} parameters and {len(other)} tensors to go with them")
-    for i, p in enumerate(params):
-        others = {f"state {n}": tensors[i] for n, tensors in enumerate(state)}
-        floats_of_one_dtype(op, first=params[0], parameter=p, grad=grads[i], **others)
-        for t in (grads[i], *(tensors[i] for tensors in state)):
-            if t.shape != p.shape:
-                raise ValueError(f"{op}: parameter {i} has shape {p.shape}, but a tensor with it {t.shape}")
-        for tensors in state:
-            held = tensors[i].data
-            if like(held, p.data) is not held:
-                raise ValueError(
-                    f"{op}: parameter {i} has strides {p.data.strides}, its state {held.strides}; expected equal"
-                )
+    lists, n = (params, grads, *state), len(params)
+    for other in lists:
+        if len(other) != n:
+            raise ValueError(f"{op}: got {n} parameters and {len(other)} tensors to go with them")
+    names = ["parameter"] * n + ["grad"] * n + ["state"] * (n * len(state))
+    floats_of_one_dtype(op, names, *chain.from_iterable(lists))
     fusion.finish()  # what waits may read the parameters
-    arrays = [p.data for p in params]
-    aligned = [like(g.data, p) for g, p in zip(grads, arrays, strict=True)]
-    return arrays, aligned, [[t.data for t in tensors] for tensors in state]
-
-
-def _written(*lists):
-    for tensors in lists:
-        for tensor in tensors:
-            increment_version(tensor)
+    params, grads, *state = ([t.data for t in tensors] for tensors in lists)
+    shapes = [p.shape for p in params]
+    for others in (grads, *state):
+        if (found := [a.shape for a in others]) != shapes:
+            i = [a == b for a, b in zip(found, shapes, strict=True)].index(False)
+            raise ValueError(f"{op}: parameter {i} has shape {shapes[i]}, but a tensor with it {found[i]}")
+    aligned = [g if g.strides == p.strides else like(g, p) for g, p in zip(grads, params, strict=True)]
+    return params, aligned, state

@@ -14,6 +14,7 @@ from ..graph import recorded
 from ..layout import channels_last, reshape
 from ..tensor import Tensor
 
+NAMES = ("x", "running_mean?", "running_var?", "weight?", "bias?")
 EPILOGUE = ("relu", "residual", "relu_last")  # what batch_norm_forward does besides
 
 
@@ -56,10 +57,9 @@ def batch_norm(
         Ioffe and Szegedy, Batch normalization, 2015 (arXiv 1502.03167). The paper's running average weighs the old
         value with its momentum; here, as in PyTorch, momentum weighs the new one.
     """
-    parameters = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
-    floats_of_one_dtype("batch_norm", x=x, optional=parameters)
+    floats_of_one_dtype("batch_norm", NAMES, x, running_mean, running_var, weight, bias)
     shape = x.shape
-    _check(shape, parameters, training, momentum, eps)
+    _check(shape, running_mean, running_var, weight, bias, training, momentum, eps)
     if x._pending is not None and not training and not x._requires_grad and not recorded(weight, bias):
         pending = _folded(x._pending, running_mean, running_var, weight, bias, eps)
         if pending is not None:
@@ -72,9 +72,12 @@ def batch_norm(
         backward: type[Backward] = BatchNormTrainBackward
         mean, var = statistics = kernels.batch_norm_statistics(data)
         if running_mean is not None and running_var is not None:
-            count = data.size // data.shape[1]
-            _move(running_mean, mean, momentum)
-            _move(running_var, var * (count / (count - 1)), momentum)  # unbiased
+            old_mean, old_var = running_mean.data, running_var.data
+            fusion.finish(old_mean)
+            fusion.finish(old_var)
+            count = data.size // shape[1]
+            quiet.run(kernels.batch_norm_update_running, old_mean, old_var, mean, var, count, momentum)
+            increment_version(running_mean, running_var)
     else:  # an empty batch has no statistics: any will do
         backward = BatchNormEvalBackward
         if running_mean is not None and running_var is not None:
@@ -141,15 +144,14 @@ def _gradients(backward, grad_y, saved, eps):
     return grads if grad_y.ndim == 4 else (grads[0].reshape(grad_y.shape), *grads[1:])
 
 
-def _check(x, parameters, training, momentum, eps):
+def _check(x, running_mean, running_var, weight, bias, training, momentum, eps):
     """x is a shape."""
     if len(x) < 2:
         raise ValueError(f"batch_norm: x has shape {x}; expected (N, C), (N, C, L) or (N, C, H, W)")
     C = x[1]
-    for name, t in parameters.items():
+    for name, t in zip(NAMES[1:], (running_mean, running_var, weight, bias), strict=True):
         if t is not None and t.shape != (C,):
-            raise ValueError(f"batch_norm: {name} has shape {t.shape}; expected ({C},) from x {x}")
-    running_mean, running_var = parameters["running_mean"], parameters["running_var"]
+            raise ValueError(f"batch_norm: {name.rstrip('?')} has shape {t.shape}; expected ({C},) from x {x}")
     if (running_mean is None) != (running_var is None):
         raise ValueError("batch_norm: one of running_mean and running_var is None; expected both or neither")
     if not isinstance(momentum, (int, float)):
@@ -163,18 +165,6 @@ def _check(x, parameters, training, momentum, eps):
         raise ValueError("batch_norm: running_mean is None; evaluation needs the running statistics")
     if running_mean is not None and (running_mean.requires_grad or running_var.requires_grad):
         raise RuntimeError("batch_norm: the running statistics require grad; they have no gradient, detach() them")
-
-
-def _move(running, batch, momentum):
-    """running = (1 − momentum) · running + momentum · batch, in place."""
-    fusion.finish(running.data)
-    quiet.run(_interpolate, running.data, batch, momentum)
-    increment_version(running)
-
-
-def _interpolate(running, batch, momentum):
-    running *= 1 - momentum
-    running += momentum * batch
 
 
 def _planes(x):

@@ -14,6 +14,7 @@ from ..layout import channels_last
 from ..tensor import Tensor
 from .pad import pad
 
+NAMES = ("x", "weight", "bias?")
 EPILOGUE = ("scale", "relu", "residual", "relu_last")  # what conv2d_forward does besides
 
 
@@ -58,7 +59,7 @@ def conv2d(
     Differs from PyTorch: images without channels are refused.
     """
     op = "conv2d"
-    floats_of_one_dtype(op, x=x, weight=weight, optional={"bias": bias})
+    floats_of_one_dtype(op, NAMES, x, weight, bias)
     shape, weight_shape = x.shape, weight.shape
     if len(shape) == 3:  # (IC, H, W): a batch of one
         return conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
@@ -89,8 +90,8 @@ def conv2d(
     if y is None:
         y = kernels.conv2d_forward(*arguments)
     saved = _saved(x, data, weight, filters)
-    sizes = {"input_size": size, "kernel_size": (KH, KW), "how": how}
-    return record(y, Conv2dBackward, inputs=(x, weight, bias), saved=saved, **sizes)
+    inputs, kernel_size = (x, weight, bias), (KH, KW)
+    return record(y, Conv2dBackward, inputs, saved, input_size=size, kernel_size=kernel_size, how=how)
 
 
 class Conv2dBackward(Backward):
@@ -147,7 +148,7 @@ def conv_transpose2d(
         Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016 (arXiv 1603.07285), chapter 4.
     """
     op = "conv_transpose2d"
-    floats_of_one_dtype(op, x=x, weight=weight, optional={"bias": bias})
+    floats_of_one_dtype(op, NAMES, x, weight, bias)
     if x.ndim == 3:  # (IC, H, W): a batch of one
         return conv_transpose2d(
             x.unsqueeze(0), weight, bias, stride, padding, output_padding, groups, dilation

@@ -8,6 +8,7 @@ from typing import Any
 from ..autograd import Backward, record
 from ..backend import array_module, kernels_for, quiet
 from ..checks import floats_of_one_dtype, require
+from ..dtypes import int64, uint8
 from ..layout import channels_last, contiguous, reshape
 from ..tensor import Tensor
 
@@ -51,7 +52,7 @@ def cross_entropy(
     Differs from PyTorch: a class out of range is a ValueError (there an IndexError), and probabilities have x's dtype.
     """
     op = "cross_entropy"
-    floats_of_one_dtype(op, x=x, optional={"weight": weight})
+    floats_of_one_dtype(op, ("x", "weight?"), x, weight)
     check_classes(op, x, target, weight, reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{op}: label_smoothing is {label_smoothing}; expected 0 to 1")
@@ -90,7 +91,7 @@ class CrossEntropyBackward(Backward):
 
 def _soft_cross_entropy(x, target, weight, reduction, label_smoothing):
     """The part of cross_entropy for target probabilities."""
-    floats_of_one_dtype("cross_entropy", x=x, target=target)
+    floats_of_one_dtype("cross_entropy", ("x", "target"), x, target)
     if target.requires_grad:
         return _composed(x, target, weight, reduction, label_smoothing)
     planes = _planes(x.data)
@@ -148,7 +149,7 @@ def softmax(x: Tensor, dim: int) -> Tensor:
     Source:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.2.2.3.
     """
-    floats_of_one_dtype("softmax", x=x)
+    floats_of_one_dtype("softmax", ("x",), x)
     dim = _axis("softmax", x, dim)
     if not x.data.size:
         return x.clone()
@@ -182,7 +183,7 @@ def log_softmax(x: Tensor, dim: int) -> Tensor:
     Source:
         Blanchard, Higham and Higham, Accurately computing the log-sum-exp and softmax functions, 2021.
     """
-    floats_of_one_dtype("log_softmax", x=x)
+    floats_of_one_dtype("log_softmax", ("x",), x)
     dim = _axis("log_softmax", x, dim)
     if not x.data.size:
         return x.clone()
@@ -219,9 +220,10 @@ def class_indices(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Any:
     places = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
     if target.shape != places:
         raise ValueError(f"{op}: target has shape {target.shape}; expected {places} from x {x.shape}")
-    if target.dtype not in ("int64", "uint8"):
-        raise TypeError(f"{op}: target is {target.dtype}; expected int64 classes")
-    classes = target.data if target.dtype == "int64" else target.data.astype("int64")
+    dtype = target.dtype
+    if dtype not in (int64, uint8):
+        raise TypeError(f"{op}: target is {dtype}; expected int64 classes")
+    classes = target.data if dtype == int64 else target.data.astype(int64)
     C = x.shape[1 if x.ndim > 1 else 0]
     if classes.size and classes.view("uint64").max() >= C:  # a negative class is a huge one there
         bad = classes[((classes < 0) | (classes >= C)) & (classes != ignore_index)]

@@ -31,7 +31,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.1 (there x W; here, as in PyTorch, x Wᵀ).
     Differs from PyTorch: a bias that would have to be broadcast, and integers, are refused.
     """
-    floats_of_one_dtype("linear", x=x, weight=weight, optional={"bias": bias})
+    floats_of_one_dtype("linear", ("x", "weight", "bias?"), x, weight, bias)
     shape, weight_shape = x.shape, weight.shape
     if len(weight_shape) == 1 and bias is None:  # (IN,): one output, its axis dropped
         return linear(x, weight.unsqueeze(0)).squeeze(-1)
@@ -89,7 +89,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
         Golub and Van Loan, Matrix Computations, 4th edition, 2013, section 1.1.
     """
     if not _integers(a, b):
-        floats_of_one_dtype("matmul", a=a, b=b)
+        floats_of_one_dtype("matmul", ("a", "b"), a, b)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ValueError(f"matmul: a {a.shape} and b {b.shape}; expected (..., M, K) and (..., K, N), or vectors")
     if a.ndim == 1:

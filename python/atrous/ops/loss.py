@@ -36,7 +36,7 @@ def nll_loss(
         Bishop, Pattern Recognition and Machine Learning, 2006, section 4.3.4.
     Differs from PyTorch: a class out of range is a ValueError (there an IndexError).
     """
-    floats_of_one_dtype("nll_loss", x=x, optional={"weight": weight})
+    floats_of_one_dtype("nll_loss", ("x", "weight?"), x, weight)
     check_classes("nll_loss", x, target, weight, reduction)
     classes = class_indices("nll_loss", x, target, ignore_index)
     axis = 1 if x.ndim > 1 else 0
@@ -148,7 +148,7 @@ def binary_cross_entropy_with_logits(
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.2.2.2.
     """
     op = "binary_cross_entropy_with_logits"
-    floats_of_one_dtype(op, x=x, target=target, optional={"weight": weight, "pos_weight": pos_weight})
+    floats_of_one_dtype(op, ("x", "target", "weight?", "pos_weight?"), x, target, weight, pos_weight)
     _check_reduction(op, reduction)
     require(target.shape == x.shape, op, f"target has shape {target.shape}; expected {x.shape} from x")
     for name, factor in (("weight", weight), ("pos_weight", pos_weight)):

@@ -138,7 +138,10 @@ def binary_(op: str, function: str, backward: type[Binary], a: Tensor, b: Any) -
 
 
 def kind(tensor: Tensor | None) -> tuple | None:
-    return None if tensor is None else (tensor.shape, tensor.dtype)
+    if tensor is None:
+        return None
+    array = tensor._pending or tensor.data
+    return array.shape, array.dtype
 
 
 def _kept(backward: type[Binary], x: Any, y: Any, a: Tensor | None, b: Tensor | None) -> tuple:

@@ -51,12 +51,13 @@ def max_pool2d(
     Differs from PyTorch: integer images are refused; of several NaN in a window the first counts, there the last.
     """
     op = "max_pool2d"
-    floats_of_one_dtype(op, x=x)
-    if x.ndim == 3:  # (C, H, W): a batch of one
+    floats_of_one_dtype(op, ("x",), x)
+    shape = x.shape
+    if len(shape) == 3:  # (C, H, W): a batch of one
         result = max_pool2d(x.unsqueeze(0), kernel_size, stride, padding, dilation, ceil_mode, return_indices)
         return (result[0].squeeze(0), result[1].squeeze(0)) if isinstance(result, tuple) else result.squeeze(0)
-    kernel_size, stride, padding, dilation = _window(op, x, kernel_size, stride, padding, dilation, ceil_mode)
-    kernels, data, size = kernels_for(x.data), channels_last(x.data), x.shape[2:]
+    kernel_size, stride, padding, dilation = _window(op, shape, kernel_size, stride, padding, dilation, ceil_mode)
+    kernels, data, size = kernels_for(x.data), channels_last(x.data), shape[2:]
     how = (kernel_size, stride, padding, dilation)
     y, taps = kernels.max_pool2d_forward(data, *how, ceil_mode)
     y = record(y, MaxPool2dBackward, inputs=(x,), saved=(taps,), input_size=size, how=how)
@@ -106,11 +107,11 @@ def avg_pool2d(
     Differs from PyTorch: integer images are refused.
     """
     op = "avg_pool2d"
-    floats_of_one_dtype(op, x=x)
+    floats_of_one_dtype(op, ("x",), x)
     if x.ndim == 3:  # (C, H, W): a batch of one
         how = (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
         return avg_pool2d(x.unsqueeze(0), *how).squeeze(0)
-    kernel_size, stride, padding, _ = _window(op, x, kernel_size, stride, padding, 1, ceil_mode)
+    kernel_size, stride, padding, _ = _window(op, x.shape, kernel_size, stride, padding, 1, ceil_mode)
     require(divisor_override != 0, op, "divisor_override is 0; expected another number or None")
     how = (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
     data = channels_last(x.data)
@@ -146,7 +147,7 @@ def adaptive_avg_pool2d(x: Tensor, output_size: int | Sequence[int | None]) -> T
         Lin, Chen and Yan, Network in network, 2014 (arXiv 1312.4400), for the global form.
     """
     op = "adaptive_avg_pool2d"
-    floats_of_one_dtype(op, x=x)
+    floats_of_one_dtype(op, ("x",), x)
     if x.ndim == 3:  # (C, H, W): a batch of one
         return adaptive_avg_pool2d(x.unsqueeze(0), output_size).squeeze(0)
     output_size, data = _output_size(op, x, output_size), channels_last(x.data)
@@ -182,7 +183,7 @@ def adaptive_max_pool2d(
         He, Zhang, Ren and Sun, Spatial pyramid pooling in deep convolutional networks, 2014 (arXiv 1406.4729).
     """
     op = "adaptive_max_pool2d"
-    floats_of_one_dtype(op, x=x)
+    floats_of_one_dtype(op, ("x",), x)
     if x.ndim == 3:  # (C, H, W): a batch of one
         result = adaptive_max_pool2d(x.unsqueeze(0), output_size, return_indices)
         return (result[0].squeeze(0), result[1].squeeze(0)) if isinstance(result, tuple) else result.squeeze(0)
@@ -201,9 +202,9 @@ class AdaptiveMaxPool2dBackward(Backward):
 
 
 def _window(op, x, kernel_size, stride, padding, dilation, ceil_mode):
-    """The four arguments as pairs, once they are known to fit x."""
-    if x.ndim != 4 or 0 in x.shape[1:]:
-        raise ValueError(f"{op}: x has shape {x.shape}; expected (N, C, H, W) or (C, H, W), empty in N at most")
+    """The four arguments as pairs, once they are known to fit x, a shape."""
+    if len(x) != 4 or 0 in x[1:]:
+        raise ValueError(f"{op}: x has shape {x}; expected (N, C, H, W) or (C, H, W), empty in N at most")
     kernel_size = pair(kernel_size, op, "kernel_size")
     stride = kernel_size if stride is None else pair(stride, op, "stride")
     padding, dilation = pair(padding, op, "padding"), pair(dilation, op, "dilation")
@@ -213,10 +214,10 @@ def _window(op, x, kernel_size, stride, padding, dilation, ceil_mode):
     if not (0 <= ph <= KH // 2 and 0 <= pw <= KW // 2):
         raise ValueError(f"{op}: padding is {padding}; expected 0 to half of kernel_size {kernel_size}")
     overhang_h, overhang_w = (stride[0] - 1, stride[1] - 1) if ceil_mode else (0, 0)
-    H, W = x.shape[2:]
+    H, W = x[2:]
     if H + 2 * ph + overhang_h <= dilation[0] * (KH - 1) or W + 2 * pw + overhang_w <= dilation[1] * (KW - 1):
         window = f"{kernel_size} with dilation {dilation}"
-        raise ValueError(f"{op}: the window {window} exceeds x {x.shape} with padding {padding}")
+        raise ValueError(f"{op}: the window {window} exceeds x {x} with padding {padding}")
     return kernel_size, stride, padding, dilation
 
 

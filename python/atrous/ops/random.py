@@ -45,7 +45,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
         raise TypeError(f"dropout: x is a {type(x).__name__}; expected a Tensor")
     if not training or p == 0:
         return x
-    floats_of_one_dtype("dropout", x=x)
+    floats_of_one_dtype("dropout", ("x",), x)
     if inplace:
         check_inplace(x, "dropout")
     kept, scale = _kept(x.data, p), 0.0 if p == 1 else 1 / (1 - p)

@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import layout
 from ..autograd import Backward, record, record_view
 from ..backend import array_module
@@ -80,10 +78,10 @@ def view(input: Tensor, *shape: Any) -> Tensor:
 def _reshape(op: str, x: Tensor, shape: tuple[int, ...]) -> Tensor:
     data = x.data
     try:
-        y = layout.reshape(data, shape)
+        y, is_view = layout.reshaped(data, shape)
     except ValueError:
         raise ValueError(f"{op}: {data.size} elements of shape {data.shape} do not fit shape {shape}") from None
-    if data.flags.c_contiguous or np.may_share_memory(y, data):
+    if is_view:
         return record_view(x, y, lambda array: array.reshape(shape), ReshapeBackward, shape=data.shape)
     return record(y, ReshapeBackward, (x,), shape=data.shape, channels_last=layout.is_channels_last(data))
 
@@ -109,7 +107,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if not shape:
         return _reshape("flatten", input, (1,))
     start, end = axis(start_dim, len(shape), "flatten"), axis(end_dim, len(shape), "flatten")
-    require(start <= end, "flatten", f"start_dim {start_dim} comes after end_dim {end_dim}")
+    if start > end:
+        raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     return _reshape("flatten", input, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
 
 

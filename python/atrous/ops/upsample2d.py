@@ -54,7 +54,7 @@ def interpolate(
     Differs from PyTorch: images only, (N, C, H, W), of floats; other modes do not exist.
     """
     op = "interpolate"
-    floats_of_one_dtype(op, x=x)
+    floats_of_one_dtype(op, ("x",), x)
     require(x.ndim == 4 and 0 not in x.shape[1:], op, f"x has shape {x.shape}; expected (N, C, H, W), empty in N only")
     require(mode in MODES, op, f"mode is {mode!r}; expected one of {MODES}")
     require(

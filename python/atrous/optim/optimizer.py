@@ -171,12 +171,12 @@ class Update:
         found = []
         for owner, param in zip(self.owners, self.params, strict=True):
             state = optimizer.state.setdefault(owner, {})
-            if state.get(key) is None:
-                state[key] = zeros_like(param)
-            state[key].data = like(
-                state[key].data, param.data
-            )  # a copy only after a user changed the parameter's layout
-            found.append(state[key])
+            held = state.get(key)
+            if held is None:
+                held = state[key] = zeros_like(param)
+            elif held.data.strides != param.data.strides:  # a user may have changed the parameter's layout
+                held.data = like(held.data, param.data)
+            found.append(held)
         return found
 
     def finish(self) -> None:
@@ -191,8 +191,10 @@ def batches(group: dict[str, Any], key: Callable[[Tensor], Any]) -> Iterator[tup
     """The parameters of a group that have a gradient, one batch for each dtype and value of `key`: as a rule, one."""
     found: dict[tuple, Update] = {}
     for param in group["params"]:
-        if param.grad is not None:
-            found.setdefault((param.dtype, key(param)), Update()).add(param, param.grad, group["maximize"])
+        if (grad := param.grad) is not None:
+            kind = param.data.dtype, key(param)
+            update = found.get(kind) or found.setdefault(kind, Update())
+            update.add(param, grad, group["maximize"])
     for (_, value), update in found.items():
         yield value, update
 

@@ -16,6 +16,7 @@ from .batch_norm import (
     batch_norm_backward_train,
     batch_norm_forward,
     batch_norm_statistics,
+    batch_norm_update_running,
 )
 from .conv2d import conv2d_backward_bias, conv2d_backward_input, conv2d_backward_weight, conv2d_forward
 from .cross_entropy import (
@@ -63,6 +64,7 @@ __all__ = [
     "batch_norm_backward_train",
     "batch_norm_forward",
     "batch_norm_statistics",
+    "batch_norm_update_running",
     "conv2d_backward_bias",
     "conv2d_backward_input",
     "conv2d_backward_weight",

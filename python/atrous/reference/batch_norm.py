@@ -19,6 +19,17 @@ def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
     return mean, _mean(np.square(x - _channels(mean)))
 
 
+def batch_norm_update_running(
+    running_mean: Array, running_var: Array, mean: Array, var: Array, count: int, momentum: float
+) -> None:
+    """running = (1 - momentum) * running + momentum * batch, in place; the batch's variance, of count values, unbiased.
+
+    The right-hand side is float64.
+    """
+    for running, batch in ((running_mean, mean), (running_var, count / (count - 1) * var)):
+        running[...] = (1 - momentum) * running.astype(np.float64) + momentum * batch
+
+
 def batch_norm_forward(
     x: Array,
     weight: Array | None,

@@ -42,6 +42,7 @@ FOLLOWED: list[dict[str, Any]] = [  # what follows in the network
 
 CASES = {
     "batch_norm_statistics": CASES_4D,
+    "batch_norm_update_running": [case for case in CASES_4D if case["x"][0] > 0],  # no batch, no statistics
     "batch_norm_forward": CASES_4D + FOLLOWED,
     "batch_norm_backward_train": CASES_4D + [case for case in FOLLOWED if case["then"] == "relu"],
     "batch_norm_backward_eval": CASES_4D + [case for case in FOLLOWED if case["then"] == "relu"],
@@ -62,6 +63,10 @@ def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
             x[-1, 2, -1, -1] = np.nan
     if function == "batch_norm_statistics":
         return {"x": x}
+    if function == "batch_norm_update_running":
+        running = {"running_mean": mean, "running_var": var}
+        batch = dict(zip(("mean", "var"), reference.batch_norm_statistics(x), strict=True))
+        return {**running, **batch, "count": x.size // C, "momentum": 0.1}
     weight = draw.normal(C) if case["weight"] else None
     bias = draw.normal(C) if case["bias"] else None
     given = {"x": x, "weight": weight, "bias": bias, "mean": mean, "var": var, "eps": case["eps"]}
@@ -79,6 +84,9 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array | tuple
     if function == "batch_norm_statistics":
         return _statistics_bound(arguments["x"], dtype)
     a = arguments
+    if function == "batch_norm_update_running":  # rounded once, to running's dtype, from float64
+        factor = a["count"] / (a["count"] - 1)
+        return tuple(np.abs(a["running_" + name]) + np.abs(factor * a[name]) for name in ("mean", "var"))
     x, mean, rstd = a["x"], _channels(a["mean"]), 1 / np.sqrt(_channels(a["var"]) + a["eps"])
     P, weight = x.size // x.shape[1], 1 if a["weight"] is None else np.abs(_channels(a["weight"]))
     centred = np.abs(x - mean)

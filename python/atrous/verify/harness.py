@@ -234,11 +234,11 @@ def outputs_of(returned: Any, arguments: Arguments) -> tuple[Array, ...]:
 
 
 def updated(arguments: Arguments) -> Arguments:
-    """The arguments that a kernel changes in place: an optimizer's lists but for the gradients, and a total."""
+    """The arguments that a kernel changes in place: optimizers' lists but for the gradients, a total, running means."""
     return {
         name: value
         for name, value in arguments.items()
-        if name == "total" or (isinstance(value, list) and name != "grads")
+        if name == "total" or name.startswith("running_") or (isinstance(value, list) and name != "grads")
     }
 
 
