@@ -3,7 +3,6 @@
 #include <pthread.h>
 
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <exception>
@@ -21,8 +20,6 @@ namespace atrous {
 namespace {
 
 constexpr int kSpins = 4000;  // about 40 us: longer than the gap between two kernels of a training step
-constexpr std::chrono::microseconds kSpinTime(40);
-using Clock = std::chrono::steady_clock;
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -68,19 +65,19 @@ void run_pieces(Job& job, int worker) {
 class ThreadPool {
  public:
   // Runs the job on the caller and on at most threads - 1 workers; false when another caller has the pool.
-  bool run(Job& job, int threads, Length length) {
+  bool run(Job& job, int threads) {
     std::unique_lock<std::mutex> busy(busy_, std::try_to_lock);
     if (!busy) return false;
     start_workers(threads - 1);
-    bool wake;
+    bool parked;
     {
       std::lock_guard<std::mutex> lock(mutex_);
       job_ = &job;
       wanted_ = threads - 1;
       generation_.fetch_add(1, std::memory_order_release);
-      wake = parked_ > 0 && (length == Length::full || Clock::now() - last_ended_ < kSpinTime);
+      parked = parked_ > 0;
     }
-    if (wake) wake_.notify_all();
+    if (parked) wake_.notify_all();
     run_pieces(job, 0);
     {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -88,7 +85,6 @@ class ThreadPool {
     }
     for (int spins = 0; running_.load(std::memory_order_acquire) != 0; ++spins)
       spins < kSpins ? pause() : std::this_thread::yield();
-    last_ended_ = Clock::now();
     return true;
   }
 
@@ -125,9 +121,8 @@ class ThreadPool {
     return job_;
   }
 
-  std::mutex busy_;               // held by the caller whose job runs
-  Clock::time_point last_ended_;  // guarded by busy_: when the job before ended
-  std::mutex mutex_;              // guards the start of a job against workers that park
+  std::mutex busy_;   // held by the caller whose job runs
+  std::mutex mutex_;  // guards the start of a job against workers that park
   std::condition_variable wake_;
   std::atomic<uint64_t> generation_{0};
   std::atomic<int> running_{0};  // workers that signed in and are not done
@@ -184,7 +179,7 @@ void set_num_threads(int threads) {
   thread_setting().store(threads);
 }
 
-void run_parallel(int64_t pieces, void (*body)(void*, int64_t, int), void* context, int threads, Length length) {
+void run_parallel(int64_t pieces, void (*body)(void*, int64_t, int), void* context, int threads) {
   if (pieces < threads) threads = static_cast<int>(pieces);
   if (threads > 1 && !inside_a_job) {
     Job job{body, context, std::vector<Share>(static_cast<size_t>(threads)), nullptr, {}};
@@ -194,7 +189,7 @@ void run_parallel(int64_t pieces, void (*body)(void*, int64_t, int), void* conte
     }
     ThreadPool* const workers = pool();
     inside_a_job = true;
-    const bool done = workers->run(job, threads, length);
+    const bool done = workers->run(job, threads);
     inside_a_job = false;
     if (job.error) std::rethrow_exception(job.error);
     if (done) return;

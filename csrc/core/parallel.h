@@ -11,24 +11,20 @@ int num_threads();
 void set_num_threads(int threads);  // >= 1
 int default_num_threads();          // what affinity and the cgroup's CPU quota allow
 
-// How long a job is. To wake a parked worker costs the caller about 12 us, and the worker comes some 40 us later: a job
-// of less than about 70 us is shared with those that still spin, and wakes the others only where jobs come thick.
-enum class Length { brief, full };
-
 // Calls body(context, piece, worker) for every piece in [0, pieces); worker is in [0, threads): a kernel with workspace
 // for each worker reads num_threads() once and passes it here.
 // The first exception that a body throws is rethrown here, after all workers have stopped.
-void run_parallel(int64_t pieces, void (*body)(void*, int64_t, int), void* context, int threads, Length length);
+void run_parallel(int64_t pieces, void (*body)(void*, int64_t, int), void* context, int threads);
 
 namespace {  // per-level units include this: nothing here may be shared between levels
 
 // parallel_for(pieces, [&](int64_t piece, int worker) { ... });
 template <typename F>
-inline void parallel_for(int64_t pieces, F&& f, int threads = num_threads(), Length length = Length::full) {
+inline void parallel_for(int64_t pieces, F&& f, int threads = num_threads()) {
   using Body = std::remove_reference_t<F>;
   run_parallel(
       pieces, [](void* context, int64_t piece, int worker) { (*static_cast<Body*>(context))(piece, worker); },
-      const_cast<void*>(static_cast<const void*>(&f)), threads, length);
+      const_cast<void*>(static_cast<const void*>(&f)), threads);
 }
 
 }  // namespace

@@ -16,18 +16,16 @@ void for_stretches(int64_t count, const Tensor* tensors, F f) {
   int64_t total = 0;
   for (int64_t t = 0; t < count; ++t) total += divide_up(tensors[t].n, 64) * 64;
   constexpr int64_t kSmall = 1 << 13, kLarge = 1 << 15;  // elements, multiples of every vector width
-  const int64_t piece_size = total > 16 * kLarge ? kLarge : total > 2 * kSmall ? kSmall : max_of(total, 1);
-  const auto run_piece = [&](int64_t piece, int) {
+  constexpr int64_t kAlone = 1 << 16;                    // 40 us of Adam: less than waking a parked worker would save
+  const int64_t piece_size = total > 16 * kLarge ? kLarge : total > kAlone ? kSmall : max_of(total, 1);
+  parallel_for(divide_up(total, piece_size), [&](int64_t piece, int) {
     int64_t begin = piece * piece_size;
     for (int64_t t = 0; t < count && begin > -piece_size; ++t) {
       const int64_t n = tensors[t].n, first = clamp_to(begin, n), last = clamp_to(begin + piece_size, n);
       if (first < last) f(tensors[t], first, last - first);
       begin -= divide_up(n, 64) * 64;
     }
-  };
-  constexpr int64_t kWorthWaking = 1 << 17;  // elements, of Adam about 70 us
-  parallel_for(divide_up(total, piece_size), run_piece, num_threads(),
-               total < kWorthWaking ? Length::brief : Length::full);
+  });
 }
 
 template <typename T>

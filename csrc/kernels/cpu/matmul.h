@@ -11,7 +11,8 @@ constexpr int64_t kInPlaceRows = kTileRows;  // up to so many rows, a row-major 
 constexpr int64_t kFewPanels = 32;           // packing tiles of A costs little beside so many panels
 constexpr int64_t kNearPanels = 8;           // so many, of kBlock rows, stay in L2 beside the tiles of A,
 constexpr int64_t kNear = 1 << 15;           // which are so many numbers,
-constexpr int64_t kShared = 1 << 20;         // and so many stay in the last cache while pieces of rows pass
+constexpr int64_t kShared = 1 << 20;         // and so many stay in the last cache while pieces of rows pass:
+constexpr int64_t kLong = 1 << 13;           // of longer sums some panels at least
 
 template <typename T>
 struct Matmul {
@@ -20,6 +21,7 @@ struct Matmul {
   const T* b;
   const Epilogue<T>* epilogue;  // nullptr: none
   T* c;
+  bool accumulate = false;  // add to what is in C
 };
 
 // The rows of B lie dense: columns [first, last), a multiple of the tile's, read where they are.
@@ -72,7 +74,7 @@ template <typename T>
 void multiply_tile(const Matmul<T>& p, const MatmulPiece<T>& piece, int64_t m, int64_t panel, const T* b, int64_t k,
                    int64_t K, T* const* out) {
   const int64_t column = panel * kPanel<T>, columns = min_of(kPanel<T>, p.s.N - column);
-  const TileOutput<T> to{out + m, column, columns, k > 0, k + K == p.s.K ? p.epilogue : nullptr, p.c};
+  const TileOutput<T> to{out + m, column, columns, p.accumulate || k > 0, k + K == p.s.K ? p.epilogue : nullptr, p.c};
   if (columns <= Vec<T>::width)
     run_packed_tile<T, 1>(piece.rows - m, K, piece.tiles + m * K, b, to);
   else
@@ -99,7 +101,7 @@ void multiply_piece(const Matmul<T>& p, const MatmulPiece<T>& piece, bool packed
   T* out[kPieceRows];
   for (int64_t m = 0; m < piece.rows; ++m) out[m] = p.c + (piece.first + m) * s.N;
   for (int64_t k = 0; k < s.K; k += kBlock) {
-    const int64_t K = min_of(kBlock, s.K - k), strip = packed ? s.N : kNearPanels;
+    const int64_t K = min_of(kBlock, s.K - k), strip = packed ? s.N : s.b_n == 1 ? kNearPanels : 1;
     pack_tiles(piece.rows, K, p.a + piece.first * s.a_m + k * s.a_k, s.a_m, s.a_k, piece.tiles);
     for (int64_t panel = piece.first_panel; panel < piece.last_panel; panel += strip) {
       const int64_t end = min_of(piece.last_panel, panel + strip);
@@ -168,7 +170,11 @@ void matmul_one(const Matmul<T>& p) {
     share_columns(in_place, kPanel<T>, tasks,
                   [&](int64_t first, int64_t last) { multiply_in_place<T, kTileVectors, kTileRows>(p, first, last); });
   }
-  if (in_place < s.N) multiply_packed(p, in_place, tasks);
+  for (int64_t k = 0; in_place < s.N && k < s.K; k += kLong) {
+    Matmul<T> part{s, p.a + k * s.a_k, p.b + k * s.b_k, k + kLong < s.K ? nullptr : p.epilogue, p.c, k > 0};
+    part.s.K = min_of(kLong, s.K - k);
+    multiply_packed(part, in_place, tasks);
+  }
 }
 
 template <typename T>
