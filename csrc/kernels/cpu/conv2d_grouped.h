@@ -3,7 +3,6 @@
 // by a vector of weights, one for each pair (channel k, channel of the lane).
 #pragma once
 #include "kernels/cpu/conv2d_lines.h"
-#include "kernels/cpu/finish.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/pool2d_lanes.h"
 
@@ -142,38 +141,12 @@ struct LineOutput {
 template <int GS>
 constexpr int kGroupedPixels = (GS < 8 ? 8 : 12) * ATROUS_VECTOR_BYTES / 64;
 
-// The sums of P pixels through the epilogue, one operation after the other: see `finished`. They stay in registers.
-template <typename T, int P>
-inline void finish_sums(const Epilogue<T>& e, const LineOutput<T>& out, int64_t place,
-                        typename Vec<T>::type (&sums)[P][kLineVectors<T>]) {
-  constexpr int NV = kLineVectors<T>;
-  using V = typename Vec<T>::type;
-  const auto each = [&](auto f) {
-    for (int i = 0; i < P; ++i)
-      for (int j = 0; j < NV; ++j) sums[i][j] = f(sums[i][j], i, j);
-  };
-  const auto relu = [](V v, int, int) { return v < V{} ? V{} : v; };
-  V operand[P][NV];
-  if (e.scale) {
-    load_columns<T, NV>(e.scale + out.channel, out.channels, operand[0]);
-    each([&](V v, int, int j) { return v * operand[0][j]; });
-  }
-  if (e.bias) {
-    load_columns<T, NV>(e.bias + out.channel, out.channels, operand[0]);
-    each([&](V v, int, int j) { return v + operand[0][j]; });
-  }
-  if (e.relu) each(relu);
-  if (e.residual) {
-    for (int i = 0; i < P; ++i) load_columns<T, NV>(e.residual + place + i * out.step, out.channels, operand[i]);
-    each([&](V v, int i, int j) { return v + operand[i][j]; });
-  }
-  if (e.relu_last) each(relu);
-}
-
 template <typename T, int P>
 inline void finish_line(const LineOutput<T>& out, int64_t place, typename Vec<T>::type (&sums)[P][kLineVectors<T>]) {
   constexpr int NV = kLineVectors<T>, W = Vec<T>::width;
-  if (out.epilogue) finish_sums<T, P>(*out.epilogue, out, place, sums);
+  if (const Epilogue<T>* e = out.epilogue)
+    apply_epilogue<T, P, NV>(
+        *e, out.channel, out.channels, [&](int i) { return e->residual + place + i * out.step; }, sums);
   if (out.past_caches) {
     for (int i = 0; i < P; ++i)
       for (int j = 0; j < NV; ++j) store_past_caches(out.y + place + i * out.step + j * W, sums[i][j]);
@@ -278,12 +251,11 @@ void grouped_gather(const Gather& g, const GroupedGather<T>& p) {
 
 template <typename T>
 void grouped_forward(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
-  const bool plain = !e.scale && !e.bias && !e.relu && !e.residual && !e.relu_last;
   const LineWeights<T> weights(s);
   for_each_weight(
       s, [&](int64_t from, int64_t c, int64_t o, int64_t tap, int64_t i) { weights.at(tap, i, c + o) = weight[from]; });
   const Gather g = forward_gather(s);
-  const GroupedGather<T> p{x, weights.lines.data(), plain ? nullptr : &e, y, leaves_caches(g, y)};
+  const GroupedGather<T> p{x, weights.lines.data(), does_nothing(e) ? nullptr : &e, y, leaves_caches(g, y)};
   with_group(s.IC / s.G, [&](auto GS) { grouped_gather<T, GS>(g, p); });
 }
 

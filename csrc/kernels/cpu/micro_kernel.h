@@ -94,24 +94,24 @@ inline void start_tile(const TileOutput<T>& out, Accumulators<T, MR, NV>& acc) {
     for (int m = 0; m < MR; ++m) load_columns<T, NV>(out.rows[m] + out.offset, out.columns, acc[m]);
 }
 
-template <typename T, int MR, int NV>
-inline void apply_epilogue(const TileOutput<T>& out, Accumulators<T, MR, NV>& acc) {
-  using V = typename Vec<T>::type;
-  const Epilogue<T>& e = *out.epilogue;
-  V v[NV];
+// The columns from `channel` on through the epilogue; residual(m) is where row m of its residual begins.
+template <typename T, int MR, int NV, typename F>
+inline void apply_epilogue(const Epilogue<T>& e, int64_t channel, int64_t columns, F residual,
+                           Accumulators<T, MR, NV>& acc) {
+  typename Vec<T>::type v[NV];
   if (e.scale) {
-    load_columns<T, NV>(e.scale + out.offset, out.columns, v);
+    load_columns<T, NV>(e.scale + channel, columns, v);
     for_each_accumulator<MR, NV>([&](int m, int j) { acc[m][j] *= v[j]; });
   }
   if (e.bias) {
-    load_columns<T, NV>(e.bias + out.offset, out.columns, v);
+    load_columns<T, NV>(e.bias + channel, columns, v);
     for_each_accumulator<MR, NV>([&](int m, int j) { acc[m][j] += v[j]; });
   }
   if (e.relu) for_each_accumulator<MR, NV>([&](int m, int j) { acc[m][j] = rectified(acc[m][j]); });
   if (e.residual)
 #pragma GCC unroll 16
     for (int m = 0; m < MR; ++m) {
-      load_columns<T, NV>(e.residual + (out.rows[m] - out.y) + out.offset, out.columns, v);
+      load_columns<T, NV>(residual(m), columns, v);
       for (int j = 0; j < NV; ++j) acc[m][j] += v[j];
     }
   if (e.relu_last) for_each_accumulator<MR, NV>([&](int m, int j) { acc[m][j] = rectified(acc[m][j]); });
@@ -121,7 +121,9 @@ inline void apply_epilogue(const TileOutput<T>& out, Accumulators<T, MR, NV>& ac
 template <typename T, int MR, int NV>
 inline void finish_tile(const TileOutput<T>& out, Accumulators<T, MR, NV>& acc) {
   constexpr int W = Vec<T>::width;
-  if (out.epilogue) apply_epilogue<T, MR, NV>(out, acc);
+  if (const Epilogue<T>* e = out.epilogue)
+    apply_epilogue<T, MR, NV>(
+        *e, out.offset, out.columns, [&](int m) { return e->residual + (out.rows[m] - out.y) + out.offset; }, acc);
   if (out.columns == NV * W)
     for_each_accumulator<MR, NV>([&](int m, int j) { store(out.rows[m] + out.offset + j * W, acc[m][j]); });
   else
