@@ -8,7 +8,8 @@ namespace atrous::ATROUS_LEVEL {
 namespace {
 
 constexpr int64_t kInPlaceRows = kTileRows;  // up to so many rows, a row-major B is read in place
-constexpr int64_t kFewPanels = 32;           // packing tiles of A costs little beside so many panels
+constexpr int64_t kManyPanels = 32;          // packing tiles of A costs nothing beside so many panels,
+constexpr int64_t kFewPanels = 4;            // and a part of them beside these
 constexpr int64_t kNearPanels = 8;           // so many, of kBlock rows, stay in L2 beside the tiles of A,
 constexpr int64_t kNear = 1 << 15;           // which are so many numbers,
 constexpr int64_t kShared = 1 << 20;         // and so many stay in the last cache while pieces of rows pass:
@@ -135,8 +136,8 @@ void multiply_packed(const Matmul<T>& p, int64_t first_column, int64_t tasks) {
   constexpr int64_t tiles_size = kPieceRows * kBlock, scratch_size = kNearPanels * (kBlock + 1) * kPanel<T>;
   Workspace<T> tiles(threads * tiles_size), packed(at_once ? group * panel_size : threads * scratch_size);
   for (int64_t begin = first_panel; begin < panels; begin += group) {
-    const int64_t count = min_of(group, panels - begin),
-                  cuts = min_of(divide_up(count, kFewPanels), divide_up(tasks, pieces));
+    const int64_t count = min_of(group, panels - begin), least = at_once ? kManyPanels : kFewPanels;
+    const int64_t cuts = min_of(divide_up(count, least), divide_up(tasks, pieces));
     if (at_once) pack_at_once(p, begin, begin + count, tasks == 1, packed.data());
     const auto run = [&](int64_t task, int worker) {
       const int64_t row = task / cuts * rows, cut = task % cuts, first = cut * count / cuts;

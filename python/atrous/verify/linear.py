@@ -32,7 +32,7 @@ LAYERS: list[dict[str, Any]] = [
     _case(6, 90, 70),
     _case(500, 300, 70),  # so many rows that b is packed at once
     _case(300, 50, 270),  # several blocks of rows and of sums, in every direction
-    _case(8300, 150, 130),  # sums so long that b is packed a part at a time, along k and along n
+    _case(8300, 10, 7),  # sums so long that b is packed a part at a time
 ]
 
 PRODUCTS: list[dict[str, Any]] = [
