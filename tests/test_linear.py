@@ -48,6 +48,16 @@ def test_a_hilbert_matrix_times_its_inverse(backend):
     np.testing.assert_allclose(backend.matmul(hilbert, inverse), np.eye(5), atol=1e-10)
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["row-major b", "column-major b"])
+def test_a_packed_b_that_exceeds_the_cache(cpu, turned):
+    """It is packed in parts, along k and along n; small whole numbers are summed without rounding."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(-2, 3, shape).astype(np.float32) for shape in ((130, 8300), (8300, 150)))
+    b = np.asfortranarray(b) if turned else b
+    assert np.array_equal(cpu.matmul(a, b), a @ b)
+    assert np.array_equal(cpu.linear_backward_weight(np.ascontiguousarray(a.T), np.ascontiguousarray(b)), a @ b)
+
+
 @pytest.mark.parametrize("case", LAYERS)
 @np.errstate(all="ignore")
 def test_the_reference_agrees_with_pytorch(case):
