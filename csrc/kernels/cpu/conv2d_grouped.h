@@ -3,6 +3,7 @@
 // by a vector of weights, one for each pair (channel k, channel of the lane).
 #pragma once
 #include "kernels/cpu/conv2d_lines.h"
+#include "kernels/cpu/far.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/pool2d_lanes.h"
 
@@ -201,12 +202,11 @@ void gather_line(const LineTap* taps, int64_t count, int64_t pixels, const T* x,
   }
 }
 
-// Whether source and destination exceed a server's last cache, and whole lines can be written past it.
+// Whether source and destination exceed the caches, and whole lines can be written past them.
 template <typename T>
 bool leaves_caches(const Gather& g, const T* destination) {
-  constexpr int64_t kCacheBytes = 1 << 25;
   const int64_t pixels = g.h.source * g.w.source + g.h.destination * g.w.destination, size = sizeof(T);
-  return g.N * pixels * g.C * size >= kCacheBytes && g.C % kLine<T> == 0 &&
+  return exceeds_caches(g.N * pixels * g.C * size) && g.C % kLine<T> == 0 &&
          reinterpret_cast<uintptr_t>(destination) % ATROUS_VECTOR_BYTES == 0;
 }
 

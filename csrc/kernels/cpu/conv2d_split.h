@@ -23,53 +23,71 @@ void copy_channels(int64_t pixels, int64_t channels, const T* from, int64_t step
   });
 }
 
+// Calls f(own shape, first output channel, x, y) for every group; x and y are room for copies of its channels.
+template <typename T, typename F>
+void for_each_group(const Conv2dShape& s, F&& f) {
+  const Conv2dShape one = shape_of_group(s);
+  Workspace<T> x(s.N * s.IH * s.IW * one.IC), y(s.N * s.OH * s.OW * one.OC);
+  for (int64_t c = 0; c < s.OC; c += one.OC) f(one, c, x.data(), y.data());
+}
+
+// The channels of x, or of its gradient, that group `one` reads; to and from its own copy. c: its first output channel.
+template <typename T>
+void take_x(const Conv2dShape& s, const Conv2dShape& one, int64_t c, const T* x, T* own) {
+  copy_channels(s.N * s.IH * s.IW, one.IC, x + c / one.OC * one.IC, s.IC, own, one.IC);
+}
+template <typename T>
+void put_x(const Conv2dShape& s, const Conv2dShape& one, int64_t c, const T* own, T* x) {
+  copy_channels(s.N * s.IH * s.IW, one.IC, own, one.IC, x + c / one.OC * one.IC, s.IC);
+}
+template <typename T>
+void take_y(const Conv2dShape& s, const Conv2dShape& one, int64_t c, const T* y, T* own) {
+  copy_channels(s.N * s.OH * s.OW, one.OC, y + c, s.OC, own, one.OC);
+}
+template <typename T>
+void put_y(const Conv2dShape& s, const Conv2dShape& one, int64_t c, const T* own, T* y) {
+  copy_channels(s.N * s.OH * s.OW, one.OC, own, one.OC, y + c, s.OC);
+}
+
 template <typename T>
 void split_forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& e,
                    T* y) {
   if (s.G == 1) return winograd_forward(s, algorithm, x, weight, e, y);
-  const Conv2dShape one = shape_of_group(s);
-  const int64_t in = s.N * s.IH * s.IW, out = s.N * s.OH * s.OW;
-  Workspace<T> own_x(in * one.IC), own_y(out * one.OC), own_residual(e.residual ? out * one.OC : 0);
-  for (int64_t c = 0; c < s.OC; c += one.OC) {
+  Workspace<T> residual(e.residual ? s.N * s.OH * s.OW * s.OC / s.G : 0);
+  for_each_group<T>(s, [&](const Conv2dShape& one, int64_t c, T* own_x, T* own_y) {
     Epilogue<T> own = e;
     if (e.scale) own.scale += c;
     if (e.bias) own.bias += c;
     if (e.residual) {
-      copy_channels(out, one.OC, e.residual + c, s.OC, own_residual.data(), one.OC);
-      own.residual = own_residual.data();
+      take_y(s, one, c, e.residual, residual.data());
+      own.residual = residual.data();
     }
-    copy_channels(in, one.IC, x + c / one.OC * one.IC, s.IC, own_x.data(), one.IC);
-    winograd_forward(one, algorithm, own_x.data(), weight + c * 9 * one.IC, own, own_y.data());
-    copy_channels(out, one.OC, own_y.data(), one.OC, y + c, s.OC);
-  }
+    take_x(s, one, c, x, own_x);
+    winograd_forward(one, algorithm, own_x, weight + c * 9 * one.IC, own, own_y);
+    put_y(s, one, c, own_y, y);
+  });
 }
 
 template <typename T>
 void split_backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight,
                           T* grad_x) {
   if (s.G == 1) return winograd_backward_input(s, algorithm, grad_y, weight, grad_x);
-  const Conv2dShape one = shape_of_group(s);
-  const int64_t in = s.N * s.IH * s.IW, out = s.N * s.OH * s.OW;
-  Workspace<T> own_x(in * one.IC), own_y(out * one.OC);
-  for (int64_t c = 0; c < s.OC; c += one.OC) {
-    copy_channels(out, one.OC, grad_y + c, s.OC, own_y.data(), one.OC);
-    winograd_backward_input(one, algorithm, own_y.data(), weight + c * 9 * one.IC, own_x.data());
-    copy_channels(in, one.IC, own_x.data(), one.IC, grad_x + c / one.OC * one.IC, s.IC);
-  }
+  for_each_group<T>(s, [&](const Conv2dShape& one, int64_t c, T* own_x, T* own_y) {
+    take_y(s, one, c, grad_y, own_y);
+    winograd_backward_input(one, algorithm, own_y, weight + c * 9 * one.IC, own_x);
+    put_x(s, one, c, own_x, grad_x);
+  });
 }
 
 template <typename T>
 void split_backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* x,
                            T* grad_weight) {
   if (s.G == 1) return winograd_backward_weight(s, algorithm, grad_y, x, grad_weight);
-  const Conv2dShape one = shape_of_group(s);
-  const int64_t in = s.N * s.IH * s.IW, out = s.N * s.OH * s.OW;
-  Workspace<T> own_x(in * one.IC), own_y(out * one.OC);
-  for (int64_t c = 0; c < s.OC; c += one.OC) {
-    copy_channels(in, one.IC, x + c / one.OC * one.IC, s.IC, own_x.data(), one.IC);
-    copy_channels(out, one.OC, grad_y + c, s.OC, own_y.data(), one.OC);
-    winograd_backward_weight(one, algorithm, own_y.data(), own_x.data(), grad_weight + c * 9 * one.IC);
-  }
+  for_each_group<T>(s, [&](const Conv2dShape& one, int64_t c, T* own_x, T* own_y) {
+    take_x(s, one, c, x, own_x);
+    take_y(s, one, c, grad_y, own_y);
+    winograd_backward_weight(one, algorithm, own_y, own_x, grad_weight + c * 9 * one.IC);
+  });
 }
 
 }  // namespace

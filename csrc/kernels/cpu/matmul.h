@@ -44,12 +44,13 @@ template <typename T>
 void pack_b(const Matmul<T>& p, int64_t k, int64_t K, int64_t first_panel, int64_t last_panel, T* to, int64_t stride) {
   const MatmulShape& s = p.s;
   const T* b = p.b + k * s.b_k;
-  const int64_t strip = s.b_n == 1 ? 16 : K;  // rows at a time
+  constexpr int64_t kRows = 16;
+  const int64_t strip = s.b_n == 1 ? kRows : K;  // rows at a time
   for (int64_t row = 0; row < K; row += strip)
     for (int64_t panel = first_panel; panel < last_panel; ++panel) {
       const int64_t n = panel * kPanel<T>;
-      if (s.b_n == 1)
-        for (int64_t i = row + 16; i < min_of(row + 32, p.s.K - k); ++i) __builtin_prefetch(b + i * s.b_k + n);
+      if (s.b_n == 1)  // the next strip, which the processor would not foresee
+        for (int64_t i = row + kRows; i < min_of(row + 2 * kRows, s.K - k); ++i) __builtin_prefetch(b + i * s.b_k + n);
       pack_panel(min_of(strip, K - row), min_of(kPanel<T>, s.N - n), b + row * s.b_k + n * s.b_n, s.b_k, s.b_n,
                  to + (panel - first_panel) * stride + row * kPanel<T>);
     }
