@@ -18,6 +18,7 @@ from .pictures import BLUE, GREEN, GREY, INK, ORANGE, PALE, RED
 
 KINDS = {"Conv2d": BLUE, "ConvTranspose2d": GREEN, "Linear": ORANGE}
 NAMED = 6  # so many layers have their names in the picture: those that lose most time
+LINE = 9  # points from one name to the next
 
 
 def draw_roofline(path: Path, title: str, layers: Sequence[LayerTime], roof: Roof) -> None:
@@ -45,7 +46,6 @@ def draw_roofline(path: Path, title: str, layers: Sequence[LayerTime], roof: Roo
     axis.set_yscale("log")
     _draw_roof(axis, roof, x, y)
     axis.scatter(x, y, s=20 + 900 * seconds / seconds.sum(), c=colours, alpha=0.65, edgecolors="white", zorder=3)
-    _name_the_slowest(axis, layers, x, y, roof)
     for kind, colour in {**KINDS, "other layers": GREY}.items():
         if any((KINDS.get(layer.kind.split()[0]) or GREY) == colour for layer in layers):
             axis.scatter([], [], c=colour, label=kind)
@@ -58,6 +58,7 @@ def draw_roofline(path: Path, title: str, layers: Sequence[LayerTime], roof: Roo
     axis.tick_params(colors=GREY, labelsize=8, which="both", length=0)
     axis.grid(color=PALE, zorder=0)
     axis.spines[:].set_visible(False)
+    _name_the_slowest(axis, layers, x, y, roof)
     figure.savefig(path, dpi=110, facecolor="white")
 
 
@@ -69,16 +70,31 @@ def _draw_roof(axis, roof: Roof, x: np.ndarray, y: np.ndarray) -> None:
     axis.set_xlim(left, right)
     axis.set_ylim(0.5 * min(y.min(), left * slope), 2 * max(y.max(), peak))
     above = {"textcoords": "offset points", "fontsize": 8, "color": INK}
-    axis.annotate(f"{peak:.0f} GFLOP/s, multiply-adds", (right, peak), (-4, 5), ha="right", **above)
+    axis.annotate(f"{peak:.0f} GFLOP/s, multiply-adds", (ridge, peak), (0, 5), **above)
     middle = (left * ridge) ** 0.5
     axis.annotate(f"{slope:.0f} GB/s, copy", (middle, middle * slope), (-4, 6), ha="right", **above)
 
 
 def _name_the_slowest(axis, layers: Sequence[LayerTime], x: np.ndarray, y: np.ndarray, roof: Roof) -> None:
-    """Names the layers with most time between them and the roof."""
+    """Names the layers with most time between them and the roof; where points lie close, names go below each other."""
     lost = [(t.forward + t.backward) * (1 - t.rate / roof.at(t)) for t in layers]
-    for i in sorted(range(len(layers)), key=lost.__getitem__)[-NAMED:]:
-        if lost[i] > 0:
-            right = x[i] > 50 * axis.get_xlim()[0]  # where there may be no room on the other side
-            beside = {"textcoords": "offset points", "ha": "right" if right else "left", "va": "center", "color": RED}
-            axis.annotate(layers[i].name, (x[i], y[i]), (-9 if right else 9, 0), fontsize=7, zorder=4, **beside)
+    slowest = [i for i in sorted(range(len(layers)), key=lost.__getitem__)[-NAMED:] if lost[i] > 0]
+    axis.figure.draw_without_rendering()  # only then are places on the paper known
+    free = {True: np.inf, False: np.inf}  # points above the picture's lower edge, below which a side has no name yet
+    for i in sorted(slowest, key=lambda i: -y[i]):
+        right = bool(x[i] > 50 * axis.get_xlim()[0])  # where there may be no room on the other side
+        height = axis.transData.transform((x[i], y[i]))[1] * 72 / axis.figure.dpi
+        place = min(height, free[right])
+        free[right] = place - LINE
+        axis.annotate(
+            layers[i].name,
+            (x[i], y[i]),
+            (-16 if right else 16, place - height),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="center",
+            color=RED,
+            fontsize=7,
+            zorder=4,
+            arrowprops={"arrowstyle": "-", "color": RED, "lw": 0.5},
+        )
