@@ -106,7 +106,7 @@ void for_params(const py::sequence& params, const char* name, F&& f) {
 void adam_step(const py::sequence& params_, const py::object& grads_, const py::object& exp_avgs_,
                const py::object& exp_avg_sqs_, const py::object& max_exp_avg_sqs_, int64_t step, double lr,
                double beta1, double beta2, double eps, double weight_decay, bool decoupled) {
-  require(step >= 1, "adam_step: step is " + std::to_string(step) + "; it counts from 1");
+  require(step >= 1, "adam_step: step is ", step, "; it counts from 1");
   for_params(params_, "adam_step: params[0]", [&](auto zero) {
     using T = decltype(zero);
     constexpr auto* name = "adam_step";

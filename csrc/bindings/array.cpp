@@ -106,9 +106,7 @@ void Array<T>::check(const py::handle& object, const char* name, int ndim) {
     throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(owner_.dtype())) + "; expected " +
                          std::string(py::str(py::dtype::of<T>())));
   shape_ = shape_of(owner_);
-  if (ndim >= 0 && owner_.ndim() != ndim)
-    throw std::invalid_argument(std::string(name) + " has shape " + shape_text(shape_) + "; expected " +
-                                std::to_string(ndim) + " dimensions");
+  require(ndim < 0 || owner_.ndim() == ndim, name, " has shape ", shape_, "; expected ", ndim, " dimensions");
 }
 
 template <typename T>
@@ -150,16 +148,8 @@ py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape,
   return py::array(dtype, shape, std::move(strides), block, owner);
 }
 
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "(";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-  return text + (shape.size() == 1 ? ",)" : ")");
-}
-
 void require_shape(const std::vector<int64_t>& shape, const std::vector<int64_t>& expected, const char* name) {
-  if (shape != expected)
-    throw std::invalid_argument(std::string(name) + " has shape " + shape_text(shape) + "; expected " +
-                                shape_text(expected));
+  require(shape == expected, name, " has shape ", shape, "; expected ", expected);
 }
 
 int64_t layout_conversions() { return conversions.load(std::memory_order_relaxed); }

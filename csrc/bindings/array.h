@@ -106,9 +106,6 @@ T* mutable_data(py::array& array) {
   return static_cast<T*>(array.mutable_data());
 }
 
-// "(2, 3, 4)", for messages.
-std::string shape_text(const std::vector<int64_t>& shape);
-
 void require_shape(const std::vector<int64_t>& shape, const std::vector<int64_t>& expected, const char* name);
 
 // Calls f(float{}) or f(double{}) by the dtype of the argument that decides; TypeError for any other.

@@ -127,7 +127,7 @@ void update_running(const py::object& running_mean_, const py::object& running_v
   static const Names names("batch_norm_update_running");
   static const std::string mean_name = "batch_norm_update_running: running_mean",
                            var_name = "batch_norm_update_running: running_var";
-  require(count > 1, "batch_norm_update_running: count is ", std::to_string(count), "; expected 2 or more");
+  require(count > 1, "batch_norm_update_running: count is ", count, "; expected 2 or more");
   for_dtype(running_mean_, mean_name.c_str(), [&](auto zero) -> py::object {
     using T = decltype(zero);
     const int64_t C = Array<T>(running_mean_, mean_name.c_str(), 1).size(0);

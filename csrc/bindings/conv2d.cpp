@@ -17,18 +17,12 @@ Conv2dKernels<T> kernels() {
   return at_level([](auto level) { return conv2d_kernels<decltype(level)::value, T>(); });
 }
 
-// Every size that enters index arithmetic stays below 2^31, so that no product of two overflows.
-void check_size(const std::string& function, const char* name, int64_t value, int64_t least) {
-  require(value >= least && value < (int64_t{1} << 31),
-          function + ": " + name + " is " + std::to_string(value) + "; expected at least " + std::to_string(least));
-}
-
 int64_t output_size(int64_t input, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
   const int64_t room = input + 2 * padding - dilation * (kernel - 1) - 1;
   return room < 0 ? 0 : room / stride + 1;
 }
 
-Conv2dShape make_shape(const std::string& function, const std::vector<int64_t>& x, const std::vector<int64_t>& weight,
+Conv2dShape make_shape(const char* function, const std::vector<int64_t>& x, const std::vector<int64_t>& weight,
                        Pair stride, Pair padding, Pair dilation, int64_t groups) {
   check_size(function, "groups", groups, 1);
   for (int i = 0; i < 2; ++i) {
@@ -41,14 +35,13 @@ Conv2dShape make_shape(const std::string& function, const std::vector<int64_t>& 
     check_size(function, "a size of weight", weight[i], 1);
   }
   check_size(function, "the number of output channels", weight[0], 1);
-  require(x[1] == weight[1] * groups && weight[0] % groups == 0,
-          function + ": " + std::to_string(x[1]) + " input channels and groups=" + std::to_string(groups) +
-              " do not fit weight " + shape_text(weight));
+  require(x[1] == weight[1] * groups && weight[0] % groups == 0, function, ": ", x[1],
+          " input channels and groups=", groups, " do not fit weight ", weight);
   Conv2dShape s{x[0],      x[1],      x[2],      x[3],       weight[0],  0,           0,           weight[2],
                 weight[3], stride[0], stride[1], padding[0], padding[1], dilation[0], dilation[1], groups};
   s.OH = output_size(s.IH, s.KH, s.sh, s.ph, s.dh);
   s.OW = output_size(s.IW, s.KW, s.sw, s.pw, s.dw);
-  require(s.OH > 0 && s.OW > 0, function + ": the kernel (dilation included) is larger than the padded input");
+  require(s.OH > 0 && s.OW > 0, function, ": the kernel (dilation included) is larger than the padded input");
   return s;
 }
 
@@ -73,26 +66,26 @@ std::atomic<bool>& winograd_switch() {
 
 // The algorithm of a name, of the rule where there is none.
 template <typename T>
-Conv2dAlgorithm choose(const std::string& function, const Conv2dShape& s, Conv2dDirection direction,
+Conv2dAlgorithm choose(const char* function, const Conv2dShape& s, Conv2dDirection direction,
                        const std::optional<std::string>& name) {
   if (!name) return kernels<T>().choose(s, direction, winograd_switch());
   std::string known;
   for (const Name& candidate : kNames) {
     if (*name == candidate.text) {
-      require(kernels<T>().supports(s, direction, candidate.algorithm),
-              function + ": algorithm '" + *name + "' does not fit these sizes");
+      require(kernels<T>().supports(s, direction, candidate.algorithm), function, ": algorithm '", *name,
+              "' does not fit these sizes");
       return candidate.algorithm;
     }
     known += std::string(known.empty() ? "" : ", ") + candidate.text;
   }
-  throw py::value_error(function + ": algorithm '" + *name + "' is not one of " + known);
+  throw py::value_error(std::string(function) + ": algorithm '" + *name + "' is not one of " + known);
 }
 
 Conv2dDirection direction_of(const std::string& name) {
   if (name == "forward") return Conv2dDirection::forward;
   if (name == "backward_input") return Conv2dDirection::backward_input;
-  require(name == "backward_weight",
-          "conv2d_algorithms: direction '" + name + "' is not one of forward, backward_input, backward_weight");
+  require(name == "backward_weight", "conv2d_algorithms: direction '", name,
+          "' is not one of forward, backward_input, backward_weight");
   return Conv2dDirection::backward_weight;
 }
 

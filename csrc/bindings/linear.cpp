@@ -31,8 +31,7 @@ py::object run(const MatmulShape& s, const T* a, const T* b, const Epilogue<T>& 
 }
 
 void check_inner(const char* function, int64_t a, int64_t b) {
-  require(a == b,
-          std::string(function) + ": inner sizes " + std::to_string(a) + " and " + std::to_string(b) + " differ");
+  require(a == b, function, ": inner sizes ", a, " and ", b, " differ");
 }
 
 py::object forward(const py::object& x_, const py::object& weight_, const py::object& bias_, bool relu) {
@@ -87,8 +86,7 @@ template <typename T>
 struct Matrices {
   Matrices(const py::object& object, const char* name)
       : transposed(is_transposed(object)), array(transposed ? swapped(object) : object, name, -1) {
-    require(array.ndim() == 2 || array.ndim() == 3,
-            std::string(name) + " has shape " + shape_text(array.shape()) + "; expected 2 or 3 dimensions");
+    require(array.ndim() == 2 || array.ndim() == 3, name, " has shape ", array.shape(), "; expected 2 or 3 dimensions");
     const int64_t rows = size(-2), columns = size(-1);
     row_stride = transposed ? 1 : columns;
     column_stride = transposed ? rows : 1;

@@ -26,9 +26,8 @@ MaxPool2dShape shape_from_output(const char* function, const Shape& y, const Fra
   f.check(function);
   for (size_t i = 0; i < 2; ++i) {
     const int64_t O = y[i + 2];
-    if (O <= 0 || (O != f.output_size(i, false) && O != f.output_size(i, true)))
-      throw std::invalid_argument(std::string(function) + ": output shape " + shape_text(y) +
-                                  " does not follow from input_size, kernel_size, stride, padding and dilation");
+    require(O > 0 && (O == f.output_size(i, false) || O == f.output_size(i, true)), function, ": output shape ", y,
+            " does not follow from input_size, kernel_size, stride, padding and dilation");
   }
   return max_shape(function, y, f, {y[2], y[3]});
 }

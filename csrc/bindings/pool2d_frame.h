@@ -10,13 +10,6 @@
 
 namespace atrous::pooling {
 
-// Every size that enters index arithmetic stays below 2^31, so that no product of two overflows.
-inline void check_size(const char* function, const char* name, int64_t value, int64_t least) {
-  if (value < least || value >= int64_t{1} << 31)
-    throw std::invalid_argument(std::string(function) + ": " + name + " is " + std::to_string(value) +
-                                "; expected at least " + std::to_string(least) + " and below 2**31");
-}
-
 inline void check_image(const char* function, int64_t H, int64_t W) {
   check_size(function, "the input's height", H, 1);
   check_size(function, "the input's width", W, 1);

@@ -57,7 +57,7 @@ void bind_runtime(py::module_& m) {
   m.def(
       "empty",
       [](const std::vector<int64_t>& shape, const py::object& dtype, bool channels_last) {
-        for (int64_t size : shape) require(size >= 0, "empty: shape " + shape_text(shape) + " has a negative size");
+        for (int64_t size : shape) require(size >= 0, "empty: shape ", shape, " has a negative size");
         require(!channels_last || shape.size() == 4, "empty: channels_last needs 4 dimensions");
         const py::dtype type = py::dtype::from_args(dtype);
         const bool number = std::string("biufc").find(type.kind()) != std::string::npos;
@@ -68,7 +68,7 @@ void bind_runtime(py::module_& m) {
   m.def("build_info", &build_info);
   const auto for_threads = [](double (*measure)(int), const char* function) {
     return [measure, name = std::string(function)](int threads) {
-      require(threads >= 1 && threads <= 1024, name + ": threads must be from 1 to 1024");
+      require(threads >= 1 && threads <= 1024, name, ": threads must be from 1 to 1024");
       py::gil_scoped_release gil;
       return measure(threads);
     };

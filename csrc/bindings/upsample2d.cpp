@@ -71,15 +71,13 @@ Axis<T> transposed(const Axis<T>& axis, int64_t I) {
 }
 
 // Sizes that enter index arithmetic stay below 2^31, and scales within it, so that no position overflows.
-void check(const std::string& function, Pair input, Pair output, const Scale& scale) {
+void check(const char* function, Pair input, Pair output, const Scale& scale) {
   constexpr int64_t kLimit = int64_t{1} << 31;
   for (size_t i = 0; i < 2; ++i) {
-    require(input[i] > 0 && input[i] < kLimit && output[i] > 0 && output[i] < kLimit,
-            function + ": the size goes from " + shape_text({input[0], input[1]}) + " to " +
-                shape_text({output[0], output[1]}) + "; expected sizes of at least 1 and below 2**31");
-    require(!scale || ((*scale)[i] >= 1.0 / kLimit && (*scale)[i] <= kLimit),
-            function + ": scale is " + (scale ? std::to_string((*scale)[i]) : "") +
-                "; expected at least 2**-31 and at most 2**31");
+    require(input[i] > 0 && input[i] < kLimit && output[i] > 0 && output[i] < kLimit, function, ": the size goes from ",
+            input, " to ", output, "; expected sizes of at least 1 and below 2**31");
+    require(!scale || ((*scale)[i] >= 1.0 / kLimit && (*scale)[i] <= kLimit), function, ": scale is ",
+            scale ? (*scale)[i] : 0, "; expected at least 2**-31 and at most 2**31");
   }
 }
 
@@ -110,7 +108,7 @@ py::object forward(const std::string& function, bool smooth, const py::object& x
     using T = decltype(zero);
     const Array<T> x(x_, name.c_str(), 4, Order::channels_last);
     const Pair input{x.size(2), x.size(3)};
-    check(function, input, output_size, scale);
+    check(function.c_str(), input, output_size, scale);
     return run(x, output_size, [&](size_t i) {
       return (smooth ? bilinear<T> : nearest<T>)(input[i], output_size[i], align_corners, along(scale, i));
     });
@@ -124,7 +122,7 @@ py::object backward(const std::string& function, bool smooth, const py::object& 
     using T = decltype(zero);
     const Array<T> grad_y(grad_y_, name.c_str(), 4, Order::channels_last);
     const Pair output{grad_y.size(2), grad_y.size(3)};
-    check(function, input_size, output, scale);
+    check(function.c_str(), input_size, output, scale);
     return run(grad_y, input_size, [&](size_t i) {
       return transposed((smooth ? bilinear<T> : nearest<T>)(input_size[i], output[i], align_corners, along(scale, i)),
                         input_size[i]);
