@@ -11,9 +11,12 @@ from itertools import chain
 from .. import fusion
 from ..backend import kernels_for
 from ..checks import floats_of_one_dtype, require
+from ..dtypes import float32, float64
 from ..graph import increment_version
 from ..layout import like
 from ..tensor import Tensor
+
+ONE_DTYPE = ({float32}, {float64})
 
 
 def adam_step(
@@ -125,9 +128,12 @@ def _aligned(op, params, grads, state):
     for other in lists:
         if len(other) != n:
             raise ValueError(f"{op}: got {n} parameters and {len(other)} tensors to go with them")
-    names = ["parameter"] * n + ["grad"] * n + ["state"] * (n * len(state))
-    floats_of_one_dtype(op, names, *chain.from_iterable(lists))
     fusion.finish()  # what waits may read the parameters
+    tensors = [*chain.from_iterable(lists)]
+    kinds = {*map(type, tensors)}  # a few, where the tensors may be hundreds
+    if not all([issubclass(kind, Tensor) for kind in kinds]) or {t.data.dtype for t in tensors} not in ONE_DTYPE:
+        names = ["parameter"] * n + ["grad"] * n + ["state"] * (n * len(state))
+        floats_of_one_dtype(op, names, *tensors)
     params, grads, *state = ([t.data for t in tensors] for tensors in lists)
     shapes = [p.shape for p in params]
     for others in (grads, *state):

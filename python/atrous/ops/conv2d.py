@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from operator import index
 from typing import Any
 
 from .. import fusion
@@ -60,38 +62,27 @@ def conv2d(
     """
     op = "conv2d"
     floats_of_one_dtype(op, NAMES, x, weight, bias)
-    shape, weight_shape = x.shape, weight.shape
-    if len(shape) == 3:  # (IC, H, W): a batch of one
+    if x.ndim == 3:  # (IC, H, W): a batch of one
         return conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
     stride, dilation = pair(stride, op, "stride"), pair(dilation, op, "dilation")
-    _check_sizes(op, shape, weight_shape, stride, dilation, groups)
-    OC, IC_per_group, KH, KW = weight_shape
-    _check_channels(op, shape, weight_shape, bias, IC_per_group * groups, OC, groups)
     if isinstance(padding, str):
-        x, padding = _named_padding(x, padding, (KH, KW), stride, dilation)
-        shape = x.shape
-    ph, pw = padding = pair(padding, op, "padding")
-    H, W = size = shape[2:]
-    if ph < 0 or pw < 0:
-        raise ValueError(f"{op}: padding is {padding}; expected 0 or more")
-    if H + 2 * ph <= dilation[0] * (KH - 1) or W + 2 * pw <= dilation[1] * (KW - 1):
-        dilated = f"weight {weight_shape} with dilation {dilation}"
-        raise ValueError(f"{op}: {dilated} exceeds x {shape} with padding {padding}")
+        x, padding = _named_padding(x, padding, weight, stride, dilation)
+    how = (stride, pair(padding, op, "padding"), dilation, _checked_groups(op, groups))
+    shape, weight_shape = x.shape, weight.shape
+    y_shape = _y_shape(shape, weight_shape, None if bias is None else bias.shape, *how)
 
-    data, filters, how = channels_last(x.data), channels_last(weight.data), (stride, padding, dilation, groups)
+    data, filters = channels_last(x.data), channels_last(weight.data)
     kernels, arguments = kernels_for(data), (data, filters, None if bias is None else bias.data, *how)
     y: Any = None
     if fusion.current.running:
-        OH = (H + 2 * ph - dilation[0] * (KH - 1) - 1) // stride[0] + 1
-        OW = (W + 2 * pw - dilation[1] * (KW - 1) - 1) // stride[1] + 1
-        call = (kernels, kernels.conv2d_forward, arguments, (shape[0], OC, OH, OW), EPILOGUE, False)
+        call = (kernels, kernels.conv2d_forward, arguments, y_shape, EPILOGUE, False)
         # a batch-norm folded into it rounds differently: whether that happens may not depend on the size of the batch
         y = fusion.pend(*call) if recorded(x, weight, bias) else fusion.Pending(*call)
     if y is None:
         y = kernels.conv2d_forward(*arguments)
     saved = _saved(x, data, weight, filters)
-    inputs, kernel_size = (x, weight, bias), (KH, KW)
-    return record(y, Conv2dBackward, inputs, saved, input_size=size, kernel_size=kernel_size, how=how)
+    sizes = {"input_size": shape[2:], "kernel_size": weight_shape[2:]}
+    return record(y, Conv2dBackward, (x, weight, bias), saved, **sizes, how=how)
 
 
 class Conv2dBackward(Backward):
@@ -155,9 +146,11 @@ def conv_transpose2d(
         ).squeeze(0)
     stride, dilation = pair(stride, op, "stride"), pair(dilation, op, "dilation")
     padding, output_padding = pair(padding, op, "padding"), pair(output_padding, op, "output_padding")
+    groups = _checked_groups(op, groups)
     _check_sizes(op, x.shape, weight.shape, stride, dilation, groups)
     IC, OC_per_group, *kernel_size = weight.shape
-    _check_channels(op, x.shape, weight.shape, bias, IC, OC_per_group * groups, groups)
+    bias_shape = None if bias is None else bias.shape
+    _check_channels(op, x.shape, weight.shape, bias_shape, IC, OC_per_group * groups, groups)
     require(min(padding) >= 0, op, f"padding is {padding}; expected 0 or more")
     for extra, s, d in zip(output_padding, stride, dilation, strict=True):
         require(
@@ -202,6 +195,32 @@ class ConvTranspose2dBackward(Backward):
         )
 
 
+@lru_cache(1024)  # pure, and asked for the same few shapes by every batch
+def _y_shape(x, weight, bias, stride, padding, dilation, groups):
+    """The shape of conv2d's result, from those of its arguments, once they fit together."""
+    op = "conv2d"
+    _check_sizes(op, x, weight, stride, dilation, groups)
+    OC, IC_per_group, *kernel_size = weight
+    _check_channels(op, x, weight, bias, IC_per_group * groups, OC, groups)
+    if min(padding) < 0:
+        raise ValueError(f"{op}: padding is {padding}; expected 0 or more")
+    sizes = zip(x[2:], kernel_size, stride, padding, dilation, strict=True)
+    OH, OW = ((L + 2 * p - d * (K - 1) - 1) // s + 1 for L, K, s, p, d in sizes)
+    if OH < 1 or OW < 1:
+        dilated = f"weight {weight} with dilation {dilation}"
+        raise ValueError(f"{op}: {dilated} exceeds x {x} with padding {padding}")
+    return x[0], OC, OH, OW
+
+
+def _checked_groups(op, groups):
+    """The number of groups as an int."""
+    if type(groups) is int:
+        return groups
+    if isinstance(groups, bool) or not hasattr(groups, "__index__"):
+        raise TypeError(f"{op}: groups is {groups!r}; expected an int")
+    return index(groups)
+
+
 def _check_sizes(op, x, weight, stride, dilation, groups):
     """x and weight are shapes."""
     if len(x) != 4:
@@ -210,31 +229,28 @@ def _check_sizes(op, x, weight, stride, dilation, groups):
         raise ValueError(f"{op}: weight has shape {weight}; expected four sizes of 1 or more")
     if 0 in x and 0 in x[1:]:
         raise ValueError(f"{op}: x has shape {x}; expected 1 or more channels, rows and columns")
-    if type(groups) is not int and (type(groups) is bool or not hasattr(groups, "__index__")):
-        raise TypeError(f"{op}: groups is {groups!r}; expected an int")
     if min(*stride, *dilation, groups) < 1:
         raise ValueError(f"{op}: stride is {stride}, dilation {dilation}, groups {groups}; expected 1 or more")
 
 
 def _check_channels(op, x, weight, bias, IC, OC, groups):
-    """x (a shape) has IC channels, bias OC; the first size of weight (a shape), be it OC or IC, is cut into groups."""
-    if x[1] == IC and weight[0] % groups == 0 and (bias is None or bias.shape == (OC,)):
-        return
+    """x has IC channels, bias OC, and groups divide the first size of weight, be it OC or IC. All three are shapes."""
     of = f"weight {weight}" if groups == 1 else f"weight {weight} and groups {groups}"
     if x[1] != IC:
         raise ValueError(f"{op}: x has {x[1]} channels; expected {IC} from {of}")
     if weight[0] % groups:
         raise ValueError(f"{op}: weight {weight} has {weight[0]} filters; expected a multiple of groups {groups}")
-    raise ValueError(f"{op}: bias has shape {bias.shape}; expected ({OC},) from {of}")
+    if bias not in (None, (OC,)):
+        raise ValueError(f"{op}: bias has shape {bias}; expected ({OC},) from {of}")
 
 
-def _named_padding(x, name, kernel_size, stride, dilation):
+def _named_padding(x, name, weight, stride, dilation):
     """x and the padding of both sides; where "same" needs an odd total, x has one more row below, or column right."""
     require(name in ("same", "valid"), "conv2d", f"padding is {name!r}; expected 'same', 'valid' or numbers")
-    if name == "valid":
+    if name == "valid" or (x.ndim, weight.ndim) != (4, 4):  # the latter is refused next
         return x, 0
     require(stride == (1, 1), "conv2d", f"padding 'same' needs stride 1; got {stride}")
-    total_h, total_w = (d * (K - 1) for K, d in zip(kernel_size, dilation, strict=True))
+    total_h, total_w = (d * (K - 1) for K, d in zip(weight.shape[2:], dilation, strict=True))
     if total_h % 2 or total_w % 2:
         x = pad(x, (0, total_w % 2, 0, total_h % 2))
     return x, (total_h // 2, total_w // 2)

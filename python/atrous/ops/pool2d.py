@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ..autograd import Backward, record
 from ..backend import kernels_for
@@ -203,11 +204,17 @@ class AdaptiveMaxPool2dBackward(Backward):
 
 def _window(op, x, kernel_size, stride, padding, dilation, ceil_mode):
     """The four arguments as pairs, once they are known to fit x, a shape."""
-    if len(x) != 4 or 0 in x[1:]:
-        raise ValueError(f"{op}: x has shape {x}; expected (N, C, H, W) or (C, H, W), empty in N at most")
     kernel_size = pair(kernel_size, op, "kernel_size")
     stride = kernel_size if stride is None else pair(stride, op, "stride")
-    padding, dilation = pair(padding, op, "padding"), pair(dilation, op, "dilation")
+    window = kernel_size, stride, pair(padding, op, "padding"), pair(dilation, op, "dilation")
+    _check_window(op, x, *window, bool(ceil_mode))
+    return window
+
+
+@lru_cache(1024)  # pure, and asked for the same few shapes by every batch
+def _check_window(op, x, kernel_size, stride, padding, dilation, ceil_mode):
+    if len(x) != 4 or 0 in x[1:]:
+        raise ValueError(f"{op}: x has shape {x}; expected (N, C, H, W) or (C, H, W), empty in N at most")
     if min(*kernel_size, *stride, *dilation) < 1:
         raise ValueError(f"{op}: kernel_size {kernel_size}, stride {stride}, dilation {dilation}; expected 1 or more")
     (KH, KW), (ph, pw) = kernel_size, padding
@@ -218,7 +225,6 @@ def _window(op, x, kernel_size, stride, padding, dilation, ceil_mode):
     if H + 2 * ph + overhang_h <= dilation[0] * (KH - 1) or W + 2 * pw + overhang_w <= dilation[1] * (KW - 1):
         window = f"{kernel_size} with dilation {dilation}"
         raise ValueError(f"{op}: the window {window} exceeds x {x} with padding {padding}")
-    return kernel_size, stride, padding, dilation
 
 
 def _output_size(op, x, output_size):

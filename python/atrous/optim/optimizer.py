@@ -169,8 +169,11 @@ class Update:
     def state(self, optimizer: Optimizer, key: str) -> list[Tensor]:
         """The state tensors under a key, zeros where there are none yet."""
         found = []
+        states = optimizer.state
         for owner, param in zip(self.owners, self.params, strict=True):
-            state = optimizer.state.setdefault(owner, {})
+            state = states.get(owner)
+            if state is None:
+                state = states[owner] = {}
             held = state.get(key)
             if held is None:
                 held = state[key] = zeros_like(param)
@@ -190,11 +193,15 @@ class Update:
 def batches(group: dict[str, Any], key: Callable[[Tensor], Any]) -> Iterator[tuple[Any, Update]]:
     """The parameters of a group that have a gradient, one batch for each dtype and value of `key`: as a rule, one."""
     found: dict[tuple, Update] = {}
+    maximize = group["maximize"]
     for param in group["params"]:
-        if (grad := param.grad) is not None:
+        grad = param.grad
+        if grad is not None:
             kind = param.data.dtype, key(param)
-            update = found.get(kind) or found.setdefault(kind, Update())
-            update.add(param, grad, group["maximize"])
+            update = found.get(kind)
+            if update is None:
+                update = found[kind] = Update()
+            update.add(param, grad, maximize)
     for (_, value), update in found.items():
         yield value, update
 
