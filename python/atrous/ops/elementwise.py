@@ -43,8 +43,9 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """
     if alpha != 1:
         other = mul(other, alpha)
-    if isinstance(input, Tensor) and isinstance(other, Tensor) and input.nbytes >= LARGE:
-        z = _large_sum(input, other)
+    if isinstance(input, Tensor) and isinstance(other, Tensor):
+        waits = input._pending is not None or other._pending is not None
+        z = _sum_by_kernel(input, other) if waits or input.data.nbytes >= LARGE else None
         if z is not None:
             return record(z, AddBackward, (input, other), operands=(kind(input), kind(other)))
     return binary("add", "add", AddBackward, input, other)
@@ -67,8 +68,8 @@ def _alike(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.dtype in (dtypes.float32, dtypes.float64)
 
 
-def _large_sum(a: Tensor, b: Tensor) -> Any:
-    """The sum of two large arrays alike by a kernel, which may wait for what follows; None where there is none."""
+def _sum_by_kernel(a: Tensor, b: Tensor) -> Any:
+    """The sum of two arrays alike by a kernel, which may wait for what follows; None where there is none."""
     if not _alike(a, b):
         return None
     kernels = kernels_for(a)
