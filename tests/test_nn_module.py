@@ -268,3 +268,20 @@ def test_weights_are_channels_last_from_the_start():
     assert np.shares_memory(nn.Parameter(flat).data, flat.data)
     with pytest.raises(TypeError, match="Parameter: data is a list; expected a Tensor"):
         nn.Parameter([1.0])
+
+
+def test_a_shallow_copy_registers_for_itself():
+    block = Block()
+    other = copy.copy(block)
+    other.extra = nn.Parameter(at.ones(1))
+    del other.scale
+    assert [name for name, _ in block.named_parameters()] == NAMES
+    assert [name for name, _ in other.named_parameters()] == ["extra", *NAMES[1:]]
+    assert not hasattr(block, "extra") and not hasattr(other, "scale")
+
+
+def test_a_buffer_registered_anew_is_as_persistent_as_it_says_last():
+    model = nn.Module()
+    for persistent in (False, True, False):
+        model.register_buffer("count", at.zeros(1), persistent=persistent)
+        assert ("count" in model.state_dict()) == persistent

@@ -19,10 +19,10 @@ class _Row(Module):
     """Modules under the names "0", "1", ...: what Sequential and ModuleList share."""
 
     def __len__(self) -> int:
-        return len(self._modules)
+        return len(self._held("module"))
 
     def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())  # type: ignore[arg-type]
+        return iter([module for _, module in self._held("module")])
 
     @overload
     def __getitem__(self, index: int) -> Module: ...
@@ -30,24 +30,28 @@ class _Row(Module):
     def __getitem__(self, index: slice) -> Any: ...
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return self._rebuilt(list(self._modules.items())[index])
-        return list(self._modules.values())[_position(index, len(self), type(self).__name__)]
+            return self._rebuilt(self._held("module")[index])
+        return list(self)[_position(index, len(self), type(self).__name__)]
 
     def __setitem__(self, index: int, module: Module) -> None:
-        name = list(self._modules)[_position(index, len(self), type(self).__name__)]
+        name, _ = self._held("module")[_position(index, len(self), type(self).__name__)]
         if not isinstance(module, Module):
             raise TypeError(f"{type(self).__name__}: entry {index} is a {type(module).__name__}; expected a Module")
-        self._modules[name] = module
+        setattr(self, name, module)
 
     def __delitem__(self, index: int | slice) -> None:
-        names = list(self._modules)
+        items = self._held("module")
+        numbered = all(name.isdigit() for name, _ in items)
         if not isinstance(index, slice):
-            index = slice(start := _position(index, len(names), type(self).__name__), start + 1)
-        del names[index]
-        named = all(name.isdigit() for name in self._modules)
-        kept = {str(i) if named else name: self._modules[name] for i, name in enumerate(names)}
-        self._modules.clear()
-        self._modules.update(kept)
+            index = slice(start := _position(index, len(items), type(self).__name__), start + 1)
+        del items[index]
+        self._clear()
+        for i, (name, module) in enumerate(items):
+            self.add_module(str(i) if numbered else name, module)
+
+    def _clear(self) -> None:
+        for name, _ in self._held("module"):
+            delattr(self, name)
 
     def append(self, module: Module) -> Any:
         """Adds a module at the end; returns the container."""
@@ -66,7 +70,7 @@ class _Row(Module):
         """Puts a module before the given position; the ones behind it move up by one."""
         rest = list(self)
         rest.insert(index, module)
-        self._modules.clear()
+        self._clear()
         return self.extend(rest)
 
     def _rebuilt(self, items: list[tuple[str, Any]]) -> Any:
@@ -130,7 +134,7 @@ class ModuleDict(Module):
             self[name] = module
 
     def __getitem__(self, name: str) -> Module:
-        return self._modules[name]  # type: ignore[return-value]
+        return dict(self.items())[name]
 
     def __setitem__(self, name: str, module: Module) -> None:
         if not isinstance(module, Module):
@@ -138,32 +142,34 @@ class ModuleDict(Module):
         self.add_module(name, module)
 
     def __delitem__(self, name: str) -> None:
-        del self._modules[name]
+        self.pop(name)
 
     def __len__(self) -> int:
-        return len(self._modules)
+        return len(self.items())
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
+        return iter(self.keys())
 
     def __contains__(self, name: str) -> bool:
-        return name in self._modules
+        return name in self.keys()
 
-    def keys(self) -> Iterable[str]:
+    def keys(self) -> list[str]:
         """The names, in order."""
-        return self._modules.keys()
+        return [name for name, _ in self.items()]
 
-    def values(self) -> Iterable[Module]:
+    def values(self) -> list[Module]:
         """The modules, in order."""
-        return self._modules.values()  # type: ignore[return-value]
+        return [module for _, module in self.items()]
 
-    def items(self) -> Iterable[tuple[str, Module]]:
+    def items(self) -> list[tuple[str, Module]]:
         """Names and modules, in order."""
-        return self._modules.items()  # type: ignore[return-value]
+        return self._held("module")
 
     def pop(self, name: str) -> Module:
         """Takes a module out and returns it."""
-        return self._modules.pop(name)  # type: ignore[return-value]
+        module = self[name]
+        delattr(self, name)
+        return module
 
 
 class ParameterList(Module):
@@ -187,16 +193,16 @@ class ParameterList(Module):
         return self
 
     def __getitem__(self, index: int) -> Parameter:
-        return list(self._parameters.values())[_position(index, len(self), "ParameterList")]  # type: ignore[return-value]
+        return list(self)[_position(index, len(self), "ParameterList")]
 
     def __setitem__(self, index: int, parameter: Parameter) -> None:
         setattr(self, str(_position(index, len(self), "ParameterList")), parameter)
 
     def __len__(self) -> int:
-        return len(self._parameters)
+        return len(self._held("parameter"))
 
     def __iter__(self) -> Iterator[Parameter]:
-        return iter(self._parameters.values())  # type: ignore[arg-type]
+        return iter([parameter for _, parameter in self._held("parameter")])
 
     def extra_repr(self) -> str:
         """One line a parameter."""

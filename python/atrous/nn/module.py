@@ -33,14 +33,12 @@ class Module:
     """
 
     training: bool
-    _parameters: dict[str, Parameter | None]
-    _buffers: dict[str, Tensor | None]
-    _modules: dict[str, Module | None]
+    _kinds: dict[str, str]  # which attributes are a "parameter", a "buffer" or a "module", in order
+    _non_persistent: frozenset[str]  # buffers
 
     def __init__(self) -> None:
-        tables: dict[str, Any] = {name: {} for name in ("_parameters", "_buffers", "_modules")}
-        tables |= {name: {} for name in ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks")}
-        self.__dict__.update(tables, _non_persistent=set(), training=True)
+        hooks: dict[str, dict] = {name: {} for name in ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks")}
+        self.__dict__.update(hooks, _kinds={}, _non_persistent=frozenset(), training=True)
 
     # -- calling ------------------------------------------------------------------------------------------------------
 
@@ -90,87 +88,79 @@ class Module:
     # -- attributes ---------------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
-        table = self._table_for(name, value)
-        if table is None:
+        kind = self._kind_for(name, value)
+        if kind is None:
             object.__setattr__(self, name, value)
-            return
-        for other in (self.__dict__, self._parameters, self._buffers, self._modules):
-            if other is not table:
-                other.pop(name, None)
-        if table is not self._buffers:
-            self._non_persistent.discard(name)
-        table[name] = value
+        else:
+            self._register(kind, name, value)
 
-    def _table_for(self, name: str, value: Any) -> dict[str, Any] | None:
-        """The table that an assignment goes to: by the kind of the value, else by what the name holds already."""
-        tables = self.__dict__
+    def _register(self, kind: str, name: str, value: Any) -> None:
+        if self._kinds.get(name) != kind:  # a name that changes its kind moves to the end
+            self._forget(name)
+            self._kinds = {**self._kinds, name: kind}
+        self.__dict__[name] = value
+
+    def _forget(self, name: str) -> None:  # in new tables: a shallow copy of the module goes on with the old ones
+        self._kinds = {held: kind for held, kind in self._kinds.items() if held != name}
+        self._non_persistent = self._non_persistent - {name}
+
+    def _kind_for(self, name: str, value: Any) -> str | None:
+        """What an assignment registers: by the kind of the value, else by what the name holds already."""
         if isinstance(value, (Parameter, Module)):
-            if "_modules" not in tables:
-                kind = "Parameter" if isinstance(value, Parameter) else "Module"
-                raise AttributeError(
-                    f"{type(self).__name__}: call super().__init__() before assigning the {kind} {name!r}"
-                )
+            kind = "parameter" if isinstance(value, Parameter) else "module"
+            if "_kinds" not in self.__dict__:
+                what = f"the {kind.capitalize()} {name!r}"
+                raise AttributeError(f"{type(self).__name__}: call super().__init__() before assigning {what}")
             self._check_name(name)
-            return tables["_parameters" if isinstance(value, Parameter) else "_modules"]
-        for table, wanted in (("_parameters", "Parameter"), ("_modules", "Module"), ("_buffers", "Tensor")):
-            if name in tables.get(table, ()):
-                if value is None or (wanted == "Tensor" and isinstance(value, Tensor)):
-                    return tables[table]
-                raise TypeError(
-                    f"{type(self).__name__}.{name} holds a {wanted}; expected a {wanted} or None, "
-                    f"got {type(value).__name__}"
-                )
-        return None
+            return kind
+        held = self.__dict__.get("_kinds", {}).get(name)
+        if held is not None and value is not None and not (held == "buffer" and isinstance(value, Tensor)):
+            wanted = {"parameter": "Parameter", "module": "Module", "buffer": "Tensor"}[held]
+            raise TypeError(
+                f"{type(self).__name__}.{name} holds a {wanted}; expected a {wanted} or None, "
+                f"got {type(value).__name__}"
+            )
+        return held
 
-    def __getattr__(self, name: str) -> Any:
-        tables = self.__dict__
-        try:
-            for key in ("_parameters", "_modules", "_buffers"):
-                table = tables[key]
-                if name in table:
-                    return table[name]
-        except KeyError:
-            message = f"{type(self).__name__}: {name!r} needs super().__init__() to have been called"
-            raise AttributeError(message) from None
+    def _held(self, kind: str) -> list[tuple[str, Any]]:
+        """Names and values of the parameters, the buffers or the modules, None among them."""
+        values = self.__dict__
+        return [(name, values[name]) for name, held in self._kinds.items() if held == kind]
+
+    def __getattr__(self, name: str) -> Any:  # what is missing comes here
+        if "_kinds" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__}: {name!r} needs super().__init__() to have been called")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
-        for table in (self._parameters, self._buffers, self._modules):
-            if name in table:
-                del table[name]
-                self._non_persistent.discard(name)
-                return
         object.__delattr__(self, name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*object.__dir__(self), *self._parameters, *self._buffers, *self._modules})
+        self._forget(name)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Adds a parameter under a name; None keeps the name free for one, as a layer without bias does."""
-        self._check_free(name, self._parameters)
+        self._check_free(name, "parameter")
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"register_parameter: {name!r} is a {type(param).__name__}; expected Parameter or None")
-        self._parameters[name] = param
+        self._register("parameter", name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Adds a tensor that is no parameter; `state_dict` holds it if it is persistent."""
-        self._check_free(name, self._buffers)
+        self._check_free(name, "buffer")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"register_buffer: {name!r} is a {type(tensor).__name__}; expected Tensor or None")
-        self._buffers[name] = tensor
-        if not persistent:
-            self._non_persistent.add(name)
+        self._register("buffer", name, tensor)
+        self._non_persistent = self._non_persistent - {name} if persistent else self._non_persistent | {name}
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Adds a sub-module under a name."""
-        self._check_free(name, self._modules)
+        self._check_free(name, "module")
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"add_module: {name!r} is a {type(module).__name__}; expected Module or None")
-        self._modules[name] = module
+        self._register("module", name, module)
 
-    def _check_free(self, name: str, own: dict[str, Any]) -> None:
+    def _check_free(self, name: str, kind: str) -> None:
         self._check_name(name)
-        if hasattr(self, name) and name not in own:
+        if hasattr(self, name) and self._kinds.get(name) != kind:
             raise KeyError(f"{type(self).__name__} has an attribute {name!r} already")
 
     def _check_name(self, name: str) -> None:
@@ -190,7 +180,7 @@ class Module:
                 return
             seen.add(id(module))
             yield path, module
-            for name, child in module._modules.items():
+            for name, child in module._held("module"):
                 if child is not None:
                     yield from walk(child, _join(path, name))
 
@@ -203,7 +193,7 @@ class Module:
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The direct sub-modules with their names, each once."""
         seen: set[int] = set()
-        for name, child in self._modules.items():
+        for name, child in self._held("module"):
             if child is not None and id(child) not in seen:
                 seen.add(id(child))
                 yield name, child
@@ -216,7 +206,7 @@ class Module:
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
         """The parameters with dotted names; one used in several places comes once, under its first name."""
-        return self._named_tensors("_parameters", prefix, recurse, remove_duplicate)
+        return self._named_tensors("parameter", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters, each once; what an optimizer takes."""
@@ -226,17 +216,17 @@ class Module:
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
         """The buffers with dotted names."""
-        return self._named_tensors("_buffers", prefix, recurse, remove_duplicate)
+        return self._named_tensors("buffer", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """The buffers, each once."""
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
-    def _named_tensors(self, table: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple]:
+    def _named_tensors(self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple]:
         seen: set[int] = set()
         modules = self.named_modules(prefix, remove_duplicate) if recurse else [(prefix, self)]
         for path, module in modules:
-            for name, value in getattr(module, table).items():
+            for name, value in module._held(kind):
                 if value is None or (remove_duplicate and id(value) in seen):
                     continue
                 seen.add(id(value))
@@ -246,7 +236,7 @@ class Module:
 
     def _named_state(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         for path, module in self.named_modules(prefix, remove_duplicate=False):
-            for name, value in (*module._parameters.items(), *module._buffers.items()):
+            for name, value in (*module._held("parameter"), *module._held("buffer")):
                 if value is not None and name not in module._non_persistent:
                     yield _join(path, name), value
 
@@ -330,7 +320,7 @@ class Module:
 
     def __repr__(self) -> str:
         extra = self.extra_repr()
-        lines = [f"({name}): {child!r}" for name, child in self._modules.items()]
+        lines = [f"({name}): {child!r}" for name, child in self._held("module")]
         if not lines and "\n" not in extra:
             return f"{type(self).__name__}({extra})"
         body = "\n".join([*([extra] if extra else []), *lines])

@@ -37,16 +37,23 @@ def unchanged(model: Module) -> Iterator[None]:
         >>> model.num_batches_tracked.item()
         0
     """
-    tables = ("_buffers", "_forward_pre_hooks", "_forward_hooks", "_backward_hooks")
-    modules = [(m, m.training, {name: dict(getattr(m, name)) for name in tables}) for m in model.modules()]
+    tables = ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks")
+    modules = [
+        (m, m.training, dict(m._held("buffer")), {name: dict(getattr(m, name)) for name in tables})
+        for m in model.modules()
+    ]
     buffers = [(buffer, buffer.data.copy()) for buffer in model.buffers()]
     try:
         with using(Generator(seed=0)):
             yield
     finally:
-        for module, training, before in modules:
+        for module, training, held, hooks in modules:
             module.training = training
-            for name, entries in before.items():
+            for name in dict(module._held("buffer")).keys() - held.keys():
+                delattr(module, name)
+            for name, buffer in held.items():
+                module._register("buffer", name, buffer)
+            for name, entries in hooks.items():
                 table = getattr(module, name)  # the handles of hooks know this very dict
                 table.clear()
                 table.update(entries)
