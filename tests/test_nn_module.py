@@ -277,7 +277,8 @@ def test_a_shallow_copy_registers_for_itself():
     del other.scale
     assert [name for name, _ in block.named_parameters()] == NAMES
     assert [name for name, _ in other.named_parameters()] == ["extra", *NAMES[1:]]
-    assert not hasattr(block, "extra") and not hasattr(other, "scale")
+    assert not hasattr(block, "extra")
+    assert not hasattr(other, "scale")
 
 
 def test_a_buffer_registered_anew_is_as_persistent_as_it_says_last():
