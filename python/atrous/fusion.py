@@ -154,16 +154,20 @@ def pend(
     kernels: Any, function: Callable, arguments: tuple, shape: tuple[int, ...], takes: tuple[str, ...], cheap: bool
 ) -> Pending | None:
     """A kernel call that waits; None outside a forward pass, and where the result is too small to be worth it."""
-    if not current.running or prod(shape) * arguments[0].dtype.itemsize < SMALLEST:
+    if not current.running or _small(shape, arguments[0].dtype):
         return None
     return Pending(kernels, function, arguments, shape, takes, cheap)
 
 
+def _small(shape: tuple[int, ...], dtype: Any) -> bool:
+    return prod(shape) * dtype.itemsize < SMALLEST
+
+
 def with_relu(x: Tensor, kernels: Any) -> Pending | None:
-    """What x waits for, then relu; None where the kernel cannot do that as well."""
+    """What x waits for, then relu; None where the kernel cannot do that as well, or where it is not worth it."""
     pending = x._pending
     stage = "relu_last" if "residual" in pending.epilogue else "relu"
-    if not pending.takes_also(kernels, stage):
+    if _small(pending.shape, pending.dtype) or not pending.takes_also(kernels, stage):
         return None
     return pending.followed_by({stage: True}, kernels.relu_forward)
 
