@@ -1,42 +1,18 @@
 // The plain matrix product:  C[m,n] = sum_k A[m,k] * B[k,n], through the epilogue.  See kernels/linear.h.
-// Few rows read B where it lies; more rows have it packed block by block where it is used, many rows all at once.
+// Few rows read B where it lies (matmul_few_rows.h); more rows have it packed block by block where it is used, many
+// rows all at once.
 #pragma once
-#include "kernels/cpu/gemm.h"
-#include "kernels/linear.h"
+#include "kernels/cpu/matmul_few_rows.h"
 
 namespace atrous::ATROUS_LEVEL {
 namespace {
 
-constexpr int64_t kInPlaceRows = kTileRows;  // up to so many rows, a row-major B is read in place
-constexpr int64_t kManyPanels = 32;          // packing tiles of A costs nothing beside so many panels,
-constexpr int64_t kFewPanels = 4;            // and a part of them beside these
-constexpr int64_t kNearPanels = 8;           // so many, of kBlock rows, stay in L2 beside the tiles of A,
-constexpr int64_t kNear = 1 << 15;           // which are so many numbers,
-constexpr int64_t kShared = 1 << 20;         // and so many stay in the last cache while pieces of rows pass:
-constexpr int64_t kLong = 1 << 13;           // of longer sums some panels at least
-
-template <typename T>
-struct Matmul {
-  MatmulShape s;
-  const T* a;
-  const T* b;
-  const Epilogue<T>* epilogue;  // nullptr: none
-  T* c;
-  bool accumulate = false;  // add to what is in C
-};
-
-// The rows of B lie dense: columns [first, last), a multiple of the tile's, read where they are.
-template <typename T, int NV, int MR>
-void multiply_in_place(const Matmul<T>& p, int64_t first, int64_t last) {
-  const T* rows[MR];
-  T* out[MR];
-  for (int64_t m = 0; m < min_of(MR, p.s.M); ++m) rows[m] = p.a + m * p.s.a_m, out[m] = p.c + m * p.s.N;
-  constexpr int64_t columns = NV * Vec<T>::width;
-  const Segment<T> segment{rows, 0, 0, p.s.K};
-  for (int64_t n = first; n < last; n += columns)
-    run_row_tile<T, NV, MR>(p.s.M, &segment, 1, p.b + n, TileOutput<T>{out, n, columns, false, p.epilogue, p.c},
-                            p.s.b_k);
-}
+constexpr int64_t kManyPanels = 32;   // packing tiles of A costs nothing beside so many panels,
+constexpr int64_t kFewPanels = 4;     // and a part of them beside these
+constexpr int64_t kNearPanels = 8;    // so many, of kBlock rows, stay in L2 beside the tiles of A,
+constexpr int64_t kNear = 1 << 15;    // which are so many numbers,
+constexpr int64_t kShared = 1 << 20;  // and so many stay in the last cache while pieces of rows pass:
+constexpr int64_t kLong = 1 << 13;    // of longer sums some panels at least
 
 // Rows [k, k + K) of some panels, which lie `stride` apart in `to`. A row-major B is read along its rows: a panel alone
 // would touch a page of memory for each row.
@@ -127,16 +103,16 @@ void pack_at_once(const Matmul<T>& p, int64_t first_panel, int64_t last_panel, b
 }
 
 template <typename T>
-void multiply_packed(const Matmul<T>& p, int64_t first_column, int64_t tasks) {
+void multiply_packed(const Matmul<T>& p, int64_t tasks) {
   const MatmulShape& s = p.s;
   const int64_t pieces = divide_up(s.M, kPieceRows), rows = divide_up(divide_up(s.M, pieces), kTileRows) * kTileRows;
-  const int64_t panel_size = s.K * kPanel<T>, first_panel = first_column / kPanel<T>, panels = panels_of<T>(s.N);
+  const int64_t panel_size = s.K * kPanel<T>, panels = panels_of<T>(s.N);
   const bool at_once = pieces > 1;  // else a block is packed where it is used
   const int64_t group = at_once ? min_of(panels, max_of(1, kShared / panel_size)) : panels;
   const int threads = num_threads();
   constexpr int64_t tiles_size = kPieceRows * kBlock, scratch_size = kNearPanels * (kBlock + 1) * kPanel<T>;
   Workspace<T> tiles(threads * tiles_size), packed(at_once ? group * panel_size : threads * scratch_size);
-  for (int64_t begin = first_panel; begin < panels; begin += group) {
+  for (int64_t begin = 0; begin < panels; begin += group) {
     const int64_t count = min_of(group, panels - begin), least = at_once ? kManyPanels : kFewPanels;
     const int64_t cuts = min_of(divide_up(count, least), divide_up(tasks, pieces));
     if (at_once) pack_at_once(p, begin, begin + count, tasks == 1, packed.data());
@@ -150,32 +126,16 @@ void multiply_packed(const Matmul<T>& p, int64_t first_column, int64_t tasks) {
   }
 }
 
-// Shares columns out in groups that are multiples of `width`.
-template <typename F>
-void share_columns(int64_t columns, int64_t width, int64_t tasks, F&& f) {
-  const int64_t strips = divide_up(columns, width), groups = min_of(strips, tasks);
-  run_tasks(
-      tasks == 1, groups,
-      [&](int64_t group, int) {
-        f(group * strips / groups * width, min_of((group + 1) * strips / groups * width, columns));
-      },
-      num_threads());
-}
-
 template <typename T>
 void matmul_one(const Matmul<T>& p) {
   const MatmulShape& s = p.s;
   const int64_t tasks = tasks_of(static_cast<double>(s.M * s.N) * static_cast<double>(s.K));
-  int64_t in_place = 0;  // columns
-  if (s.a_k == 1 && s.b_n == 1 && s.M <= kInPlaceRows) {
-    in_place = s.N / kPanel<T> * kPanel<T>;
-    share_columns(in_place, kPanel<T>, tasks,
-                  [&](int64_t first, int64_t last) { multiply_in_place<T, kTileVectors, kTileRows>(p, first, last); });
-  }
-  for (int64_t k = 0; in_place < s.N && k < s.K; k += kLong) {
+  if (has_few_rows<T>(s)) return multiply_few_rows(p, tasks);
+  if (s.K == 1 && s.b_n == 1 && !p.epilogue) return multiply_outer(p, tasks);
+  for (int64_t k = 0; k < s.K; k += kLong) {
     Matmul<T> part{s, p.a + k * s.a_k, p.b + k * s.b_k, k + kLong < s.K ? nullptr : p.epilogue, p.c, k > 0};
     part.s.K = min_of(kLong, s.K - k);
-    multiply_packed(part, in_place, tasks);
+    multiply_packed(part, tasks);
   }
 }
 
