@@ -1,6 +1,6 @@
 // The plain matrix product:  C[m,n] = sum_k A[m,k] * B[k,n], through the epilogue.  See kernels/linear.h.
-// Few rows read B where it lies (matmul_few_rows.h); more rows have it packed block by block where it is used, many
-// rows all at once.
+// Few rows read B where it lies (matmul_few_rows.h); for more of them blocks of it are packed where they are used, or
+// for many all at once. A is packed where it lies along m, or where many panels use it.
 #pragma once
 #include "kernels/cpu/matmul_few_rows.h"
 
@@ -32,60 +32,62 @@ void pack_b(const Matmul<T>& p, int64_t k, int64_t K, int64_t first_panel, int64
     }
 }
 
-template <typename T, int NV, int MR = kTileRows>
-void run_packed_tile(int64_t rows, int64_t K, const T* a, const T* panel, const TileOutput<T>& out) {
-  if constexpr (MR > 1)
-    if (rows < MR) return run_packed_tile<T, NV, MR - 1>(rows, K, a, panel, out);
-  packed_tile<T, MR, NV>(K, a, panel, out);
-}
-
 // A task: some rows of some panels.
 template <typename T>
 struct MatmulPiece {
   int64_t first, rows;
   int64_t first_panel, last_panel;
-  T* tiles;  // kPieceRows x kBlock of this worker
+  T* tiles = nullptr;           // of A: kPieceRows x kBlock of this worker; or A is read where it lies
+  const T* a[kPieceRows] = {};  // where its rows begin
+  T* c[kPieceRows] = {};
 };
+
+template <typename T, int NV, int MR = kTileRows>
+void run_tile(const MatmulPiece<T>& piece, int64_t m, int64_t k, int64_t K, const T* panel, const TileOutput<T>& out) {
+  if constexpr (MR > 1)
+    if (piece.rows - m < MR) return run_tile<T, NV, MR - 1>(piece, m, k, K, panel, out);
+  if (piece.tiles) return packed_tile<T, MR, NV>(K, piece.tiles + m * K, panel, out);
+  const Segment<T> segment{piece.a + m, k, 0, K};
+  row_tile<T, MR, NV>(&segment, 1, panel, out);
+}
 
 // Rows m .. of a piece times a panel, over the block of K at k.
 template <typename T>
 void multiply_tile(const Matmul<T>& p, const MatmulPiece<T>& piece, int64_t m, int64_t panel, const T* b, int64_t k,
-                   int64_t K, T* const* out) {
+                   int64_t K) {
   const int64_t column = panel * kPanel<T>, columns = min_of(kPanel<T>, p.s.N - column);
-  const TileOutput<T> to{out + m, column, columns, p.accumulate || k > 0, k + K == p.s.K ? p.epilogue : nullptr, p.c};
+  const Epilogue<T>* epilogue = k + K == p.s.K ? p.epilogue : nullptr;
+  const TileOutput<T> to{piece.c + m, column, columns, p.accumulate || k > 0, epilogue, p.c};
   if (columns <= Vec<T>::width)
-    run_packed_tile<T, 1>(piece.rows - m, K, piece.tiles + m * K, b, to);
+    run_tile<T, 1>(piece, m, k, K, b, to);
   else
-    run_packed_tile<T, kTileVectors>(piece.rows - m, K, piece.tiles + m * K, b, to);
+    run_tile<T, kTileVectors>(piece, m, k, K, b, to);
 }
 
 // All rows of a piece times panels [first, last), which lie `stride` apart, over the block of K at k. Where they fit
 // into L2, C is written row by row; else a panel stays in L1 while the rows pass.
 template <typename T>
 void multiply_block(const Matmul<T>& p, const MatmulPiece<T>& piece, int64_t first, int64_t last, const T* b,
-                    int64_t stride, int64_t k, int64_t K, T* const* out) {
+                    int64_t stride, int64_t k, int64_t K) {
   const bool near = K * (last - first) * kPanel<T> <= kNear;
   const int64_t panels = near ? last - first : 1;  // at a time
   for (int64_t begin = first; begin < last; begin += panels)
     for (int64_t m = 0; m < piece.rows; m += kTileRows)
       for (int64_t panel = begin; panel < begin + panels; ++panel)
-        multiply_tile(p, piece, m, panel, b + (panel - first) * stride, k, K, out);
+        multiply_tile(p, piece, m, panel, b + (panel - first) * stride, k, K);
 }
 
 // `b` has the panels of the piece, all of K; or it is scratch for kNearPanels of them and kBlock of K.
 template <typename T>
 void multiply_piece(const Matmul<T>& p, const MatmulPiece<T>& piece, bool packed, T* b) {
   const MatmulShape& s = p.s;
-  T* out[kPieceRows];
-  for (int64_t m = 0; m < piece.rows; ++m) out[m] = p.c + (piece.first + m) * s.N;
   for (int64_t k = 0; k < s.K; k += kBlock) {
     const int64_t K = min_of(kBlock, s.K - k), strip = packed ? s.N : s.b_n == 1 ? kNearPanels : 1;
-    pack_tiles(piece.rows, K, p.a + piece.first * s.a_m + k * s.a_k, s.a_m, s.a_k, piece.tiles);
+    if (piece.tiles) pack_tiles(piece.rows, K, p.a + piece.first * s.a_m + k * s.a_k, s.a_m, s.a_k, piece.tiles);
     for (int64_t panel = piece.first_panel; panel < piece.last_panel; panel += strip) {
       const int64_t end = min_of(piece.last_panel, panel + strip);
       if (!packed) pack_b(p, k, K, panel, end, b, (K + 1) * kPanel<T>);
-      multiply_block(p, piece, panel, end, packed ? b + k * kPanel<T> : b, (packed ? s.K : K + 1) * kPanel<T>, k, K,
-                     out);
+      multiply_block(p, piece, panel, end, packed ? b + k * kPanel<T> : b, (packed ? s.K : K + 1) * kPanel<T>, k, K);
     }
   }
 }
@@ -111,15 +113,18 @@ void multiply_packed(const Matmul<T>& p, int64_t tasks) {
   const int64_t group = at_once ? min_of(panels, max_of(1, kShared / panel_size)) : panels;
   const int threads = num_threads();
   constexpr int64_t tiles_size = kPieceRows * kBlock, scratch_size = kNearPanels * (kBlock + 1) * kPanel<T>;
-  Workspace<T> tiles(threads * tiles_size), packed(at_once ? group * panel_size : threads * scratch_size);
+  const bool in_tiles = s.a_k != 1 || group >= kManyPanels;  // else A is read where it lies
+  Workspace<T> tiles(in_tiles ? threads * tiles_size : 0);
+  Workspace<T> packed(at_once ? group * panel_size : threads * scratch_size);
   for (int64_t begin = 0; begin < panels; begin += group) {
     const int64_t count = min_of(group, panels - begin), least = at_once ? kManyPanels : kFewPanels;
     const int64_t cuts = min_of(divide_up(count, least), divide_up(tasks, pieces));
     if (at_once) pack_at_once(p, begin, begin + count, tasks == 1, packed.data());
     const auto run = [&](int64_t task, int worker) {
       const int64_t row = task / cuts * rows, cut = task % cuts, first = cut * count / cuts;
-      const MatmulPiece<T> piece{row, min_of(rows, s.M - row), begin + first, begin + (cut + 1) * count / cuts,
-                                 tiles.data() + worker * tiles_size};
+      MatmulPiece<T> piece{row, min_of(rows, s.M - row), begin + first, begin + (cut + 1) * count / cuts};
+      if (in_tiles) piece.tiles = tiles.data() + worker * tiles_size;
+      for (int64_t m = 0; m < piece.rows; ++m) piece.a[m] = p.a + (row + m) * s.a_m, piece.c[m] = p.c + (row + m) * s.N;
       multiply_piece(p, piece, at_once, packed.data() + (at_once ? first * panel_size : worker * scratch_size));
     };
     run_tasks(tasks == 1, divide_up(s.M, rows) * cuts, run, threads);
