@@ -58,6 +58,26 @@ def test_a_packed_b_that_exceeds_the_cache(cpu, turned):
     assert np.array_equal(cpu.linear_backward_weight(np.ascontiguousarray(a.T), np.ascontiguousarray(b)), a @ b)
 
 
+@pytest.mark.parametrize("sizes", [(17, 33), (300, 100), (5, 70), (2600, 2500)], ids=str)  # the last exceeds the caches
+def test_a_row_has_the_same_bits_alone_and_among_others(cpu, sizes):
+    """Few rows read the other matrix where it lies, more of them pack it."""
+    K, N = sizes
+    rng = np.random.default_rng(0)
+    rows, matrix = rng.standard_normal((20, K), np.float32), rng.standard_normal((K, N), np.float32)
+    for b in (matrix, np.asfortranarray(matrix)):
+        together = cpu.matmul(rows, b)
+        for M in (1, 2, 3, 4, 6, 8):
+            assert np.array_equal(cpu.matmul(rows[:M].copy(), b), together[:M])
+
+
+@pytest.mark.parametrize("sizes", [(7, 9), (120, 401), (2600, 2504)], ids=str)  # the last exceeds the caches
+def test_a_batch_of_one_gives_an_outer_product(cpu, sizes):
+    M, N = sizes
+    rng = np.random.default_rng(0)
+    grad_y, x = rng.standard_normal((1, M), np.float32), rng.standard_normal((1, N), np.float32)
+    assert np.array_equal(cpu.linear_backward_weight(grad_y, x), np.outer(grad_y, x))
+
+
 @pytest.mark.parametrize("case", LAYERS)
 @np.errstate(all="ignore")
 def test_the_reference_agrees_with_pytorch(case):

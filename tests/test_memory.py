@@ -1,5 +1,6 @@
 """The memory pool: what it counts, keeps, gives back and refuses."""
 
+import ctypes
 import gc
 
 import numpy as np
@@ -63,3 +64,18 @@ def test_the_limit_refuses_with_a_message_and_nothing_is_lost(cpu):
 def test_more_than_any_machine_has_is_refused(cpu):
     with pytest.raises(MemoryError, match="no memory for"):
         cpu.empty((2**47,), np.uint8)
+
+
+@pytest.mark.parametrize("size", [1, 64, 80, 4 * MB])
+def test_a_store_past_the_end_of_a_poisoned_block_is_counted(cpu, size):
+    cpu.memory_overruns()
+    cpu.memory_set_poison(True)
+    try:
+        for written, overruns in ((size, 0), (size + 1, 1)):
+            array = cpu.empty((size,), np.uint8)
+            ctypes.memset(array.ctypes.data, 0, written)
+            del array
+            assert cpu.memory_overruns() == overruns
+    finally:
+        cpu.memory_set_poison(False)
+    assert cpu.memory_overruns() == 0

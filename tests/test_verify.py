@@ -17,6 +17,7 @@ def broken(**kernels):
         "get_num_threads": lambda: 1,
         "set_num_threads": lambda threads: None,
         "memory_set_poison": lambda enabled: None,
+        "memory_overruns": lambda: 0,
     }
     return SimpleNamespace(**{**names, **runtime, **kernels})
 
@@ -98,6 +99,11 @@ def test_an_element_left_unwritten_is_found():
 
     found = failures("activation", "relu_forward", kernel, memory_set_poison=set_poison)
     assert any("not fully written" in failure for failure in found)
+
+
+def test_a_store_past_the_end_is_found():
+    found = failures("activation", "relu_forward", relu, memory_overruns=lambda: 1)
+    assert any("past the end" in failure for failure in found)
 
 
 def test_bits_that_depend_on_the_layout_are_found():

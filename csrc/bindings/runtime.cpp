@@ -53,6 +53,7 @@ void bind_runtime(py::module_& m) {
       },
       "bytes"_a);
   m.def("memory_set_poison", &memory_set_poison, "enabled"_a, "Fills new blocks with NaN bytes, for tests.");
+  m.def("memory_overruns", &memory_overruns, "Poisoned blocks, since the last call, that were written past their end.");
   m.def("conversions", &layout_conversions, "Copies that bindings made because of an argument's memory order.");
   m.def(
       "empty",

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <utility>
 #include <vector>
 
 namespace atrous {
@@ -16,6 +17,7 @@ namespace {
 constexpr int64_t kAlignment = 64;
 constexpr int64_t kHugePage = int64_t{1} << 21;
 constexpr int kClasses = 4 * 48;
+constexpr int64_t kGuard = 256;  // bytes behind a poisoned block that nobody may write
 
 // Python sees a MemoryError with this message.
 class OutOfMemory : public std::bad_alloc {
@@ -31,8 +33,9 @@ class OutOfMemory : public std::bad_alloc {
 
 // Sits in the 64 bytes before a block.
 struct Header {
-  int64_t bytes;   // of the block, header excluded
-  int size_class;  // -1: not pooled
+  int64_t bytes;    // of the block, header excluded
+  int size_class;   // -1: not pooled
+  int64_t guarded;  // in poisoned memory: the bytes asked for, behind which all stay poisoned until the release; else 0
 };
 static_assert(sizeof(Header) <= kAlignment);
 
@@ -42,6 +45,7 @@ struct Pool {
   MemoryStats stats{};
   bool enabled = true;
   bool poison = false;
+  int64_t overruns = 0;
 };
 
 void lock_pool();
@@ -109,8 +113,15 @@ void* take_block(Pool& p, int c, int64_t bytes) {
     block = system_allocate(bytes);
   }
   if (!block) throw OutOfMemory(bytes, "the system has none left");
-  *header_of(block) = Header{bytes, c};
+  *header_of(block) = Header{bytes, c, 0};
   return block;
+}
+
+bool overrun(const void* block, const Header& header) {
+  const auto* bytes = static_cast<const unsigned char*>(block);
+  for (int64_t i = header.guarded; i < header.bytes; ++i)
+    if (bytes[i] != 0xFF) return true;
+  return false;
 }
 
 }  // namespace
@@ -119,15 +130,18 @@ void* allocate(int64_t bytes) {
   Pool& p = pool();
   if (bytes < 0 || bytes > (int64_t{1} << 46)) throw OutOfMemory(bytes, "no machine has so much");
   if (bytes == 0) bytes = 1;
+  std::lock_guard<std::mutex> lock(p.mutex);
+  const int64_t asked_for = bytes;
+  if (p.poison) bytes += kGuard;
   const int c = p.enabled ? class_of(bytes) : -1;
   if (c >= 0) bytes = class_bytes(c);
-  std::lock_guard<std::mutex> lock(p.mutex);
   if (p.stats.limit > 0 && p.stats.current + bytes > p.stats.limit)
     throw OutOfMemory(bytes, "the limit of atrous.memory.set_limit is reached");
   void* block = take_block(p, c, bytes);
   p.stats.current += bytes;
   if (p.stats.current > p.stats.peak) p.stats.peak = p.stats.current;
   if (p.poison) std::memset(block, 0xFF, static_cast<size_t>(bytes));
+  header_of(block)->guarded = p.poison ? asked_for : 0;
   return block;
 }
 
@@ -137,6 +151,7 @@ void release(void* block) noexcept {
   const Header header = *header_of(block);
   std::lock_guard<std::mutex> lock(p.mutex);
   p.stats.current -= header.bytes;
+  if (header.guarded > 0 && overrun(block, header)) ++p.overruns;
   if (header.size_class < 0) {
     system_release(block);
     return;
@@ -172,6 +187,11 @@ void memory_set_limit(int64_t bytes) {
 void memory_set_poison(bool enabled) {
   std::lock_guard<std::mutex> lock(pool().mutex);
   pool().poison = enabled;
+}
+
+int64_t memory_overruns() {
+  std::lock_guard<std::mutex> lock(pool().mutex);
+  return std::exchange(pool().overruns, 0);
 }
 
 }  // namespace atrous

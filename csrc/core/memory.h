@@ -22,6 +22,7 @@ void memory_reset_peak();
 void memory_empty_cache();
 void memory_set_limit(int64_t bytes);  // 0 lifts it
 void memory_set_poison(bool enabled);  // fills every block handed out with 0xFF bytes (NaN), for tests
+int64_t memory_overruns();             // how many of those, since the last call, came back written past their end
 
 namespace {  // per-level units include this: nothing here may be shared between levels
 

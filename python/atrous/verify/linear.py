@@ -28,7 +28,7 @@ LAYERS: list[dict[str, Any]] = [
     _case(3, 0, 4, relu=True),  # an empty sum is 0
     _case(2500, 20, 9),  # long sums over the batch
     _case(160, 512, 192),  # enough work for several threads
-    _case(1, 300, 100),  # few rows: b is read where it lies, but for the last panel
+    _case(1, 300, 100),  # few rows: b is read where it lies
     _case(6, 90, 70),
     _case(500, 300, 70),  # so many rows that b is packed at once
     _case(300, 50, 270),  # several blocks of rows and of sums, in every direction
@@ -43,6 +43,8 @@ PRODUCTS: list[dict[str, Any]] = [
     {"a": (130, 70), "b": (70, 150)},
     {"a": (300, 170), "b": (170, 130)},  # enough work for several threads
     {"a": (5, 600), "b": (600, 99)},  # few rows
+    {"a": (1, 70), "b": (70, 163)},
+    {"a": (3, 9), "b": (9, 67)},
     {"a": (490, 520), "b": (520, 39)},  # many rows
     {"a": (2, 3, 4), "b": (2, 4, 5)},
     {"a": (5, 17, 16), "b": (5, 16, 31)},
