@@ -34,8 +34,9 @@ void multiply_in_place(const Matmul<T>& p, int64_t first, int64_t last) {
   constexpr int64_t columns = NV * Vec<T>::width;
   const Segment<T> segment{rows, 0, 0, p.s.K};
   for (int64_t n = first; n < last; n += columns)
-    run_row_tile<T, NV, MR>(p.s.M, &segment, 1, p.b + n, TileOutput<T>{out, n, columns, false, p.epilogue, p.c},
-                            p.s.b_k);
+    with_rows<MR>(p.s.M, [&](auto R) {
+      row_tile<T, R, NV>(&segment, 1, p.b + n, p.s.b_k, TileOutput<T>{out, n, columns, false, p.epilogue, p.c});
+    });
 }
 
 // Rows [k, k + K) of some panels, which lie `stride` apart in `to`. A row-major B is read along its rows: a panel alone
@@ -56,13 +57,6 @@ void pack_b(const Matmul<T>& p, int64_t k, int64_t K, int64_t first_panel, int64
     }
 }
 
-template <typename T, int NV, int MR = kTileRows>
-void run_packed_tile(int64_t rows, int64_t K, const T* a, const T* panel, const TileOutput<T>& out) {
-  if constexpr (MR > 1)
-    if (rows < MR) return run_packed_tile<T, NV, MR - 1>(rows, K, a, panel, out);
-  packed_tile<T, MR, NV>(K, a, panel, out);
-}
-
 // A task: some rows of some panels.
 template <typename T>
 struct MatmulPiece {
@@ -77,10 +71,8 @@ void multiply_tile(const Matmul<T>& p, const MatmulPiece<T>& piece, int64_t m, i
                    int64_t K, T* const* out) {
   const int64_t column = panel * kPanel<T>, columns = min_of(kPanel<T>, p.s.N - column);
   const TileOutput<T> to{out + m, column, columns, p.accumulate || k > 0, k + K == p.s.K ? p.epilogue : nullptr, p.c};
-  if (columns <= Vec<T>::width)
-    run_packed_tile<T, 1>(piece.rows - m, K, piece.tiles + m * K, b, to);
-  else
-    run_packed_tile<T, kTileVectors>(piece.rows - m, K, piece.tiles + m * K, b, to);
+  const Segment<T> all{nullptr, 0, 0, K};
+  run_packed_tile(piece.rows - m, &all, 1, piece.tiles + m * K, b, kPanel<T>, to);
 }
 
 // All rows of a piece times panels [first, last), which lie `stride` apart, over the block of K at k. Where they fit
