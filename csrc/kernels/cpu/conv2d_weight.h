@@ -6,6 +6,7 @@
 namespace atrous::ATROUS_LEVEL {
 namespace {
 
+constexpr int64_t kWeightRows = 192;  // output channels of a block
 constexpr int64_t kStripPanels = 8;   // panels packed together: with the tiles of a block they stay in L2
 constexpr int64_t kLeastSites = 512;  // of a slice: beside them its partial sums cost little
 
@@ -25,7 +26,7 @@ WeightCut cut_weight(const Sites& s, bool few_channels) {
   WeightCut cut;
   const int64_t sites = count_of(s);
   cut.OCG = s.DC / s.G, cut.taps = few_channels ? 1 : s.taps, cut.K = few_channels ? s.taps * s.K : s.K;
-  cut.blocks = divide_up(cut.OCG, kPieceRows);
+  cut.blocks = divide_up(cut.OCG, kWeightRows);
   cut.rows = divide_up(divide_up(cut.OCG, cut.blocks), kTileRows) * kTileRows;
   cut.blocks = divide_up(cut.OCG, cut.rows);
   cut.tap_panels = panels_of<T>(cut.K), cut.panels = cut.taps * cut.tap_panels;
@@ -140,7 +141,7 @@ void weight_product(const Sites& s, bool few_channels, const T* grad_y, const T*
   const WeightCut cut = cut_weight<T>(s, few_channels);
   const int64_t total = count_of(s), filter = s.taps * s.K, size = s.DC * filter;
   const int threads = num_threads();
-  constexpr int64_t panel_size = kStripPanels * (kBlock + 1) * kPanel<T>, tiles_size = kPieceRows * kBlock;
+  constexpr int64_t panel_size = kStripPanels * (kBlock + 1) * kPanel<T>, tiles_size = kWeightRows * kBlock;
   const int64_t table_size = cut.taps * kBlock, patch_size = few_channels ? kBlock * patch_stride(s) : 0;
   Workspace<T> zeros(s.SC), partial(cut.slices > 1 ? cut.slices * size : 0);
   for (int64_t c = 0; c < s.SC; ++c) zeros.data()[c] = T(0);
