@@ -30,10 +30,12 @@ void run_tasks(bool serial, int64_t tasks, F&& f, int threads) {
 // Rows of a tile: one vector of columns leaves registers for twice the rows, and needs them to hide latency.
 constexpr int tile_rows(int vectors) { return vectors == 1 ? 2 * kTileRows : kTileRows; }
 
-// A packed tile of at most kTileRows rows, and of as many vectors as the output has columns.
+// A packed tile of at most kTileRows rows, and of as many vectors as the output has columns. Inlined: a call for each
+// tile costs 3 % of a product.
 template <typename T>
-void run_packed_tile(int64_t rows, const Segment<T>* segments, int64_t count, const T* tile, const T* panel,
-                     int64_t panel_stride, const TileOutput<T>& out) {
+__attribute__((always_inline)) inline void run_packed_tile(int64_t rows, const Segment<T>* segments, int64_t count,
+                                                           const T* tile, const T* panel, int64_t panel_stride,
+                                                           const TileOutput<T>& out) {
   with_rows<kTileRows>(rows, [&](auto MR) {
     if (out.columns <= Vec<T>::width)
       packed_tile<T, MR, 1>(segments, count, tile, panel, panel_stride, out);

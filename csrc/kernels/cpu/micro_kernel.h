@@ -30,7 +30,7 @@ constexpr int64_t kPanel = kTileVectors * Vec<T>::width;  // columns of a packed
 // Consecutive k that lie in one row of memory.
 template <typename T>
 struct Segment {
-  const T* const* rows;  // one pointer for each row m of `a`
+  const T* const* rows;  // one pointer for each row m of `a`; not looked at where `a` is a packed tile
   int64_t offset;        // first element of the row
   int64_t k0;            // first row of the packed panel
   int64_t length;
