@@ -11,8 +11,10 @@ namespace {
 template <typename T>
 inline void add_few(int64_t n, const T* from, T* to) {
   constexpr int W = Vec<T>::width;
+  using B = Block<T>;
   int64_t i = 0;
   for (; i + W <= n; i += W) store(to + i, load(to + i) + load(from + i));
+  for (; i + B::size <= n; i += B::size) B::store(to + i, B::load(to + i) + B::load(from + i));
   for (; i < n; ++i) to[i] += from[i];
 }
 

@@ -6,7 +6,9 @@
 namespace atrous::ATROUS_LEVEL {
 namespace {
 
-constexpr int64_t kTurnedSites = kBlock + 16;  // stride of turned rows: no power of two, which would share cache sets
+constexpr int64_t kWeightRows = 192;  // output channels of a block
+constexpr int64_t kStripPanels = 8;   // panels packed together: with the tiles of a block they stay in L2
+constexpr int64_t kLeastSites = 512;  // of a slice: beside them its partial sums cost little
 
 // Blocks of output channels and groups of panels have sums of their own; slices of the sites have partial sums, which
 // are added in order.
@@ -24,14 +26,14 @@ WeightCut cut_weight(const Sites& s, bool few_channels) {
   WeightCut cut;
   const int64_t sites = count_of(s);
   cut.OCG = s.DC / s.G, cut.taps = few_channels ? 1 : s.taps, cut.K = few_channels ? s.taps * s.K : s.K;
-  cut.blocks = divide_up(cut.OCG, kPieceRows);
+  cut.blocks = divide_up(cut.OCG, kWeightRows);
   cut.rows = divide_up(divide_up(cut.OCG, cut.blocks), kTileRows) * kTileRows;
   cut.blocks = divide_up(cut.OCG, cut.rows);
   cut.tap_panels = panels_of<T>(cut.K), cut.panels = cut.taps * cut.tap_panels;
   cut.groups = max_of(1, cut.panels / 16);  // turning grad_y pays for so many panels
   cut.pieces = divide_up(sites, kBlock);
   const int64_t tasks = tasks_of(static_cast<double>(sites * s.taps) * static_cast<double>(s.K * s.DC));
-  cut.slices = max_of(1, min_of(cut.pieces, tasks / (s.G * cut.blocks * cut.groups)));
+  cut.slices = max_of(1, min_of(sites / kLeastSites, tasks / (s.G * cut.blocks * cut.groups)));
   cut.serial = tasks == 1;
   return cut;
 }
@@ -63,54 +65,61 @@ struct WeightPiece {
   int64_t patch_stride;
   const T* const* table;  // [taps][sites]
   const T* zeros;
-  int64_t offset;          // first channel of the group
-  const T* const* turned;  // [rows] grad_y along the sites
+  int64_t offset;  // first channel of the group
+  const T* tiles;  // grad_y, packed: [tile][site][kTileRows]
   T* out;
   int64_t out_stride;
   bool accumulate;
 };
 
-template <typename T, int NV>
-void weight_tiles(const WeightPiece<T>& p, Segment<T>* segments, int64_t count, const T* panel, int64_t column,
-                  int64_t width, int64_t panel_stride) {
-  T* out[tile_rows(NV)];
-  for (int64_t m = 0; m < p.rows; m += tile_rows(NV)) {
-    for (int64_t i = 0; i < tile_rows(NV); ++i) out[i] = p.out + (m + i) * p.out_stride;
-    for (int64_t s = 0; s < count; ++s) segments[s].rows = p.turned + m;
-    run_row_tile<T, NV>(p.rows - m, segments, count, panel,
-                        TileOutput<T>{out, column, width, p.accumulate, nullptr, nullptr}, panel_stride);
+// All output channels times some panels, which lie panel_step apart: columns [column, column + width).
+template <typename T>
+void weight_tiles(const WeightPiece<T>& p, const Segment<T>* segments, int64_t count, const T* panels,
+                  int64_t panel_step, int64_t panel_stride, int64_t column, int64_t width) {
+  T* out[kTileRows];
+  for (int64_t m = 0; m < p.rows; m += kTileRows) {
+    for (int64_t i = 0; i < kTileRows; ++i) out[i] = p.out + (m + i) * p.out_stride;
+    for (int64_t c = 0; c < width; c += kPanel<T>)
+      run_packed_tile(p.rows - m, segments, count, p.tiles + m * p.sites, panels + c / kPanel<T> * panel_step,
+                      panel_stride,
+                      TileOutput<T>{out, column + c, min_of(kPanel<T>, width - c), p.accumulate, nullptr, nullptr});
   }
 }
 
+// Packs `width` columns of K rows, which lie anywhere, into panels that lie panel_step apart, some rows at a time.
 template <typename T>
-void weight_panel(const WeightPiece<T>& p, Segment<T>* segments, int64_t count, const T* panel, int64_t column,
-                  int64_t width, int64_t panel_stride) {
-  if (width <= Vec<T>::width)
-    weight_tiles<T, 1>(p, segments, count, panel, column, width, panel_stride);
-  else
-    weight_tiles<T, kTileVectors>(p, segments, count, panel, column, width, panel_stride);
+void pack_strip(int64_t K, int64_t width, const T* const* rows, int64_t offset, T* panels, int64_t panel_step) {
+  constexpr int64_t kRows = 16;
+  for (int64_t k = 0; k < K; k += kRows)
+    for (int64_t c = 0; c < width; c += kPanel<T>) {
+      for (int64_t i = k + kRows; i < min_of(k + 2 * kRows, K); ++i) __builtin_prefetch(rows[i] + offset + c);
+      pack_panel(min_of(kRows, K - k), min_of(kPanel<T>, width - c), rows + k, offset + c,
+                 panels + c / kPanel<T> * panel_step + k * kPanel<T>);
+    }
 }
 
 template <typename T>
-void weight_panels(const WeightCut& cut, const WeightPiece<T>& p, int64_t first_panel, int64_t last_panel, T* panel) {
+void weight_panels(const WeightCut& cut, const WeightPiece<T>& p, int64_t first_panel, int64_t last_panel, T* panels) {
+  if (p.patches) {
+    const Segment<T> all{nullptr, 0, 0, p.sites};
+    for (int64_t c = first_panel * kPanel<T>; c < min_of(last_panel * kPanel<T>, cut.K); c += kPanel<T>)
+      weight_tiles(p, &all, 1, p.patches + c, 0, p.patch_stride, c, min_of(kPanel<T>, cut.K - c));
+    return;
+  }
   Segment<T> segments[kBlock];
   const T* packed[kBlock];
-  int64_t count = 0, tap = -1;
-  for (int64_t index = first_panel; p.patches && index < last_panel; ++index) {
-    segments[0] = {nullptr, 0, 0, p.sites};
-    const int64_t c = index * kPanel<T>;
-    weight_panel(p, segments, 1, p.patches + c, c, min_of(kPanel<T>, cut.K - c), p.patch_stride);
-  }
-  for (int64_t index = first_panel; !p.patches && index < last_panel; ++index) {
-    if (index / cut.tap_panels != tap) {
-      tap = index / cut.tap_panels;
-      count = runs_of_sites(p.table + tap * p.sites, p.sites, p.zeros, segments, packed);
-    }
+  int64_t count = 0, seen = -1;
+  for (int64_t index = first_panel, end; index < last_panel; index = end) {
+    const int64_t tap = index / cut.tap_panels, c = index % cut.tap_panels * kPanel<T>;
+    end = min_of(min_of(last_panel, (tap + 1) * cut.tap_panels), index + kStripPanels);
+    if (tap != seen) count = runs_of_sites(p.table + tap * p.sites, p.sites, p.zeros, segments, packed);
+    seen = tap;
     if (count == 0 && p.accumulate) continue;
-    const int64_t c = index % cut.tap_panels * kPanel<T>, width = min_of(kPanel<T>, cut.K - c);
+    const int64_t width = min_of((end - index) * kPanel<T>, cut.K - c);
     const int64_t K = count == 0 ? 0 : segments[count - 1].k0 + segments[count - 1].length;
-    pack_panel(K, width, packed, p.offset + c, panel);
-    weight_panel(p, segments, count, panel, tap * cut.K + c, width, kPanel<T>);
+    const int64_t step = (K + 1) * kPanel<T>;
+    pack_strip(K, width, packed, p.offset + c, panels, step);
+    weight_tiles(p, segments, count, panels, step, kPanel<T>, tap * cut.K + c, width);
   }
 }
 
@@ -132,11 +141,11 @@ void weight_product(const Sites& s, bool few_channels, const T* grad_y, const T*
   const WeightCut cut = cut_weight<T>(s, few_channels);
   const int64_t total = count_of(s), filter = s.taps * s.K, size = s.DC * filter;
   const int threads = num_threads();
-  constexpr int64_t panel_size = kBlock * kPanel<T>, turned_size = kPieceRows * kTurnedSites;
+  constexpr int64_t panel_size = kStripPanels * (kBlock + 1) * kPanel<T>, tiles_size = kWeightRows * kBlock;
   const int64_t table_size = cut.taps * kBlock, patch_size = few_channels ? kBlock * patch_stride(s) : 0;
   Workspace<T> zeros(s.SC), partial(cut.slices > 1 ? cut.slices * size : 0);
   for (int64_t c = 0; c < s.SC; ++c) zeros.data()[c] = T(0);
-  Workspace<T> panels(threads * panel_size), turned_rows(threads * turned_size), patches(threads * patch_size);
+  Workspace<T> panels(threads * panel_size), tiles(threads * tiles_size), patches(threads * patch_size);
   Workspace<const T*> tables(threads * table_size);
 
   const auto run = [&](int64_t task, int worker) {
@@ -144,9 +153,7 @@ void weight_product(const Sites& s, bool few_channels, const T* grad_y, const T*
     const int64_t slice = task / cut.groups / (s.G * cut.blocks), g = block / cut.blocks;
     const int64_t oc = block % cut.blocks * cut.rows, rows = min_of(cut.rows, cut.OCG - oc);
     const T** table = tables.data() + worker * table_size;
-    T* const rows_of_y = turned_rows.data() + worker * turned_size;
-    const T* turned[kPieceRows];
-    for (int64_t i = 0; i < rows; ++i) turned[i] = rows_of_y + i * kTurnedSites;
+    T* const turned = tiles.data() + worker * tiles_size;
     T* out = (cut.slices > 1 ? partial.data() + slice * size : grad_weight) + (g * cut.OCG + oc) * filter;
     const int64_t begin = slice * cut.pieces / cut.slices, end = (slice + 1) * cut.pieces / cut.slices;
     for (int64_t piece = begin; piece < end; ++piece) {
@@ -156,7 +163,7 @@ void weight_product(const Sites& s, bool few_channels, const T* grad_y, const T*
         fill_patches(s, first, sites, x, own, table);
       else
         fill_table<T>(s, first, sites, x, zeros.data(), nullptr, table, nullptr);
-      transpose(sites, rows, grad_y + first * s.DC + g * cut.OCG + oc, s.DC, rows_of_y, kTurnedSites);
+      pack_tiles(rows, sites, grad_y + first * s.DC + g * cut.OCG + oc, 1, s.DC, turned);
       const WeightPiece<T> part{sites,   rows,   own, patch_stride(s), table,        zeros.data(),
                                 g * s.K, turned, out, filter,          piece > begin};
       weight_panels(cut, part, group * cut.panels / cut.groups, (group + 1) * cut.panels / cut.groups,

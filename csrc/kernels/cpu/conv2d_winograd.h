@@ -77,21 +77,15 @@ void transform_weights(const WinogradWeights& w, const T* weight, int64_t column
   }
 }
 
-template <typename T, int NV, int MR = tile_rows(NV)>
-void run_dense_tile(int64_t rows, int64_t K, const T* a, int64_t a_m, int64_t a_k, const T* b, bool accumulate,
-                    T* out) {
-  if constexpr (MR > 1)
-    if (rows < MR) return run_dense_tile<T, NV, MR - 1>(rows, K, a, a_m, a_k, b, accumulate, out);
-  dense_tile<T, MR, NV>(K, a, a_m, a_k, b, accumulate, out);
-}
-
 // The product of one place: out[m][kPanel] = sum_k a[m * a_m + k * a_k] * b[k][kPanel].
 template <typename T, int NV>
 void dense_tiles(int64_t rows, int64_t K, const T* a, int64_t a_m, int64_t a_k, const T* b, T* out) {
   for (int64_t k = 0; k < K; k += kBlock)
     for (int64_t m = 0; m < rows; m += tile_rows(NV))
-      run_dense_tile<T, NV>(rows - m, min_of(kBlock, K - k), a + m * a_m + k * a_k, a_m, a_k, b + k * kPanel<T>, k > 0,
-                            out + m * kPanel<T>);
+      with_rows<tile_rows(NV)>(rows - m, [&](auto MR) {
+        dense_tile<T, MR, NV>(min_of(kBlock, K - k), a + m * a_m + k * a_k, a_m, a_k, b + k * kPanel<T>, k > 0,
+                              out + m * kPanel<T>);
+      });
 }
 
 template <typename T>

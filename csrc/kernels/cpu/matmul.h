@@ -42,15 +42,6 @@ struct MatmulPiece {
   T* c[kPieceRows] = {};
 };
 
-template <typename T, int NV, int MR = kTileRows>
-void run_tile(const MatmulPiece<T>& piece, int64_t m, int64_t k, int64_t K, const T* panel, const TileOutput<T>& out) {
-  if constexpr (MR > 1)
-    if (piece.rows - m < MR) return run_tile<T, NV, MR - 1>(piece, m, k, K, panel, out);
-  if (piece.tiles) return packed_tile<T, MR, NV>(K, piece.tiles + m * K, panel, out);
-  const Segment<T> segment{piece.a + m, k, 0, K};
-  row_tile<T, MR, NV>(&segment, 1, panel, out);
-}
-
 // Rows m .. of a piece times a panel, over the block of K at k.
 template <typename T>
 void multiply_tile(const Matmul<T>& p, const MatmulPiece<T>& piece, int64_t m, int64_t panel, const T* b, int64_t k,
@@ -58,10 +49,14 @@ void multiply_tile(const Matmul<T>& p, const MatmulPiece<T>& piece, int64_t m, i
   const int64_t column = panel * kPanel<T>, columns = min_of(kPanel<T>, p.s.N - column);
   const Epilogue<T>* epilogue = k + K == p.s.K ? p.epilogue : nullptr;
   const TileOutput<T> to{piece.c + m, column, columns, p.accumulate || k > 0, epilogue, p.c};
-  if (columns <= Vec<T>::width)
-    run_tile<T, 1>(piece, m, k, K, b, to);
-  else
-    run_tile<T, kTileVectors>(piece, m, k, K, b, to);
+  const Segment<T> all{piece.a + m, piece.tiles ? 0 : k, 0, K};
+  if (piece.tiles) return run_packed_tile(piece.rows - m, &all, 1, piece.tiles + m * K, b, kPanel<T>, to);
+  with_rows<kTileRows>(piece.rows - m, [&](auto MR) {
+    if (columns <= Vec<T>::width)
+      row_tile<T, MR, 1>(&all, 1, b, kPanel<T>, to);
+    else
+      row_tile<T, MR, kTileVectors>(&all, 1, b, kPanel<T>, to);
+  });
 }
 
 // All rows of a piece times panels [first, last), which lie `stride` apart, over the block of K at k. Where they fit

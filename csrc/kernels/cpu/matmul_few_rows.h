@@ -54,7 +54,7 @@ struct FewRows {
     for (int64_t i = k + K; far && i < min_of(k + 2 * K, p.s.K); ++i)  // which the processor would not foresee
       for (int j = 0; j < NV; ++j) __builtin_prefetch(p.b + i * p.s.b_k + n + j * W);
     const TileOutput<T> out{c, n, NV * W, k > 0, k + K == p.s.K ? p.epilogue : nullptr, p.c};
-    row_tile<T, MR, NV>(&segment, 1, p.b + k * p.s.b_k + n, out, p.s.b_k);
+    row_tile<T, MR, NV>(&segment, 1, p.b + k * p.s.b_k + n, p.s.b_k, out);
   }
 
   // Columns [first, last) of a row-major B.
@@ -112,13 +112,13 @@ bool has_few_rows(const MatmulShape& s) {
   return s.M <= kTileRows && s.N >= W && (s.a_k == 1 || s.K == 1) && (s.b_n == 1 || (s.b_k == 1 && s.K >= W));
 }
 
-template <typename T, int MR = kTileRows>
+template <typename T>
 void multiply_few_rows(const Matmul<T>& p, int64_t tasks) {
-  if constexpr (MR > 1)
-    if (p.s.M < MR) return multiply_few_rows<T, MR - 1>(p, tasks);
-  const FewRows<T, MR> rows(p);
-  share_columns(p.s.N, rows.kWide * rows.W, tasks, [&](int64_t first, int64_t last) {
-    p.s.b_n == 1 ? rows.along_rows(first, last) : rows.along_columns(first, last);
+  with_rows<kTileRows>(p.s.M, [&](auto MR) {
+    const FewRows<T, MR> rows(p);
+    share_columns(p.s.N, rows.kWide * rows.W, tasks, [&](int64_t first, int64_t last) {
+      p.s.b_n == 1 ? rows.along_rows(first, last) : rows.along_columns(first, last);
+    });
   });
 }
 

@@ -6,6 +6,8 @@
 // padding cost nothing in the inner loop (the "indirect convolution algorithm", Dukhan 2019, arXiv:1907.02129).
 // Padding points to a row of zeros.
 #pragma once
+#include <type_traits>
+
 #include "core/simd.h"
 #include "kernels/cpu/finish.h"
 
@@ -28,7 +30,7 @@ constexpr int64_t kPanel = kTileVectors * Vec<T>::width;  // columns of a packed
 // Consecutive k that lie in one row of memory.
 template <typename T>
 struct Segment {
-  const T* const* rows;  // one pointer for each row m of `a`
+  const T* const* rows;  // one pointer for each row m of `a`; not looked at where `a` is a packed tile
   int64_t offset;        // first element of the row
   int64_t k0;            // first row of the packed panel
   int64_t length;
@@ -131,67 +133,85 @@ inline void finish_tile(const TileOutput<T>& out, Accumulators<T, MR, NV>& acc) 
     for (int m = 0; m < MR; ++m) store_columns<T, NV>(out.rows[m] + out.offset, out.columns, acc[m]);
 }
 
+// How a tile reads `a`: element (m, k) through row pointers, from a packed tile, or from a matrix.
+template <typename T, int MR>
+struct RowsOfA {
+  const T* row[MR];
+  T operator()(int m, int64_t k) const { return row[m][k]; }
+};
+
+template <typename T>
+struct TileOfA {
+  const T* tile;
+  T operator()(int m, int64_t k) const { return tile[k * kTileRows + m]; }
+};
+
+template <typename T, int MR>
+struct MatrixOfA {
+  const T* row[MR];
+  int64_t step;
+  T operator()(int m, int64_t k) const { return row[m][k * step]; }
+};
+
+// The loop that everything ends in: acc[m] += a(m, k) * b[k], rows of b b_stride apart.
+template <typename T, int MR, int NV, typename A>
+inline void multiply_add(int64_t K, const A& a, const T* b, int64_t b_stride, Accumulators<T, MR, NV>& acc) {
+  using V = typename Vec<T>::type;
+  for (int64_t k = 0; k < K; ++k, b += b_stride) {
+    V bk[NV];
+    for (int j = 0; j < NV; ++j) bk[j] = load(b + j * Vec<T>::width);
+    for (int m = 0; m < MR; ++m) {
+      const V am = broadcast<T>(a(m, k));
+      for (int j = 0; j < NV; ++j) acc[m][j] += am * bk[j];
+    }
+  }
+}
+
 // a(s, m, k) = s.rows[m][s.offset + k]: the rows of `a` run along k. b may also be read where it lies: row k of it then
 // starts at panel + k * panel_stride, and NV whole vectors must be there.
 template <typename T, int MR, int NV>
-void row_tile(const Segment<T>* segments, int64_t count, const T* panel, const TileOutput<T>& out,
-              int64_t panel_stride = kPanel<T>) {
-  using V = typename Vec<T>::type;
-  V acc[MR][NV];
+void row_tile(const Segment<T>* segments, int64_t count, const T* panel, int64_t panel_stride,
+              const TileOutput<T>& out) {
+  Accumulators<T, MR, NV> acc;
   start_tile<T, MR, NV>(out, acc);
   for (const Segment<T>* s = segments; s != segments + count; ++s) {
-    const T* row[MR];
-    for (int m = 0; m < MR; ++m) row[m] = s->rows[m] + s->offset;
-    const T* b = panel + s->k0 * panel_stride;
-    for (int64_t k = 0; k < s->length; ++k, b += panel_stride) {
-      V bk[NV];
-      for (int j = 0; j < NV; ++j) bk[j] = load(b + j * Vec<T>::width);
-      for (int m = 0; m < MR; ++m) {
-        const V a = broadcast<T>(row[m][k]);
-        for (int j = 0; j < NV; ++j) acc[m][j] += a * bk[j];
-      }
-    }
+    RowsOfA<T, MR> a;
+    for (int m = 0; m < MR; ++m) a.row[m] = s->rows[m] + s->offset;
+    multiply_add<T, MR, NV>(s->length, a, panel + s->k0 * panel_stride, panel_stride, acc);
   }
   finish_tile<T, MR, NV>(out, acc);
 }
 
-// out[m][n] (+)= sum_k a[k][m] * b[k][n] of a packed tile and a packed panel.
+// a(s, m, k) = tile[s.offset + k][m], of a packed tile.
 template <typename T, int MR, int NV>
-void packed_tile(int64_t K, const T* a, const T* panel, const TileOutput<T>& out) {
-  using V = typename Vec<T>::type;
-  V acc[MR][NV];
+void packed_tile(const Segment<T>* segments, int64_t count, const T* tile, const T* panel, int64_t panel_stride,
+                 const TileOutput<T>& out) {
+  Accumulators<T, MR, NV> acc;
   start_tile<T, MR, NV>(out, acc);
-  for (int64_t k = 0; k < K; ++k, a += kTileRows, panel += kPanel<T>) {
-    V bk[NV];
-    for (int j = 0; j < NV; ++j) bk[j] = load(panel + j * Vec<T>::width);
-    for (int m = 0; m < MR; ++m) {
-      const V am = broadcast<T>(a[m]);
-      for (int j = 0; j < NV; ++j) acc[m][j] += am * bk[j];
-    }
-  }
+  for (const Segment<T>* s = segments; s != segments + count; ++s)
+    multiply_add<T, MR, NV>(s->length, TileOfA<T>{tile + s->offset * kTileRows}, panel + s->k0 * panel_stride,
+                            panel_stride, acc);
   finish_tile<T, MR, NV>(out, acc);
 }
 
 // Dense matrices: out[m][n] (+)= sum_k a[m * a_m + k * a_k] * b[k][n], rows of out kPanel apart.
 template <typename T, int MR, int NV>
 void dense_tile(int64_t K, const T* a, int64_t a_m, int64_t a_k, const T* b, bool accumulate, T* out) {
-  using V = typename Vec<T>::type;
-  V acc[MR][NV] = {};
+  Accumulators<T, MR, NV> acc = {};
   if (accumulate)
-    for (int m = 0; m < MR; ++m)
-      for (int j = 0; j < NV; ++j) acc[m][j] = load(out + m * kPanel<T> + j * Vec<T>::width);
-  const T* row[MR];
-  for (int m = 0; m < MR; ++m) row[m] = a + m * a_m;
-  for (int64_t k = 0; k < K; ++k, b += kPanel<T>) {
-    V bk[NV];
-    for (int j = 0; j < NV; ++j) bk[j] = load(b + j * Vec<T>::width);
-    for (int m = 0; m < MR; ++m) {
-      const V am = broadcast<T>(row[m][k * a_k]);
-      for (int j = 0; j < NV; ++j) acc[m][j] += am * bk[j];
-    }
-  }
-  for (int m = 0; m < MR; ++m)
-    for (int j = 0; j < NV; ++j) store(out + m * kPanel<T> + j * Vec<T>::width, acc[m][j]);
+    for_each_accumulator<MR, NV>([&](int m, int j) { acc[m][j] = load(out + m * kPanel<T> + j * Vec<T>::width); });
+  MatrixOfA<T, MR> matrix{{}, a_k};
+  for (int m = 0; m < MR; ++m) matrix.row[m] = a + m * a_m;
+  multiply_add<T, MR, NV>(K, matrix, b, kPanel<T>, acc);
+  for_each_accumulator<MR, NV>([&](int m, int j) { store(out + m * kPanel<T> + j * Vec<T>::width, acc[m][j]); });
+}
+
+// Calls f(MR) as an integral constant: the rows of a tile, at most kMost.
+template <int kMost, typename F>
+inline void with_rows(int64_t rows, F&& f) {
+  if constexpr (kMost > 1)
+    if (rows < kMost) return with_rows<kMost - 1>(rows, f);
+  f(std::integral_constant<int, kMost>{});
 }
 
 }  // namespace
