@@ -116,7 +116,7 @@ def verify(case: Case, truth: Any, calls: dict[str, Call]) -> dict[str, float]:
 
 
 def interleave(calls: dict[str, Call], rounds: int, seconds: float) -> dict[str, float]:
-    """Median seconds of one call of each competitor; in every round each runs for a few ms, after one call untimed.
+    """Median seconds of one call of each competitor; in every round each runs for a few ms, after as many untimed.
 
     A call of 50 ms or more is timed at once. A competitor leaves after three rounds when it has used up its `seconds`.
     """
@@ -135,6 +135,7 @@ def interleave(calls: dict[str, Call], rounds: int, seconds: float) -> dict[str,
                 if first > 0.05:  # what another left in the caches does not matter here
                     samples[name].append(first)
                     continue
+                wake(call)
                 repeats = max(1, min(1000, int(2e-4 / first)))  # a sample lasts 0.2 ms or more
                 deadline = time.perf_counter() + 5e-3
                 while True:
@@ -148,12 +149,22 @@ def interleave(calls: dict[str, Call], rounds: int, seconds: float) -> dict[str,
 
 
 def settle() -> None:
-    """Waits until this process burns no time: OpenMP's and OpenBLAS's threads spin for up to 30 ms after their work."""
-    for _ in range(40):
+    """Waits until this process burns no time: OpenMP's and OpenBLAS's threads spin for up to 110 ms after their work.
+
+    The time of threads on other cores is counted at every tick of the kernel's clock, 4 ms apart: a sleep spans two.
+    """
+    for _ in range(50):
         before = time.process_time()
-        time.sleep(1e-3)
-        if time.process_time() - before < 3e-4:
+        time.sleep(1e-2)
+        if time.process_time() - before < 1e-3:
             return
+
+
+def wake(call: Call, seconds: float = 1e-2) -> None:
+    """Calls until the cores run at their speed: after a pause the second one of a virtual machine takes up to 5 ms."""
+    deadline = time.perf_counter() + seconds
+    while time.perf_counter() < deadline:
+        call()
 
 
 def run(
