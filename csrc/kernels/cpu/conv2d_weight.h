@@ -30,7 +30,7 @@ WeightCut cut_weight(const Sites& s, bool few_channels) {
   cut.rows = divide_up(divide_up(cut.OCG, cut.blocks), kTileRows) * kTileRows;
   cut.blocks = divide_up(cut.OCG, cut.rows);
   cut.tap_panels = panels_of<T>(cut.K), cut.panels = cut.taps * cut.tap_panels;
-  cut.groups = max_of(1, cut.panels / 16);  // turning grad_y pays for so many panels
+  cut.groups = max_of(1, cut.panels / 16);  // packing grad_y pays for so many panels
   cut.pieces = divide_up(sites, kBlock);
   const int64_t tasks = tasks_of(static_cast<double>(sites * s.taps) * static_cast<double>(s.K * s.DC));
   cut.slices = max_of(1, min_of(sites / kLeastSites, tasks / (s.G * cut.blocks * cut.groups)));
