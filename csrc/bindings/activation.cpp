@@ -1,7 +1,6 @@
 #include "kernels/activation.h"
 
 #include "bindings/array.h"
-#include "core/cpu_features.h"
 
 namespace atrous {
 namespace {
@@ -20,7 +19,7 @@ py::object forward(const py::object& x_, const std::string& name, Run run) {
     using T = decltype(zero);
     const Axes axes = memory_order(x_);
     const Array<T> x(x_, name.c_str(), axes);
-    py::array y = empty<T>(x.shape(), axes);
+    NdArray y = empty<T>(x.shape(), axes);
     T* out = mutable_data<T>(y);
     {
       ReleaseGil gil(bytes_moved(2.0 * static_cast<double>(x.elements()) * sizeof(T)));
@@ -39,7 +38,7 @@ py::object backward(const py::object& grad_y_, const std::string& grad_name, con
     const Axes axes = memory_order(saved_);
     const Array<T> saved(saved_, saved_name.c_str(), axes), grad_y(grad_y_, grad_name.c_str(), axes);
     require_shape(grad_y.shape(), saved.shape(), grad_name.c_str());
-    py::array grad_x = empty<T>(saved.shape(), axes);
+    NdArray grad_x = empty<T>(saved.shape(), axes);
     T* out = mutable_data<T>(grad_x);
     {
       ReleaseGil gil(bytes_moved(3.0 * static_cast<double>(saved.elements()) * sizeof(T)));

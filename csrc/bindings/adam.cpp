@@ -3,21 +3,20 @@
 #include <algorithm>
 
 #include "bindings/array.h"
-#include "core/cpu_features.h"
 
 namespace atrous {
 namespace {
 
 using namespace py::literals;
 
-bool same_layout(const py::array& a, const py::array& b) {
+bool same_layout(const NdArray& a, const NdArray& b) {
   if (a.ndim() != b.ndim()) return false;
   for (py::ssize_t i = 0; i < a.ndim(); ++i)
     if (a.shape(i) != b.shape(i) || (a.strides(i) != b.strides(i) && a.shape(i) > 1)) return false;
   return true;
 }
 
-std::string layout_text(const py::array& a) {
+std::string layout_text(const NdArray& a) {
   return "shape " + shape_text({a.shape(), a.shape() + a.ndim()}) + " and strides " +
          shape_text({a.strides(), a.strides() + a.ndim()});
 }
@@ -31,8 +30,8 @@ class ArrayList {
     if (!py::isinstance<py::list>(list) && !py::isinstance<py::tuple>(list))
       throw py::type_error(std::string(function) + ": " + name + " must be a list of arrays");
     for (const py::object item : py::reinterpret_borrow<py::sequence>(list)) {  // a subclass may make it on the spot
-      if (!py::isinstance<py::array>(item)) throw py::type_error(label() + " is not a numpy.ndarray");
-      const auto array = py::reinterpret_borrow<py::array>(item);
+      if (!py::isinstance<NdArray>(item)) throw py::type_error(label() + " is not a numpy.ndarray");
+      const auto array = py::reinterpret_borrow<NdArray>(item);
       if (!has_dtype<T>(array))
         throw py::type_error(label() + " has dtype " + std::string(py::str(array.dtype())) + "; expected " +
                              std::string(py::str(py::dtype::of<T>())));
@@ -55,7 +54,7 @@ class ArrayList {
     return std::string(function_) + ": " + name_ + "[" + std::to_string(arrays_.size()) + "]";
   }
 
-  void check(const py::array& array, const ArrayList* params) const {
+  void check(const NdArray& array, const ArrayList* params) const {
     const size_t i = arrays_.size();
     if (writable_ && !array.writeable()) throw std::invalid_argument(label() + " is read-only");
     if (reinterpret_cast<uintptr_t>(array.data()) % alignof(T) != 0)
@@ -68,7 +67,7 @@ class ArrayList {
 
   const char *function_, *name_;
   bool writable_;
-  std::vector<py::array> arrays_;
+  std::vector<NdArray> arrays_;
 };
 
 // An array that is written twice, or read too, would hold what the order of the threads makes of it.

@@ -1,7 +1,6 @@
 #include "bindings/array.h"
 
 #include <atomic>
-#include <cstring>
 #include <utility>
 
 namespace atrous {
@@ -27,7 +26,7 @@ int64_t count(const std::vector<int64_t>& shape) {
 }
 
 // Whether the array is dense in this order. Strides of axes of size 1 do not matter.
-bool lies_in(const py::array& array, const Axes& axes) {
+bool lies_in(const NdArray& array, const Axes& axes) {
   const py::ssize_t *shape = array.shape(), *strides = array.strides();
   int64_t step = array.itemsize();
   for (size_t i = axes.size(); i-- > 0;) {
@@ -38,30 +37,14 @@ bool lies_in(const py::array& array, const Axes& axes) {
   return true;
 }
 
-std::vector<int64_t> shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
+std::vector<int64_t> shape_of(const NdArray& array) { return {array.shape(), array.shape() + array.ndim()}; }
 
-Axes axes_by_stride(const py::array& array) {
+Axes axes_by_stride(const NdArray& array) {
   Axes axes(static_cast<size_t>(array.ndim()), Order::c);
   const py::ssize_t* strides = array.strides();
   for (uint8_t* axis = axes.begin(); axis < axes.end(); ++axis)  // by insertion: few, and nearly sorted
     for (uint8_t* at = axis; at > axes.begin() && strides[at[-1]] < strides[*at]; --at) std::swap(at[-1], *at);
   return axes;
-}
-
-// Copies any strides (bytes, aligned or not) into dense memory, axes from slowest to fastest.
-template <typename T>
-void copy_strided(const char* from, const py::array& array, const Axes& axes, size_t depth, T*& to) {
-  if (depth == axes.size()) {
-    std::memcpy(to++, from, sizeof(T));
-    return;
-  }
-  const auto axis = static_cast<py::ssize_t>(axes[depth]);
-  const py::ssize_t size = array.shape(axis), stride = array.strides(axis);
-  if (depth + 1 == axes.size()) {
-    for (py::ssize_t i = 0; i < size; ++i) std::memcpy(to++, from + i * stride, sizeof(T));
-    return;
-  }
-  for (py::ssize_t i = 0; i < size; ++i) copy_strided(from + i * stride, array, axes, depth + 1, to);
 }
 
 }  // namespace
@@ -72,14 +55,14 @@ Axes::Axes(size_t ndim, Order order) : size_(ndim) {
 }
 
 Axes memory_order(const py::handle& object) {
-  const auto array = py::reinterpret_borrow<py::array>(object);
+  const auto array = py::reinterpret_borrow<NdArray>(object);
   const Axes in_c(static_cast<size_t>(array.ndim()), Order::c);
   if ((array.flags() & py::array::c_style) != 0) return in_c;
   const Axes axes = axes_by_stride(array);
   return lies_in(array, axes) ? axes : in_c;
 }
 
-bool is_dense(const py::array& array) {
+bool is_dense(const NdArray& array) {
   return (array.flags() & (py::array::c_style | py::array::f_style)) != 0 || lies_in(array, axes_by_stride(array));
 }
 
@@ -97,11 +80,11 @@ Array<T>::Array(const py::handle& object, const char* name, const Axes& axes) {
 
 template <typename T>
 void Array<T>::check(const py::handle& object, const char* name, int ndim) {
-  if (!py::isinstance<py::array>(object))
+  if (!py::isinstance<NdArray>(object))
     throw py::type_error(std::string(name) + " is a " +
                          std::string(py::str(py::type::handle_of(object).attr("__name__"))) +
-                         "; expected a numpy.ndarray");
-  owner_ = py::reinterpret_borrow<py::array>(object);
+                         "; expected a " + kArrayType);
+  owner_ = py::reinterpret_borrow<NdArray>(object);
   if (!has_dtype<T>(owner_))
     throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(owner_.dtype())) + "; expected " +
                          std::string(py::str(py::dtype::of<T>())));
@@ -117,10 +100,8 @@ void Array<T>::bring_into(const Axes& axes) {
     data_ = static_cast<const T*>(owner_.data());
     return;
   }
-  copy_ = std::shared_ptr<void>(allocate(checked_multiply(count(shape_), sizeof(T))), release);
-  T* to = static_cast<T*>(copy_.get());
-  data_ = to;
-  if (count(shape_) > 0) copy_strided(bytes, owner_, axes, 0, to);
+  copy_ = copy_in_order(owner_, axes);
+  data_ = static_cast<const T*>(copy_.get());
   conversions.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -135,17 +116,18 @@ template class Array<int64_t>;
 template class Array<int32_t>;
 template class Array<uint8_t>;
 
-py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order) {
+NdArray empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order) {
   return empty_bytes(dtype, shape, Axes(shape.size(), order));
 }
 
-py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, const Axes& axes) {
-  const int64_t bytes = checked_multiply(count(shape), dtype.itemsize());
+NdArray empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, const Axes& axes) {
   std::vector<int64_t> strides = dense_strides(shape, axes);
   for (int64_t& stride : strides) stride = checked_multiply(stride, dtype.itemsize());
-  void* block = allocate(bytes);
-  const py::capsule owner(block, nullptr, [](PyObject* self) { release(PyCapsule_GetPointer(self, nullptr)); });
-  return py::array(dtype, shape, std::move(strides), block, owner);
+  return new_array(dtype, shape, strides);
+}
+
+int64_t byte_count(const std::vector<int64_t>& shape, int64_t itemsize) {
+  return checked_multiply(count(shape), itemsize);
 }
 
 void require_shape(const std::vector<int64_t>& shape, const std::vector<int64_t>& expected, const char* name) {

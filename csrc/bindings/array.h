@@ -1,4 +1,5 @@
 // From Python arrays to checked pointers, and outputs in pool memory. Every array that a kernel sees went through here.
+// What differs between NumPy's arrays and a GPU's is in device.h, of which there is one for each extension module.
 #pragma once
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -12,10 +13,9 @@
 
 #include "core/check.h"
 #include "core/memory.h"
+#include "device.h"
 
 namespace atrous {
-namespace py = pybind11;
-
 using Pair = std::array<int64_t, 2>;  // (height, width)
 
 // How the elements of an array argument must lie in memory.
@@ -43,10 +43,10 @@ class Axes {
 
 // Of an array that is dense in any axis order; those of Order::c where it has gaps or repeats.
 Axes memory_order(const py::handle& array);
-bool is_dense(const py::array& array);  // in some axis order
+bool is_dense(const NdArray& array);  // in some axis order
 
 template <typename T>
-bool has_dtype(const py::array& array) {
+bool has_dtype(const NdArray& array) {
   const auto expected = py::dtype::of<T>(), dtype = array.dtype();
   return dtype.is(expected) || dtype.equal(expected);  // equal() alone is slow
 }
@@ -70,7 +70,7 @@ class Array {
   void check(const py::handle& object, const char* name, int ndim);
   void bring_into(const Axes& axes);
 
-  py::array owner_;
+  NdArray owner_;
   std::shared_ptr<void> copy_;  // set when the memory order had to change
   std::vector<int64_t> shape_;
   const T* data_ = nullptr;
@@ -88,21 +88,21 @@ class OptionalVector {
 };
 
 // New arrays in pool memory; it returns to the pool when the last view of it dies.
-py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order);
-py::array empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, const Axes& axes);
+NdArray empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order);
+NdArray empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, const Axes& axes);
 
 template <typename T>
-py::array empty(const std::vector<int64_t>& shape, Order order = Order::c) {
+NdArray empty(const std::vector<int64_t>& shape, Order order = Order::c) {
   return empty_bytes(py::dtype::of<T>(), shape, order);
 }
 
 template <typename T>
-py::array empty(const std::vector<int64_t>& shape, const Axes& axes) {
+NdArray empty(const std::vector<int64_t>& shape, const Axes& axes) {
   return empty_bytes(py::dtype::of<T>(), shape, axes);
 }
 
 template <typename T>
-T* mutable_data(py::array& array) {
+T* mutable_data(NdArray& array) {
   return static_cast<T*>(array.mutable_data());
 }
 
@@ -111,8 +111,8 @@ void require_shape(const std::vector<int64_t>& shape, const std::vector<int64_t>
 // Calls f(float{}) or f(double{}) by the dtype of the argument that decides; TypeError for any other.
 template <typename F>
 py::object for_dtype(const py::handle& object, const char* name, F&& f) {
-  if (py::isinstance<py::array>(object)) {
-    const auto array = py::reinterpret_borrow<py::array>(object);
+  if (py::isinstance<NdArray>(object)) {
+    const auto array = py::reinterpret_borrow<NdArray>(object);
     if (has_dtype<float>(array)) return f(float{});
     if (has_dtype<double>(array)) return f(double{});
     throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(array.dtype())) +
@@ -120,23 +120,13 @@ py::object for_dtype(const py::handle& object, const char* name, F&& f) {
   }
   throw py::type_error(std::string(name) + " is a " +
                        std::string(py::str(py::type::handle_of(object).attr("__name__"))) +
-                       "; expected a numpy.ndarray");
+                       "; expected a " + kArrayType);
 }
-
-// Releases the GIL for work above about 200 us only: taking it back from a busy Python thread costs milliseconds.
-// Its scope ends before the return: an array that becomes the py::object of the result is copied, and counted.
-class ReleaseGil {
- public:
-  explicit ReleaseGil(double operations) {
-    if (operations > 4e7) release_.emplace();
-  }
-
- private:
-  std::optional<py::gil_scoped_release> release_;
-};
 
 // Bytes that a memory-bound kernel moves, in the operations of ReleaseGil.
 inline double bytes_moved(double bytes) { return 8 * bytes; }
+
+int64_t byte_count(const std::vector<int64_t>& shape, int64_t itemsize);
 
 int64_t layout_conversions();  // copies made by Array because of an argument's order
 

@@ -1,9 +1,6 @@
 #include "kernels/batch_norm.h"
 
-#include <cstring>
-
 #include "bindings/array.h"
-#include "core/cpu_features.h"
 
 namespace atrous {
 namespace {
@@ -44,22 +41,21 @@ template <typename T>
 class Statistic {
  public:
   Statistic(const py::object& object, const char* name, int64_t C) {
-    if (py::isinstance<py::array>(object) && has_dtype<double>(py::reinterpret_borrow<py::array>(object))) {
+    if (py::isinstance<NdArray>(object) && has_dtype<double>(py::reinterpret_borrow<NdArray>(object))) {
       data_ = values_.emplace(object, name, 1).data();
       require_shape(values_->shape(), {C}, name);
       return;
     }
     const Array<T> values(object, name, 1);
     require_shape(values.shape(), {C}, name);
-    converted_.emplace(C);
-    for (int64_t c = 0; c < C; ++c) converted_->data()[c] = static_cast<double>(values.data()[c]);
-    data_ = converted_->data();
+    if constexpr (std::is_same_v<T, float>) widened_ = widened(values.data(), C);
+    data_ = widened_.get();
   }
   const double* data() const { return data_; }
 
  private:
   std::optional<Array<double>> values_;
-  std::optional<Workspace<double>> converted_;
+  std::shared_ptr<double> widened_;
   const double* data_;
 };
 
@@ -86,7 +82,7 @@ py::object statistics(const py::object& x_) {
     using T = decltype(zero);
     const Array<T> x(x_, "batch_norm_statistics: x", 4, Order::channels_last);
     const BatchNormShape s = shape_of(x);
-    py::array mean = empty<double>({s.C}), var = empty<double>({s.C});
+    NdArray mean = empty<double>({s.C}), var = empty<double>({s.C});
     double *mean_out = mutable_data<double>(mean), *var_out = mutable_data<double>(var);
     {
       ReleaseGil gil(bytes(x, 1));
@@ -103,23 +99,19 @@ class Running {
   Running(const py::object& object, const char* name, int64_t C) {
     const Array<T> checked(object, name, 1);
     require_shape(checked.shape(), {C}, name);
-    array_ = py::reinterpret_borrow<py::array>(object);
+    array_ = py::reinterpret_borrow<NdArray>(object);
     require(array_.writeable(), name, " is read-only");
+    require(reinterpret_cast<uintptr_t>(array_.data()) % alignof(T) == 0 && array_.strides(0) % sizeof(T) == 0, name,
+            " is not aligned");
   }
 
-  // A few numbers, once a step: no kernel of its own.
   void move_towards(const double* batch, double factor, double momentum) {
-    auto* at = static_cast<char*>(array_.mutable_data());
-    for (int64_t c = 0, C = array_.shape(0); c < C; ++c, at += array_.strides(0)) {
-      T value;
-      std::memcpy(&value, at, sizeof value);
-      value = T((1 - momentum) * static_cast<double>(value) + momentum * (factor * batch[c]));
-      std::memcpy(at, &value, sizeof value);
-    }
+    const int64_t stride = array_.strides(0) / static_cast<int64_t>(sizeof(T));
+    kernels<T>().update_running(array_.shape(0), batch, factor, momentum, mutable_data<T>(array_), stride);
   }
 
  private:
-  py::array array_;
+  NdArray array_;
 };
 
 void update_running(const py::object& running_mean_, const py::object& running_var_, const py::object& mean_,
@@ -153,7 +145,7 @@ py::object forward(const py::object& x_, const py::object& weight, const py::obj
       residual.emplace(residual_, names.residual.c_str(), 4, Order::channels_last);
       require_shape(residual->shape(), x.shape(), names.residual.c_str());
     }
-    py::array y = empty<T>(x.shape(), Order::channels_last);
+    NdArray y = empty<T>(x.shape(), Order::channels_last);
     T* out = mutable_data<T>(y);
     {
       ReleaseGil gil(bytes(x, residual ? 3 : 2));
@@ -174,8 +166,8 @@ py::object backward(const py::object& grad_y_, const py::object& x_, const py::o
     require_shape(grad_y.shape(), x.shape(), names.grad_y.c_str());
     const BatchNormShape s = shape_of(x);
     const Parameters<T> parameters(names, s.C, weight, bias, mean, var, eps);
-    py::array grad_x = empty<T>(x.shape(), Order::channels_last);
-    py::array grad_weight = empty<T>({s.C}), grad_bias = empty<T>({s.C});
+    NdArray grad_x = empty<T>(x.shape(), Order::channels_last);
+    NdArray grad_weight = empty<T>({s.C}), grad_bias = empty<T>({s.C});
     T *x_out = mutable_data<T>(grad_x), *weight_out = mutable_data<T>(grad_weight);
     T* bias_out = mutable_data<T>(grad_bias);
     {

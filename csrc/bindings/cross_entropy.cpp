@@ -1,7 +1,6 @@
 #include "kernels/cross_entropy.h"
 
 #include "bindings/array.h"
-#include "core/cpu_features.h"
 
 namespace atrous {
 namespace {
@@ -28,11 +27,9 @@ Array<int64_t> checked_target(const py::object& object, const char* name, const 
                               int64_t ignore_index) {
   Array<int64_t> target(object, name, 3);
   require_shape(target.shape(), pixels, name);
-  const int64_t* t = target.data();
-  for (int64_t i = 0, n = target.elements(); i < n; ++i)
-    if ((t[i] < 0 || t[i] >= C) && t[i] != ignore_index)
-      throw std::invalid_argument(std::string(name) + " holds class " + std::to_string(t[i]) + "; expected 0 to " +
-                                  std::to_string(C - 1) + ", or ignore_index " + std::to_string(ignore_index));
+  const auto outside = find_outside(target.data(), target.elements(), C, ignore_index);
+  require(!outside, name, " holds class ", outside.value_or(0), "; expected 0 to ", C - 1, ", or ignore_index ",
+          ignore_index);
   return target;
 }
 
@@ -51,7 +48,7 @@ py::object forward(const py::object& x_, const py::object& target_, const py::ob
     const auto sizes = x.sizes();
     const auto target = checked_target(target_, "cross_entropy_forward: target", x.pixels(), sizes.C, ignore_index);
     const OptionalVector<T> weight(weight_, "cross_entropy_forward: weight", sizes.C);
-    py::array losses = empty<T>(x.pixels()), weights = empty<T>(x.pixels()), lse = empty<T>(x.pixels());
+    NdArray losses = empty<T>(x.pixels()), weights = empty<T>(x.pixels()), lse = empty<T>(x.pixels());
     T *losses_ = mutable_data<T>(losses), *weights_ = mutable_data<T>(weights), *lse_ = mutable_data<T>(lse);
     {
       ReleaseGil gil(x.operations());
@@ -72,7 +69,7 @@ py::object backward(const py::object& grad_losses_, const py::object& x_, const 
     const auto grad_losses = of_shape<T>(grad_losses_, "cross_entropy_backward: grad_losses", x.pixels());
     const auto lse = of_shape<T>(lse_, "cross_entropy_backward: lse", x.pixels());
     const OptionalVector<T> weight(weight_, "cross_entropy_backward: weight", sizes.C);
-    py::array grad_x = empty<T>(x.shape(), Order::channels_last);
+    NdArray grad_x = empty<T>(x.shape(), Order::channels_last);
     T* out = mutable_data<T>(grad_x);
     {
       ReleaseGil gil(x.operations());
@@ -90,7 +87,7 @@ py::object soft_forward(const py::object& x_, const py::object& target_, const p
     const Logits<T> x(x_, "cross_entropy_soft_forward: x");
     const auto target = of_shape<T>(target_, "cross_entropy_soft_forward: target", x.shape());
     const OptionalVector<T> weight(weight_, "cross_entropy_soft_forward: weight", x.size(1));
-    py::array losses = empty<T>(x.pixels()), lse = empty<T>(x.pixels());
+    NdArray losses = empty<T>(x.pixels()), lse = empty<T>(x.pixels());
     T *losses_ = mutable_data<T>(losses), *lse_ = mutable_data<T>(lse);
     {
       ReleaseGil gil(x.operations());
@@ -109,7 +106,7 @@ py::object soft_backward(const py::object& grad_losses_, const py::object& x_, c
     const auto grad_losses = of_shape<T>(grad_losses_, "cross_entropy_soft_backward: grad_losses", x.pixels());
     const auto lse = of_shape<T>(lse_, "cross_entropy_soft_backward: lse", x.pixels());
     const OptionalVector<T> weight(weight_, "cross_entropy_soft_backward: weight", x.size(1));
-    py::array grad_x = empty<T>(x.shape(), Order::channels_last);
+    NdArray grad_x = empty<T>(x.shape(), Order::channels_last);
     T* out = mutable_data<T>(grad_x);
     {
       ReleaseGil gil(x.operations());
@@ -125,7 +122,7 @@ py::object softmax(const py::object& x_, const char* name, Run run) {
   return for_dtype(x_, name, [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Logits<T> x(x_, name);
-    py::array y = empty<T>(x.shape(), Order::channels_last);
+    NdArray y = empty<T>(x.shape(), Order::channels_last);
     T* out = mutable_data<T>(y);
     {
       ReleaseGil gil(x.operations());
@@ -142,7 +139,7 @@ py::object softmax_gradient(const py::object& grad_y_, const char* grad_name, co
     using T = decltype(zero);
     const Logits<T> y(y_, name);
     const auto grad_y = of_shape<T>(grad_y_, grad_name, y.shape());
-    py::array grad_x = empty<T>(y.shape(), Order::channels_last);
+    NdArray grad_x = empty<T>(y.shape(), Order::channels_last);
     T* out = mutable_data<T>(grad_x);
     {
       ReleaseGil gil(y.operations());

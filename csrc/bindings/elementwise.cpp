@@ -1,7 +1,6 @@
 #include "kernels/elementwise.h"
 
 #include "bindings/array.h"
-#include "core/cpu_features.h"
 
 namespace atrous {
 namespace {
@@ -25,7 +24,7 @@ py::object add_forward(const py::object& x_, const py::object& residual_, bool r
     const Axes axes = memory_order(x_);
     const Array<T> x(x_, "add_forward: x", axes), residual(residual_, "add_forward: residual", axes);
     require_shape(residual.shape(), x.shape(), "add_forward: residual");
-    py::array y = empty<T>(x.shape(), axes);
+    NdArray y = empty<T>(x.shape(), axes);
     T* out = mutable_data<T>(y);
     {
       ReleaseGil gil(bytes(x));
@@ -38,7 +37,7 @@ py::object add_forward(const py::object& x_, const py::object& residual_, bool r
 void add_into(const py::object& total_, const py::object& part_) {
   for_dtype(total_, "add_into: total", [&](auto zero) -> py::object {
     using T = decltype(zero);
-    auto total = py::reinterpret_borrow<py::array>(total_);
+    auto total = py::reinterpret_borrow<NdArray>(total_);
     const Axes axes = memory_order(total);
     require(total.writeable(), "add_into: total is read-only");
     require(is_dense(total), "add_into: total has gaps or repeats in memory");

@@ -4,7 +4,6 @@
 
 #include "bindings/array.h"
 #include "bindings/pool2d_frame.h"
-#include "core/cpu_features.h"
 
 namespace atrous {
 namespace {
@@ -55,8 +54,8 @@ py::object max_forward(const py::object& x_, Pair kernel_size, Pair stride, Pair
     const MaxPool2dShape s = max_shape(function, x.shape(), frame, frame.output_sizes(function, ceil_mode));
     return for_taps(kernel_size, [&](auto tap) -> py::object {
       using Tap = decltype(tap);
-      py::array y = empty<T>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
-      py::array taps = empty<Tap>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
+      NdArray y = empty<T>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
+      NdArray taps = empty<Tap>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
       T* out = mutable_data<T>(y);
       Tap* taps_out = mutable_data<Tap>(taps);
       {
@@ -79,7 +78,7 @@ py::object max_backward(const py::object& grad_y_, const py::object& taps_, Pair
       using Tap = decltype(tap);
       const Array<Tap> taps(taps_, "max_pool2d_backward: taps", 4, Order::channels_last);
       require_shape(taps.shape(), grad_y.shape(), "max_pool2d_backward: taps");
-      py::array grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
+      NdArray grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
       T* out = mutable_data<T>(grad_x);
       {
         ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
@@ -97,10 +96,8 @@ py::object max_indices(const py::object& taps_, Pair input_size, Pair kernel_siz
     const Array<Tap> taps(taps_, "max_pool2d_indices: taps", 4, Order::channels_last);
     const Frame frame{input_size, kernel_size, stride, padding, dilation};
     const MaxPool2dShape s = shape_from_output("max_pool2d_indices", taps.shape(), frame);
-    bool inside = true;
-    for (int64_t i = 0, n = taps.elements(); i < n; ++i) inside &= taps.data()[i] >= 0 && taps.data()[i] < s.KH * s.KW;
-    require(inside, "max_pool2d_indices: taps has a value outside the window");
-    py::array indices = empty<int64_t>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
+    require(!find_outside(taps.data(), taps.elements(), s.KH * s.KW, 0), "max_pool2d_indices: taps has a value outside the window");
+    NdArray indices = empty<int64_t>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
     int64_t* out = mutable_data<int64_t>(indices);
     {
       ReleaseGil gil(bytes_moved(8.0 * static_cast<double>(taps.elements())));
@@ -160,7 +157,7 @@ Pooling adaptive_pooling(const char* function, Pair input, Pair output) {
 
 template <typename T>
 py::object run_average_forward(const Array<T>& x, const Pooling& pooling) {
-  py::array y = empty<T>({x.size(0), x.size(1), pooling.output[0], pooling.output[1]}, Order::channels_last);
+  NdArray y = empty<T>({x.size(0), x.size(1), pooling.output[0], pooling.output[1]}, Order::channels_last);
   T* out = mutable_data<T>(y);
   const Tables tables(x.shape(), pooling);
   {
@@ -174,7 +171,7 @@ template <typename T>
 py::object run_average_backward(const char* name, const Array<T>& grad_y, const Pooling& pooling) {
   const int64_t N = grad_y.size(0), C = grad_y.size(1);
   require_shape(grad_y.shape(), {N, C, pooling.output[0], pooling.output[1]}, name);
-  py::array grad_x = empty<T>({N, C, pooling.input[0], pooling.input[1]}, Order::channels_last);
+  NdArray grad_x = empty<T>({N, C, pooling.input[0], pooling.input[1]}, Order::channels_last);
   T* out = mutable_data<T>(grad_x);
   const Tables tables(grad_y.shape(), pooling);
   {
@@ -239,8 +236,8 @@ py::object adaptive_max_forward(const py::object& x_, Pair output_size) {
     const Pooling pooling = adaptive_pooling(function, input, output_size);
     check_plane(function, input);
     const Shape shape{x.size(0), x.size(1), output_size[0], output_size[1]};
-    py::array y = empty<T>(shape, Order::channels_last);
-    py::array indices = empty<int64_t>(shape, Order::channels_last);
+    NdArray y = empty<T>(shape, Order::channels_last);
+    NdArray indices = empty<int64_t>(shape, Order::channels_last);
     T* out = mutable_data<T>(y);
     int64_t* indices_out = mutable_data<int64_t>(indices);
     const Tables tables(x.shape(), pooling);
@@ -262,11 +259,8 @@ py::object adaptive_max_backward(const py::object& grad_y_, const py::object& in
     check_image(function, input_size[0], input_size[1]);
     const WindowPool2dShape s{grad_y.size(0), grad_y.size(1), input_size[0], input_size[1],
                               grad_y.size(2), grad_y.size(3), nullptr,       nullptr};
-    bool inside = true;
-    for (int64_t i = 0, n = indices.elements(); i < n; ++i)
-      inside &= indices.data()[i] >= 0 && indices.data()[i] < s.IH * s.IW;
-    require(inside, "adaptive_max_pool2d_backward: indices has a value outside the input");
-    py::array grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
+    require(!find_outside(indices.data(), indices.elements(), s.IH * s.IW, 0), "adaptive_max_pool2d_backward: indices has a value outside the input");
+    NdArray grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
     T* out = mutable_data<T>(grad_x);
     {
       ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));

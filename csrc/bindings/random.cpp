@@ -1,18 +1,17 @@
 #include "kernels/random.h"
 
 #include "bindings/array.h"
-#include "core/cpu_features.h"
 
 namespace atrous {
 namespace {
 
 using namespace py::literals;
 
-py::array random_bits(uint64_t seed, uint64_t stream, int64_t offset, int64_t count) {
+NdArray random_bits(uint64_t seed, uint64_t stream, int64_t offset, int64_t count) {
   require(offset >= 0 && count >= 0, "random_bits: offset and count must not be negative");
   require(count < (int64_t{1} << 48), "random_bits: count is ", count, "; expected less than 2^48");
   require(offset <= INT64_MAX - count, "random_bits: the stream has 2^63 words; offset + count is beyond its end");
-  py::array bits = empty<uint32_t>({count});
+  NdArray bits = empty<uint32_t>({count});
   auto* out = mutable_data<uint32_t>(bits);
   const auto kernels = at_level([](auto level) { return random_kernels<decltype(level)::value>(); });
   {

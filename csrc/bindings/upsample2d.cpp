@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "bindings/array.h"
-#include "core/cpu_features.h"
 
 namespace atrous {
 namespace {
@@ -84,7 +83,7 @@ void check(const char* function, Pair input, Pair output, const Scale& scale) {
 // y of `size` from x, by tables for each axis.
 template <typename T, typename MakeAxis>
 py::object run(const Array<T>& x, Pair size, MakeAxis&& make_axis) {
-  py::array y = empty<T>({x.size(0), x.size(1), size[0], size[1]}, Order::channels_last);
+  NdArray y = empty<T>({x.size(0), x.size(1), size[0], size[1]}, Order::channels_last);
   if (y.size() == 0) return y;
   T* out = mutable_data<T>(y);
   const Axis<T> rows = make_axis(0), columns = make_axis(1);  // after y, whose size bounds theirs

@@ -1,5 +1,6 @@
 // batch_norm: per-channel normalisation of an NHWC tensor.  Reference: reference/batch_norm.py
 // statistics: mean[c] = sum_p x[p,c] / P,  var[c] = sum_p (x[p,c] - mean[c])^2 / P, zeros where P is 0
+// update_running: running[c] = (1 - momentum) * running[c] + momentum * factor * batch[c], in place, computed in double
 // forward:    z[p,c] = (x[p,c] - mean[c]) * rstd[c] * weight[c] + bias[c]        rstd = 1 / sqrt(var + eps)
 //             y      = relu_last(relu(z) + residual)                             each where it is asked for
 // backward, of relu(z) or z alone; g[p,c] = 0 where there is a relu and z[p,c] <= 0, else grad_y[p,c]:
@@ -33,6 +34,8 @@ struct BatchNormParameters {
 template <typename T>
 struct BatchNormKernels {
   void (*statistics)(const BatchNormShape&, const T* x, double* mean, double* var);
+  // stride: between running's elements.
+  void (*update_running)(int64_t C, const double* batch, double factor, double momentum, T* running, int64_t stride);
   // residual is laid out as x, or nullptr: 0.
   void (*forward)(const BatchNormShape&, const T* x, const BatchNormParameters<T>&, bool relu, const T* residual,
                   bool relu_last, T* y);

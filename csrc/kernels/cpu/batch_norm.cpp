@@ -36,6 +36,15 @@ void statistics(const BatchNormShape& s, const T* x, double* mean, double* var) 
   for (int64_t c = 0; c < s.C; ++c) var[c] = (var[c] < 0 ? 0 : var[c]) / static_cast<double>(max_of(s.P, 1));
 }
 
+// A few numbers, once a step.
+template <typename T>
+void update_running(int64_t C, const double* batch, double factor, double momentum, T* running, int64_t stride) {
+  for (int64_t c = 0; c < C; ++c) {
+    T& value = running[c * stride];
+    value = T((1 - momentum) * static_cast<double>(value) + momentum * (factor * batch[c]));
+  }
+}
+
 // relu is max(value, 0), and no relu max(value, -Inf): NaN stays, and -0.
 template <typename T>
 inline V<T> at_least(V<T> value, T floor) {
@@ -187,7 +196,7 @@ void backward(const BatchNormShape& s, const T* grad_y, const T* x, const BatchN
 
 template <typename T>
 BatchNormKernels<T> table() {
-  return {statistics<T>, forward<T>, backward<true, T>, backward<false, T>};
+  return {statistics<T>, update_running<T>, forward<T>, backward<true, T>, backward<false, T>};
 }
 
 }  // namespace

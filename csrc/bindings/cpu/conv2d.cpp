@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "bindings/array.h"
-#include "core/cpu_features.h"
 
 namespace atrous {
 namespace {
@@ -124,7 +123,7 @@ py::object forward(const py::object& x_, const py::object& weight_, const py::ob
     }
     const Epilogue<T> epilogue{scale.data(), bias.data(), relu, residual ? residual->data() : nullptr, relu_last};
     const Conv2dAlgorithm chosen = choose<T>("conv2d_forward", s, Conv2dDirection::forward, algorithm);
-    py::array y = empty<T>({s.N, s.OC, s.OH, s.OW}, Order::channels_last);
+    NdArray y = empty<T>({s.N, s.OC, s.OH, s.OW}, Order::channels_last);
     T* out = mutable_data<T>(y);
     {
       ReleaseGil gil(operations(s));
@@ -146,7 +145,7 @@ py::object backward_input(const py::object& grad_y_, const py::object& weight_, 
     const Conv2dShape s = make_shape("conv2d_backward_input", x, weight.shape(), stride, padding, dilation, groups);
     require_shape(grad_y.shape(), {s.N, s.OC, s.OH, s.OW}, "conv2d_backward_input: grad_y");
     const Conv2dAlgorithm chosen = choose<T>("conv2d_backward_input", s, Conv2dDirection::backward_input, algorithm);
-    py::array grad_x = empty<T>({s.N, s.IC, s.IH, s.IW}, Order::channels_last);
+    NdArray grad_x = empty<T>({s.N, s.IC, s.IH, s.IW}, Order::channels_last);
     T* out = mutable_data<T>(grad_x);
     {
       ReleaseGil gil(operations(s));
@@ -167,7 +166,7 @@ py::object backward_weight(const py::object& grad_y_, const py::object& x_, Pair
     const Conv2dShape s = make_shape("conv2d_backward_weight", x.shape(), weight, stride, padding, dilation, groups);
     require_shape(grad_y.shape(), {s.N, s.OC, s.OH, s.OW}, "conv2d_backward_weight: grad_y");
     const Conv2dAlgorithm chosen = choose<T>("conv2d_backward_weight", s, Conv2dDirection::backward_weight, algorithm);
-    py::array grad_weight = empty<T>(weight, Order::channels_last);
+    NdArray grad_weight = empty<T>(weight, Order::channels_last);
     T* out = mutable_data<T>(grad_weight);
     {
       ReleaseGil gil(operations(s));
@@ -181,7 +180,7 @@ py::object backward_bias(const py::object& grad_y_) {
   return for_dtype(grad_y_, "conv2d_backward_bias: grad_y", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> grad_y(grad_y_, "conv2d_backward_bias: grad_y", 4, Order::channels_last);
-    py::array grad_bias = empty<T>({grad_y.size(1)});
+    NdArray grad_bias = empty<T>({grad_y.size(1)});
     T* out = mutable_data<T>(grad_bias);
     {
       ReleaseGil gil(bytes_moved(static_cast<double>(grad_y.elements()) * sizeof(T)));

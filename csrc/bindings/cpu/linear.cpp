@@ -1,7 +1,6 @@
 #include "kernels/linear.h"
 
 #include "bindings/array.h"
-#include "core/cpu_features.h"
 
 namespace atrous {
 namespace {
@@ -21,7 +20,7 @@ double operations(const MatmulShape& s) {
 template <typename T>
 py::object run(const MatmulShape& s, const T* a, const T* b, const Epilogue<T>& epilogue,
                const std::vector<int64_t>& shape) {
-  py::array c = empty<T>(shape);
+  NdArray c = empty<T>(shape);
   T* out = mutable_data<T>(c);
   {
     ReleaseGil gil(operations(s));
@@ -71,7 +70,7 @@ py::object backward_bias(const py::object& grad_y_) {
   return for_dtype(grad_y_, "linear_backward_bias: grad_y", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> grad_y(grad_y_, "linear_backward_bias: grad_y", 2);
-    py::array grad_bias = empty<T>({grad_y.size(1)});
+    NdArray grad_bias = empty<T>({grad_y.size(1)});
     T* out = mutable_data<T>(grad_bias);
     {
       ReleaseGil gil(bytes_moved(static_cast<double>(grad_y.elements()) * sizeof(T)));
@@ -98,14 +97,14 @@ struct Matrices {
   }
 
   static bool is_transposed(const py::object& object) {
-    if (!py::isinstance<py::array>(object)) return false;
-    const auto a = py::reinterpret_borrow<py::array>(object);
+    if (!py::isinstance<NdArray>(object)) return false;
+    const auto a = py::reinterpret_borrow<NdArray>(object);
     const auto n = a.ndim();
     return n >= 2 && a.strides(n - 2) == a.itemsize() && a.shape(n - 2) > 1 && a.strides(n - 1) != a.itemsize();
   }
 
   static py::object swapped(const py::object& object) {
-    const auto n = py::reinterpret_borrow<py::array>(object).ndim();
+    const auto n = py::reinterpret_borrow<NdArray>(object).ndim();
     return object.attr("swapaxes")(n - 2, n - 1);
   }
 

@@ -1,0 +1,32 @@
+// What is not a kernel: counters and the facts of the build.
+#include "bindings/array.h"
+
+#ifdef ATROUS_CUDA_ON_CPU
+#include <cuda_runtime.h>
+#endif
+
+namespace atrous {
+namespace {
+
+py::dict build_info() {
+  py::dict d;
+  d["compiler"] = ATROUS_COMPILER;
+  d["version"] = ATROUS_VERSION;
+  d["architectures"] = ATROUS_CUDA_ARCHITECTURES;
+  return d;
+}
+
+}  // namespace
+
+void bind_runtime(py::module_& m) {
+  using namespace py::literals;
+  m.def("build_info", &build_info);
+  m.def("memory_set_poison", &memory_set_poison, "enabled"_a, "Fills new blocks with NaN bytes, for tests.");
+  m.def("memory_overruns", &memory_overruns, "Poisoned blocks, since the last call, that were written past their end.");
+  m.def("conversions", &layout_conversions, "Copies that bindings made because of an argument's memory order.");
+#ifdef ATROUS_CUDA_ON_CPU
+  m.def("set_order", &cuda_on_cpu::set_order, "order"_a, "In which order the threads of a block take turns: 1, 2 or 3.");
+#endif
+}
+
+}  // namespace atrous

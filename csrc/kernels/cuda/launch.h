@@ -1,0 +1,35 @@
+// Launches. Where the compiler knows no CUDA, a kernel is an ordinary function that is called for every thread in turn
+// (tests/cuda_on_cpu/).
+#pragma once
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/cuda/stream.h"
+
+namespace atrous {
+
+constexpr int kThreads = 256;
+
+// Blocks of kThreads that give each of n items a thread, or fewer blocks, whose threads then walk on to further items.
+inline unsigned blocks_for(int64_t n) {
+  constexpr int64_t kMost = 1 << 14;  // some 15 waves over the largest GPUs
+  const int64_t blocks = (n + kThreads - 1) / kThreads;
+  return static_cast<unsigned>(blocks < kMost ? blocks : kMost);
+}
+
+template <typename P>
+using Exactly = std::enable_if_t<true, P>;  // P is not deduced from such an argument
+
+// kernel(args...) by blocks of `threads`, on the caller's stream; nothing where there are no blocks.
+template <typename... P>
+void launch(void (*kernel)(P...), dim3 blocks, unsigned threads, Exactly<P>... args) {
+  if (blocks.x == 0 || blocks.y == 0 || blocks.z == 0) return;
+#ifdef __CUDACC__
+  kernel<<<blocks, threads, 0, current_stream()>>>(args...);
+  check_cuda(cudaGetLastError(), "launch");
+#else
+  cuda_on_cpu::run(blocks, threads, [&] { kernel(args...); });
+#endif
+}
+
+}  // namespace atrous

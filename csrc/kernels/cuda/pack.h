@@ -1,0 +1,29 @@
+// 16 bytes at a time: what a thread should read and write, so that memory is used at its full speed.
+#pragma once
+#include <cstdint>
+
+namespace atrous {
+
+template <typename T, int n = 16 / sizeof(T)>
+struct alignas(n * sizeof(T)) Pack {
+  static constexpr int size = n;
+  T v[n];
+};
+
+template <int n, typename T>
+__device__ inline Pack<T, n> load_pack(const T* from) {
+  return *reinterpret_cast<const Pack<T, n>*>(from);
+}
+
+template <int n, typename T>
+__device__ inline void store_pack(T* to, const Pack<T, n>& pack) {
+  *reinterpret_cast<Pack<T, n>*>(to) = pack;
+}
+
+// Whether all pointers may be read in packs of 16 bytes.
+template <typename... Pointers>
+inline bool are_aligned(const Pointers*... pointers) {
+  return ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
+}
+
+}  // namespace atrous

@@ -1,0 +1,14 @@
+// Two small jobs of the bindings that have to read device memory.
+#pragma once
+#include <cstdint>
+
+namespace atrous {
+
+void widen(int64_t n, const float* values, double* wide);
+
+// found[0] becomes 1 where a value is neither in [0, end) nor `except`, and found[1] the first such; else 0. found is
+// device memory.
+template <typename Int>
+void find_outside(int64_t n, const Int* values, int64_t end, int64_t except, int64_t* found);
+
+}  // namespace atrous

@@ -1,0 +1,85 @@
+// Runs CUDA kernels on a CPU, so that their results can be tested where there is no GPU: stands in for NVIDIA's header
+// of the same name when kernels/cuda/*.cu are compiled as plain C++. The threads of a block are fibers, which take
+// turns at barriers and shuffles, in an order that set_order() changes: a kernel that forgets a barrier gives other
+// bits in another order. What it cannot show: speed, and threads that disturb each other between two barriers.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __shared__ static  // blocks run one after the other
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+namespace cuda_on_cpu {
+
+struct Place {
+  dim3 thread, block, block_size, grid;
+};
+extern Place* place;  // of the thread that runs now
+
+void run(dim3 grid, dim3 block, const std::function<void()>& thread);
+void set_order(int order);  // 1: ascending, 2: descending, from 3 on: shuffled
+int order();
+
+void block_barrier();
+void warp_barrier();
+uint64_t exchange(uint64_t bits, unsigned lane);  // the bits that this lane of the warp gave
+
+template <typename T>
+T shuffle(T value, unsigned lane) {
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof value);
+  bits = exchange(bits, lane);
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+inline unsigned lane() { return place->thread.x % 32; }
+
+}  // namespace cuda_on_cpu
+
+#define threadIdx (cuda_on_cpu::place->thread)
+#define blockIdx (cuda_on_cpu::place->block)
+#define blockDim (cuda_on_cpu::place->block_size)
+#define gridDim (cuda_on_cpu::place->grid)
+
+inline void __syncthreads() { cuda_on_cpu::block_barrier(); }
+inline void __syncwarp() { cuda_on_cpu::warp_barrier(); }
+
+// Every kernel shuffles with whole warps of one-dimensional blocks.
+template <typename T>
+T __shfl_xor_sync(unsigned, T value, unsigned mask) {
+  return cuda_on_cpu::shuffle(value, cuda_on_cpu::lane() ^ mask);
+}
+template <typename T>
+T __shfl_sync(unsigned, T value, unsigned lane) {
+  return cuda_on_cpu::shuffle(value, lane);
+}
+
+inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>((uint64_t{a} * b) >> 32); }
+
+// The runtime's functions: host and device memory are the same, and nothing is put off.
+using cudaStream_t = void*;
+enum cudaError_t { cudaSuccess };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
+  std::memset(to, value, bytes);
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }

@@ -1,0 +1,211 @@
+"""Stands in for CuPy where there is no GPU: its arrays are NumPy's in disguise, as foreign to NumPy as CuPy's are.
+
+What our code may do with CuPy's arrays works here, by NumPy; what it must not do (turn one into a NumPy array in silence,
+mix the two) raises, as with CuPy. Kernels run on its memory by cuda_runtime.h beside this folder.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from typing import Any
+
+import numpy as np
+
+from . import cuda
+from .cuda import MemoryPointer
+
+float16, float32, float64 = np.float16, np.float32, np.float64
+int8, int16, int32, int64, uint8, uint32, uint64 = (
+    np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint32, np.uint64,
+)  # fmt: skip
+bool_, newaxis, nan, inf, pi, e = np.bool_, np.newaxis, np.nan, np.inf, np.pi, np.e
+__version__ = "stand-in"
+
+
+class ndarray:
+    """``ndarray(shape, dtype, memptr, strides)``, as CuPy's; or around one of NumPy's, by ``wrap``."""
+
+    __array_ufunc__ = None
+    __array_priority__ = 100
+
+    def __init__(self, shape, dtype=float, memptr=None, strides=None):
+        dtype, pointer = np.dtype(dtype), memptr
+        if pointer is None:
+            pointer = cuda.alloc(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        self._array = np.ndarray(shape, dtype, pointer.buffer, pointer.offset, strides)
+
+    @property
+    def data(self):
+        return MemoryPointer(self._array, self._array.__array_interface__["data"][0])
+
+    @property
+    def base(self):
+        return None if self._array.base is None else wrap(self._array.base)
+
+    def get(self):
+        """A copy in host memory, in the same order."""
+        return self._array.copy(order="K")
+
+    def set(self, array):
+        self._array[...] = array
+
+    def __array__(self, *_, **__):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`.")
+
+    def __getattr__(self, name):
+        if name.startswith("__") or name == "_array":
+            raise AttributeError(name)  # NumPy looks for several ways in
+        return wrapped(getattr(self._array, name))
+
+    def __getitem__(self, index):
+        return wrapped(self._array[plain(index)])
+
+    def __setitem__(self, index, value):
+        self._array[plain(index)] = plain(value)
+
+    def __len__(self):
+        return len(self._array)
+
+    def __bool__(self):
+        return bool(self._array)
+
+    def __float__(self):
+        return float(self._array)
+
+    def __int__(self):
+        return int(self._array)
+
+    def __index__(self):
+        return operator.index(self._array)
+
+    def __repr__(self):
+        return f"cupy stand-in of {self._array!r}"
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __dlpack__(self, **options):
+        return self._array.__dlpack__()
+
+    def __dlpack_device__(self):
+        return (2, 0)  # kDLCUDA, as CuPy's
+
+    def __copy__(self):
+        return wrap(self._array.copy())
+
+    def __deepcopy__(self, memo):
+        return wrap(self._array.copy(order="K"))
+
+    def __reduce__(self):
+        return _from_host, (self._array,)
+
+
+def _from_host(array):
+    return wrap(array.copy(order="K"))
+
+
+def wrap(array: np.ndarray) -> ndarray:
+    result = object.__new__(ndarray)
+    result._array = array
+    return result
+
+
+def plain(value: Any) -> Any:
+    """What NumPy computes with; its own arrays must not come in, as CuPy refuses them."""
+    if isinstance(value, np.ndarray):
+        raise TypeError("Unsupported type <class 'numpy.ndarray'>")
+    if isinstance(value, (tuple, list)):
+        return type(value)(plain(item) for item in value)
+    return value._array if isinstance(value, ndarray) else value
+
+
+def wrapped(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return wrap(np.asarray(value))
+    if isinstance(value, (tuple, list)) and any(isinstance(item, np.ndarray) for item in value):
+        return type(value)(wrapped(item) for item in value)
+    if not callable(value) or isinstance(value, type):
+        return value
+
+    def call(*args, **kwargs):
+        with np.errstate(all="ignore"):  # a GPU warns of nothing
+            return wrapped(value(*map(plain, args), **{name: plain(arg) for name, arg in kwargs.items()}))
+
+    if isinstance(value, np.ufunc):
+        call.reduce = wrapped(value.reduce)
+    return call
+
+
+def _binary(name, f):
+    def forward(a, b):
+        return wrapped(_quiet(f, a._array, plain(b)))
+
+    def backward(a, b):
+        return wrapped(_quiet(f, plain(b), a._array))
+
+    setattr(ndarray, f"__{name}__", forward)
+    setattr(ndarray, f"__r{name}__", backward)
+
+
+def _inplace(name, f):
+    def change(a, b):
+        with np.errstate(all="ignore"):
+            a._array = f(a._array, plain(b))
+        return a
+
+    setattr(ndarray, f"__i{name}__", change)
+
+
+def _quiet(f, *args):
+    with np.errstate(all="ignore"):
+        return f(*args)
+
+
+for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and_", "or_", "xor", "matmul"):
+    _binary(name.rstrip("_"), getattr(operator, name))
+    _inplace(name.rstrip("_"), getattr(operator, f"i{name.rstrip('_')}"))
+for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    _binary(name, getattr(operator, name))
+for name in ("neg", "abs", "invert"):
+    f = getattr(operator, name)
+    setattr(ndarray, f"__{name}__", lambda a, f=f: wrapped(f(a._array)))
+ndarray.__hash__ = None
+
+
+def asarray(a: Any, dtype: Any = None, order: str = "K") -> ndarray:
+    """From host memory by a copy; an array of the device as it is."""
+    if isinstance(a, ndarray) and (dtype is None or a.dtype == dtype):
+        return a
+    return wrap(np.array(plain(a) if isinstance(a, ndarray) else a, dtype, order=order))
+
+
+def array(a: Any, dtype: Any = None, order: str = "K") -> ndarray:
+    return wrap(np.array(a._array if isinstance(a, ndarray) else a, dtype, order=order))
+
+
+def asnumpy(a: Any) -> np.ndarray:
+    return a.get() if isinstance(a, ndarray) else np.asarray(a)
+
+
+def get_array_module(*arrays: Any) -> Any:
+    return sys.modules[__name__] if any(isinstance(a, ndarray) for a in arrays) else np
+
+
+def get_default_memory_pool() -> Any:
+    return cuda.POOL
+
+
+def from_dlpack(source: Any) -> ndarray:
+    return wrap(source._array)
+
+
+def may_share_memory(a: ndarray, b: ndarray) -> bool:
+    return np.may_share_memory(a._array, b._array)
+
+
+def __getattr__(name: str) -> Any:
+    """All else that CuPy and NumPy have alike."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return wrapped(getattr(np, name))

@@ -1,0 +1,130 @@
+// The threads of a block as fibers on one thread of the CPU: each runs until it waits or ends.
+#include <csetjmp>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "cuda_runtime.h"
+
+#include <ucontext.h>
+
+namespace cuda_on_cpu {
+
+Place* place = nullptr;
+
+namespace {
+
+enum class State { ready, waits_for_warp, waits_for_block, ended };
+
+// A stack of its own, kept for the next block. It is left and entered by _longjmp, which asks nothing of the system.
+struct Fiber {
+  static constexpr size_t kStack = 1 << 16;
+  std::unique_ptr<char[]> stack{new char[kStack]};
+  ucontext_t first;
+  jmp_buf here;
+  bool started = false;
+  State state = State::ended;
+  Place place;
+};
+
+std::vector<std::unique_ptr<Fiber>> fibers;
+const std::function<void()>* work = nullptr;
+Fiber* current = nullptr;
+jmp_buf scheduler;
+int chosen_order = 1;
+uint64_t lanes[1024];
+
+void leave(State state) {
+  Fiber* const self = current;
+  self->state = state;
+  if (_setjmp(self->here) == 0) _longjmp(scheduler, 1);
+}
+
+void live() {
+  for (;;) {
+    (*work)();
+    leave(State::ended);
+  }
+}
+
+void resume(Fiber& fiber) {
+  current = &fiber;
+  place = &fiber.place;
+  if (_setjmp(scheduler) != 0) return;
+  if (fiber.started) _longjmp(fiber.here, 1);
+  fiber.started = true;
+  getcontext(&fiber.first);
+  fiber.first.uc_stack.ss_sp = fiber.stack.get();
+  fiber.first.uc_stack.ss_size = Fiber::kStack;
+  fiber.first.uc_link = nullptr;
+  makecontext(&fiber.first, live, 0);
+  setcontext(&fiber.first);
+}
+
+size_t number_of(const Fiber& fiber) { return fiber.place.thread.x; }
+
+// Lets those go on that wait from `begin` to `end` for the same thing. A real GPU would hang, or worse, where one of
+// them has ended.
+bool release(State waiting, size_t begin, size_t end) {
+  size_t count = 0;
+  for (size_t i = begin; i < end; ++i) count += fibers[i]->state == waiting;
+  if (count < end - begin) return false;
+  for (size_t i = begin; i < end; ++i) fibers[i]->state = State::ready;
+  return true;
+}
+
+void run_block(size_t threads) {
+  const size_t step = chosen_order < 3 ? 1 : 7;  // prime to every block size that is a multiple of 32
+  for (;;) {
+    bool ended = true, progress = false;
+    for (size_t i = 0; i < threads; ++i) {
+      const size_t at = i * step % threads;
+      Fiber& fiber = *fibers[chosen_order == 1 ? at : threads - 1 - at];
+      if (fiber.state == State::ready) resume(fiber), progress = true;
+    }
+    for (size_t i = 0; i < threads; ++i) ended = ended && fibers[i]->state == State::ended;
+    if (ended) return;
+    for (size_t warp = 0; warp < threads; warp += 32)
+      progress = release(State::waits_for_warp, warp, warp + 32 < threads ? warp + 32 : threads) || progress;
+    progress = release(State::waits_for_block, 0, threads) || progress;
+    if (!progress) {
+      fibers.clear();  // with what is on their stacks
+      throw std::runtime_error("a kernel hangs: some threads of a block wait where others do not come");
+    }
+  }
+}
+
+}  // namespace
+
+void run(dim3 grid, dim3 block, const std::function<void()>& thread) {
+  if (block.y != 1 || block.z != 1 || block.x > 1024 || block.x % 32 != 0)
+    throw std::runtime_error("blocks must be one-dimensional, of whole warps");
+  while (fibers.size() < block.x) fibers.push_back(std::make_unique<Fiber>());
+  work = &thread;
+  for (unsigned z = 0; z < grid.z; ++z)
+    for (unsigned y = 0; y < grid.y; ++y)
+      for (unsigned x = 0; x < grid.x; ++x) {
+        for (unsigned t = 0; t < block.x; ++t) {
+          fibers[t]->place = {dim3(t, 0, 0), dim3(x, y, z), block, grid};
+          fibers[t]->state = State::ready;
+        }
+        run_block(block.x);
+      }
+}
+
+void set_order(int order) { chosen_order = order; }
+int order() { return chosen_order; }
+
+void block_barrier() { leave(State::waits_for_block); }
+void warp_barrier() { leave(State::waits_for_warp); }
+
+uint64_t exchange(uint64_t bits, unsigned lane) {
+  const size_t self = number_of(*current), warp = self / 32 * 32;
+  lanes[self] = bits;
+  warp_barrier();
+  const uint64_t given = lanes[warp + lane % 32];
+  warp_barrier();
+  return given;
+}
+
+}  // namespace cuda_on_cpu
