@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cuda_on_cpu
 import hypothesis
 import pytest
 
@@ -27,9 +28,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("atrous")
 
-BACKENDS = {"reference": reference} | ({"cpu": _cpu} if _cpu else {})
-LEVELS = [("reference", level) for level in verify.levels(reference)]
-LEVELS += [("cpu", level) for level in verify.levels(_cpu)] if _cpu else []
+_cuda = cuda_on_cpu.load()
+BACKENDS = {"reference": reference} | ({"cpu": _cpu} if _cpu else {}) | ({"cuda": _cuda} if _cuda else {})
+LEVELS = [(name, level) for name, kernels in BACKENDS.items() for level in verify.levels(kernels)]
 
 
 @pytest.fixture(scope="session", params=list(BACKENDS))

@@ -54,6 +54,7 @@ py::ssize_t NdArray::size() const {
 }
 
 int NdArray::flags() const {
+  if (size() == 0) return py::array::c_style;
   py::ssize_t step = itemsize();
   for (auto axis = static_cast<size_t>(ndim()); axis-- > 0; step *= facts().shape[axis])
     if (facts().shape[axis] > 1 && facts().strides[axis] != step) return 0;

@@ -1,0 +1,40 @@
+"""The CUDA backend as tests see it: on a GPU where there is one, else on the CPU where it was built so.
+
+cmake -S . -B build -DATROUS_CUDA_ON_CPU=ON && cmake --build build    builds it. Kernels are then those of csrc/kernels/cuda/,
+compiled as C++ with the cuda_runtime.h of this folder, and their arrays those of the stand-in cupy beside it.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+
+def load() -> Any:
+    """``atrous._cuda`` for NumPy's arrays, or None where there is neither a GPU nor the build for tests."""
+    built = sorted((HERE.parents[1] / "build" / "cuda_on_cpu").glob("compiled*.so"))
+    if not on_a_gpu():
+        if not built:
+            return None
+        sys.path.insert(0, str(HERE))  # whose cupy stands in for CuPy
+        sys.modules.pop("cupy", None)
+        spec = importlib.util.spec_from_file_location("atrous._cuda.compiled", built[0])
+        compiled = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(compiled)
+        sys.modules["atrous._cuda.compiled"] = compiled
+    import cupy
+
+    from atrous import _cuda
+    from atrous.verify.device import OnDevice
+
+    return OnDevice(_cuda, cupy)
+
+
+def on_a_gpu() -> bool:
+    try:
+        import cupy
+    except ImportError:
+        return False
+    return cupy.cuda.is_available()
