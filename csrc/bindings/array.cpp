@@ -28,11 +28,12 @@ int64_t count(const std::vector<int64_t>& shape) {
 // Whether the array is dense in this order. Strides of axes of size 1 do not matter.
 bool lies_in(const NdArray& array, const Axes& axes) {
   const py::ssize_t *shape = array.shape(), *strides = array.strides();
+  if (array.size() == 0) return true;
   int64_t step = array.itemsize();
   for (size_t i = axes.size(); i-- > 0;) {
     const int64_t size = shape[axes[i]];
     if (size > 1 && strides[axes[i]] != step) return false;
-    if (size > 0 && __builtin_mul_overflow(step, size, &step)) return false;
+    if (__builtin_mul_overflow(step, size, &step)) return false;
   }
   return true;
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "bindings/array.h"
+#include "bindings/conv2d_sizes.h"
 
 namespace atrous {
 namespace {
@@ -14,34 +15,6 @@ using namespace py::literals;
 template <typename T>
 Conv2dKernels<T> kernels() {
   return at_level([](auto level) { return conv2d_kernels<decltype(level)::value, T>(); });
-}
-
-int64_t output_size(int64_t input, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
-  const int64_t room = input + 2 * padding - dilation * (kernel - 1) - 1;
-  return room < 0 ? 0 : room / stride + 1;
-}
-
-Conv2dShape make_shape(const char* function, const std::vector<int64_t>& x, const std::vector<int64_t>& weight,
-                       Pair stride, Pair padding, Pair dilation, int64_t groups) {
-  check_size(function, "groups", groups, 1);
-  for (int i = 0; i < 2; ++i) {
-    check_size(function, "stride", stride[i], 1);
-    check_size(function, "padding", padding[i], 0);
-    check_size(function, "dilation", dilation[i], 1);
-  }
-  for (size_t i = 1; i < 4; ++i) {
-    check_size(function, "a size of x", x[i], 1);
-    check_size(function, "a size of weight", weight[i], 1);
-  }
-  check_size(function, "the number of output channels", weight[0], 1);
-  require(x[1] == weight[1] * groups && weight[0] % groups == 0, function, ": ", x[1],
-          " input channels and groups=", groups, " do not fit weight ", weight);
-  Conv2dShape s{x[0],      x[1],      x[2],      x[3],       weight[0],  0,           0,           weight[2],
-                weight[3], stride[0], stride[1], padding[0], padding[1], dilation[0], dilation[1], groups};
-  s.OH = output_size(s.IH, s.KH, s.sh, s.ph, s.dh);
-  s.OW = output_size(s.IW, s.KW, s.sw, s.pw, s.dw);
-  require(s.OH > 0 && s.OW > 0, function, ": the kernel (dilation included) is larger than the padded input");
-  return s;
 }
 
 struct Name {
@@ -93,7 +66,7 @@ std::vector<std::string> algorithms(const std::string& direction_name, const std
                                     int64_t groups) {
   require(x.size() == 4 && weight.size() == 4, "conv2d_algorithms: x and weight must have 4 sizes");
   const Conv2dDirection direction = direction_of(direction_name);
-  const Conv2dShape s = make_shape("conv2d_algorithms", x, weight, stride, padding, dilation, groups);
+  const Conv2dShape s = conv2d_shape("conv2d_algorithms", x, weight, stride, padding, dilation, groups);
   const Conv2dAlgorithm chosen = kernels<float>().choose(s, direction, winograd_switch());
   std::vector<std::string> names;
   for (const Name& candidate : kNames)
@@ -114,7 +87,7 @@ py::object forward(const py::object& x_, const py::object& weight_, const py::ob
     using T = decltype(zero);
     const Array<T> x(x_, "conv2d_forward: x", 4, Order::channels_last);
     const Array<T> weight(weight_, "conv2d_forward: weight", 4, Order::channels_last);
-    const Conv2dShape s = make_shape("conv2d_forward", x.shape(), weight.shape(), stride, padding, dilation, groups);
+    const Conv2dShape s = conv2d_shape("conv2d_forward", x.shape(), weight.shape(), stride, padding, dilation, groups);
     const OptionalVector<T> bias(bias_, "conv2d_forward: bias", s.OC), scale(scale_, "conv2d_forward: scale", s.OC);
     std::optional<Array<T>> residual;
     if (!residual_.is_none()) {
@@ -142,7 +115,7 @@ py::object backward_input(const py::object& grad_y_, const py::object& weight_, 
     check_size("conv2d_backward_input", "groups", groups, 1);
     const std::vector<int64_t> x{grad_y.size(0), checked_multiply(weight.size(1), groups), input_size[0],
                                  input_size[1]};
-    const Conv2dShape s = make_shape("conv2d_backward_input", x, weight.shape(), stride, padding, dilation, groups);
+    const Conv2dShape s = conv2d_shape("conv2d_backward_input", x, weight.shape(), stride, padding, dilation, groups);
     require_shape(grad_y.shape(), {s.N, s.OC, s.OH, s.OW}, "conv2d_backward_input: grad_y");
     const Conv2dAlgorithm chosen = choose<T>("conv2d_backward_input", s, Conv2dDirection::backward_input, algorithm);
     NdArray grad_x = empty<T>({s.N, s.IC, s.IH, s.IW}, Order::channels_last);
@@ -163,7 +136,7 @@ py::object backward_weight(const py::object& grad_y_, const py::object& x_, Pair
     const Array<T> x(x_, "conv2d_backward_weight: x", 4, Order::channels_last);
     check_size("conv2d_backward_weight", "groups", groups, 1);
     const std::vector<int64_t> weight{grad_y.size(1), x.size(1) / groups, kernel_size[0], kernel_size[1]};
-    const Conv2dShape s = make_shape("conv2d_backward_weight", x.shape(), weight, stride, padding, dilation, groups);
+    const Conv2dShape s = conv2d_shape("conv2d_backward_weight", x.shape(), weight, stride, padding, dilation, groups);
     require_shape(grad_y.shape(), {s.N, s.OC, s.OH, s.OW}, "conv2d_backward_weight: grad_y");
     const Conv2dAlgorithm chosen = choose<T>("conv2d_backward_weight", s, Conv2dDirection::backward_weight, algorithm);
     NdArray grad_weight = empty<T>(weight, Order::channels_last);

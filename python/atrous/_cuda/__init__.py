@@ -1,10 +1,27 @@
 """The CUDA backend: the functions of ``atrous.reference`` on CuPy's arrays, on CuPy's current stream.
 
 Most are compiled (csrc/kernels/cuda/, bound as the CPU's are). Products and convolutions are NVIDIA's cuBLAS, through
-CuPy: ``linear.py`` and ``conv2d.py`` here. A call returns before the GPU is done; CuPy's own functions wait in line.
+CuPy: ``linear.py`` and ``conv2d.py`` here. A call returns before the GPU is done; what is given to it later waits.
 """
 
+from .. import reference
 from . import compiled
-from .compiled import *  # noqa: F403
+from .conv2d import conv2d_backward_bias, conv2d_backward_input, conv2d_backward_weight, conv2d_forward
+from .linear import linear_backward_bias, linear_backward_input, linear_backward_weight, linear_forward, matmul
 
-__all__ = [name for name in dir(compiled) if not name.startswith("_")]
+__all__ = [
+    "conv2d_backward_bias",
+    "conv2d_backward_input",
+    "conv2d_backward_weight",
+    "conv2d_forward",
+    "linear_backward_bias",
+    "linear_backward_input",
+    "linear_backward_weight",
+    "linear_forward",
+    "matmul",
+]
+__all__ += [name for name in dir(compiled) if name in reference.__all__]
+globals().update({name: getattr(compiled, name) for name in __all__ if hasattr(compiled, name)})
+
+build_info, conversions = compiled.build_info, compiled.conversions
+memory_overruns, memory_set_poison = compiled.memory_overruns, compiled.memory_set_poison

@@ -48,8 +48,8 @@ class OnDevice:
         return 1
 
     def set_num_threads(self, threads: int) -> None:
-        if hasattr(self.kernels, "set_order"):
-            self.kernels.set_order(threads)
+        if hasattr(self.kernels.compiled, "set_order"):
+            self.kernels.compiled.set_order(threads)
 
     def _to_device(self, value: Any, copies: dict[int, tuple[np.ndarray, Any]]) -> Any:
         if isinstance(value, list):

@@ -1,0 +1,70 @@
+"""The fully connected layer and the matrix product: cuBLAS through CuPy, with an epilogue of our own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cupy
+
+from . import compiled
+from .check import check_array, check_sizes
+
+Array = Any
+
+
+def linear_forward(x: Array, weight: Array, bias: Array | None, relu: bool = False) -> Array:
+    """x (M, IN), weight (OUT, IN), bias (OUT,) or None -> y (M, OUT), with relu after it if asked for."""
+    check_array("linear_forward: x", x, (2,))
+    check_array("linear_forward: weight", weight, (2,), x.dtype)
+    y = product("linear_forward", c_order(x), c_order(weight).T)
+    compiled.epilogue(y, None, bias, relu, None, False)
+    return y
+
+
+def linear_backward_input(grad_y: Array, weight: Array) -> Array:
+    """grad_y (M, OUT), weight (OUT, IN) -> grad_x (M, IN)."""
+    check_array("linear_backward_input: grad_y", grad_y, (2,))
+    check_array("linear_backward_input: weight", weight, (2,), grad_y.dtype)
+    return product("linear_backward_input", c_order(grad_y), c_order(weight))
+
+
+def linear_backward_weight(grad_y: Array, x: Array) -> Array:
+    """grad_y (M, OUT), x (M, IN) -> grad_weight (OUT, IN)."""
+    check_array("linear_backward_weight: grad_y", grad_y, (2,))
+    check_array("linear_backward_weight: x", x, (2,), grad_y.dtype)
+    return product("linear_backward_weight", c_order(grad_y).T, c_order(x))
+
+
+def linear_backward_bias(grad_y: Array) -> Array:
+    """grad_y (M, OUT) -> grad_bias (OUT,)."""
+    check_array("linear_backward_bias: grad_y", grad_y, (2,))
+    return column_sums(grad_y)
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """a (M, K) @ b (K, N), or B such products at once: a (B, M, K), b (B, K, N)."""
+    check_array("matmul: a", a, (2, 3))
+    check_array("matmul: b", b, (2, 3), a.dtype)
+    if a.ndim != b.ndim:
+        raise ValueError("matmul: a and b must both have 2 or both have 3 dimensions")
+    if a.ndim == 3:
+        check_sizes("matmul", "batch sizes", a.shape[0], b.shape[0])
+    return product("matmul", c_order(a), c_order(b))
+
+
+def product(function: str, a: Array, b: Array) -> Array:
+    """a @ b in C order, of operands that cuBLAS reads where they lie. An empty sum is 0."""
+    check_sizes(function, "inner sizes", a.shape[-1], b.shape[-2])
+    if a.size == 0 or b.size == 0:
+        return cupy.zeros((*a.shape[:-1], b.shape[-1]), a.dtype)
+    return cupy.matmul(a, b)
+
+
+def c_order(array: Array) -> Array:
+    """The array, or a copy, in C order: the order in which cuBLAS adds depends on how its operands lie."""
+    return cupy.ascontiguousarray(array)
+
+
+def column_sums(rows: Array) -> Array:
+    """The sums over the rows of a matrix, added up in float64."""
+    return c_order(rows).sum(axis=0, dtype="float64").astype(rows.dtype)
