@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any as _Any
 
-from . import autograd, memory, random
+from . import autograd, cuda, memory, random
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backend import backend
 from .config import get_num_threads, get_winograd, set_num_threads, set_winograd, show_config

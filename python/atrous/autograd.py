@@ -16,7 +16,7 @@ import numpy as np
 from numpy import generic
 
 from . import fusion, graph, layout
-from .backend import kernels_for
+from .backend import array_module, kernels_for
 from .function import Function
 from .fusion import MaskedGradient
 from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -157,7 +157,8 @@ def _add(edge: Any, part: Any, fresh: bool, pending: dict, owned: set) -> None:
         _add_into(part, held)
         pending[edge] = part
     else:
-        pending[edge] = np.asarray(held + part)
+        total = held + part
+        pending[edge] = np.asarray(total) if isinstance(total, generic) else total
 
 
 def _add_into(total: Any, part: Any) -> None:
@@ -324,7 +325,7 @@ def _first_gradient(op: str, data: Any, grad: Any) -> Any:
             raise RuntimeError(
                 f"{op}: the result has shape {data.shape}; give a gradient of that shape, or reduce it to one number"
             )
-        return np.ones_like(data)
+        return array_module(data).ones_like(data)
     array = grad.data if isinstance(grad, graph.Tensor) else np.asarray(grad)
     if array.shape != data.shape:
         raise ValueError(f"{op}: gradient has shape {array.shape}; expected {data.shape}")

@@ -1,4 +1,4 @@
-"""Which module computes: ``_cpu`` (compiled C++) or ``reference`` (NumPy), with the same functions and arguments.
+"""Which module computes: ``_cpu`` (C++), ``reference`` (NumPy) or, on a GPU's arrays, ``_cuda``: the same functions.
 
 ``kernels_for(array)`` returns it. The choice is per thread, by ``with atrous.backend("reference"):``; where none was
 made it is the environment variable ATROUS_BACKEND, and "cpu" where that is unset. Nothing falls back in silence.
@@ -17,6 +17,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from . import gpu
 
 __all__ = ["array_module", "backend", "backend_name", "kernels_for", "on_cpu", "quiet"]
 
@@ -52,7 +54,18 @@ def kernels_for(array: Any) -> Any:
         ...     kernels_for(np.zeros(2)).__name__
         'atrous.reference'
     """
+    if gpu.kernels is not None and _on_gpu(array):
+        return gpu.kernels
     return _choice.kernels or default_kernels()
+
+
+def _on_gpu(array: Any) -> bool:
+    """Whether an array, a tensor's, or the one that a pending call will make, is a GPU's."""
+    if array is None or type(array) is np.ndarray:
+        return False
+    pending = getattr(array, "_pending", None) or array  # a tensor's, if it waits
+    kernels = getattr(pending, "kernels", None)
+    return kernels is gpu.kernels if kernels is not None else gpu.holds(array) or gpu.holds(array.data)
 
 
 def array_module(array: Any) -> ModuleType:
@@ -64,6 +77,8 @@ def array_module(array: Any) -> ModuleType:
     """
     if isinstance(array, (np.ndarray, np.generic)):
         return np
+    if gpu.holds(array):
+        return gpu.cupy
     if hasattr(array, "__array_namespace__"):  # asked before .data, which is a pointer of CuPy's arrays
         return array.__array_namespace__()
     return array_module(array.data)  # a tensor's array
@@ -71,11 +86,11 @@ def array_module(array: Any) -> ModuleType:
 
 @contextlib.contextmanager
 def backend(name: str) -> Iterator[None]:
-    """Runs the ops inside, of this thread, on the backend named "cpu" or "reference".
+    """Runs the ops inside, of this thread, on the backend named "cpu" or "reference"; tensors on a GPU stay there.
 
     Raises:
         ImportError: the extension is missing or broken.
-        RuntimeError: "cuda" where this build has no CUDA.
+        RuntimeError: "cuda", which is a device and not chosen here.
         ValueError: another name.
     Example:
         >>> import atrous as at
@@ -140,7 +155,7 @@ def load(name: str) -> Any:
             ) from error
     if name == "cuda":
         raise RuntimeError(
-            "atrous: this build has no CUDA backend. Build from source with CMake's ATROUS_CUDA=ON on a machine that "
-            "has the CUDA toolkit, and install CuPy (pip install 'atrous[cuda]')."
+            "atrous: 'cuda' is where tensors are, not a backend for those in host memory: move them by x.to('cuda') and "
+            "model.to('cuda')"
         )
-    raise ValueError(f"atrous: backend {name!r} does not exist; expected 'cpu', 'reference' or 'cuda'")
+    raise ValueError(f"atrous: backend {name!r} does not exist; expected 'cpu' or 'reference'")

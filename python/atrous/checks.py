@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
+from . import gpu
 from .dtypes import float32, float64
 from .tensor_base import TensorBase
 
@@ -64,6 +65,8 @@ def pair(value: Any, op: str, name: str) -> tuple[int, int]:
 def floats_of_one_dtype(op: str, names: Iterable[str], *tensors: Any) -> None:
     """Raises a TypeError unless all of these are tensors of one dtype that kernels take, float32 or float64.
 
+    And a RuntimeError unless they are on one device.
+
     Args:
         op: the name for the message.
         names: the tensors' names, in which a ? says that None may stand in that place; not in the first.
@@ -86,3 +89,5 @@ def floats_of_one_dtype(op: str, names: Iterable[str], *tensors: Any) -> None:
                 raise TypeError(f"{op}: {name.rstrip('?')} has dtype {dtype}; expected {first} as {first_name}")
         elif tensor is not None or not name.endswith("?"):
             raise TypeError(f"{op}: {name.rstrip('?')} is a {type(tensor).__name__}; expected a Tensor")
+    if gpu.kernels is not None:
+        gpu.require_one_device(op, names, tensors)

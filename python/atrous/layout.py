@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import kernels_for, on_cpu
+from .backend import array_module, kernels_for, on_cpu
 from .dtypes import float32, float64
 
 __all__ = [
@@ -83,7 +83,7 @@ def channels_last(array: np.ndarray) -> np.ndarray:
     if array.transpose(0, 2, 3, 1).flags.c_contiguous:
         return array
     _count_copy()
-    result = empty(array.shape, array.dtype, channels_last=True)
+    result = empty(array.shape, array.dtype, channels_last=True, beside=array)
     result[...] = array
     return result
 
@@ -98,7 +98,7 @@ def contiguous(array: np.ndarray) -> np.ndarray:
     if array.flags.c_contiguous:
         return array
     _count_copy()
-    result = empty(array.shape, array.dtype)
+    result = empty(array.shape, array.dtype, beside=array)
     result[...] = array
     return result
 
@@ -117,7 +117,7 @@ def like(array: np.ndarray, other: np.ndarray) -> np.ndarray:
     if other.flags.c_contiguous:
         return contiguous(array)
     _count_copy()
-    result = np.empty_like(other, dtype=array.dtype)
+    result = array_module(other).empty_like(other, dtype=array.dtype)
     result[...] = array
     return result
 
@@ -140,31 +140,32 @@ def reshaped(array: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, boo
         False
     """
     result = array.reshape(shape)
-    is_view = array.flags.c_contiguous or np.may_share_memory(result, array)
+    is_view = array.flags.c_contiguous or array_module(array).may_share_memory(result, array)
     if not is_view:
         _count_copy()
     return result, is_view
 
 
-def empty(shape: tuple[int, ...], dtype: Any, channels_last: bool = False) -> np.ndarray:
-    """An uninitialised array, from the pool where it is large and the CPU backend is active.
+def empty(shape: tuple[int, ...], dtype: Any, channels_last: bool = False, beside: Any = None) -> Any:
+    """An uninitialised array, where ``beside`` is; in host memory from the pool if large and the CPU backend is active.
 
     Example:
         >>> empty((2, 3, 4, 5), "float32", channels_last=True).strides
         (240, 4, 60, 12)
     """
     dtype = np.dtype(dtype)
+    xp = np if beside is None or type(beside) is np.ndarray else array_module(beside)
     size = dtype.itemsize
     for extent in shape:
         size *= extent
-    if size >= LARGE:
+    if size >= LARGE and xp is np:
         kernels = kernels_for(None)
         if on_cpu(kernels):
             return kernels.empty(shape, dtype, channels_last)
     if channels_last:
         N, C, H, W = shape
-        return np.empty((N, H, W, C), dtype).transpose(0, 3, 1, 2)
-    return np.empty(shape, dtype)
+        return xp.empty((N, H, W, C), dtype).transpose(0, 3, 1, 2)
+    return xp.empty(shape, dtype)
 
 
 def empty_like(array: np.ndarray, dtype: Any = None) -> np.ndarray:
@@ -177,7 +178,7 @@ def empty_like(array: np.ndarray, dtype: Any = None) -> np.ndarray:
     dtype = array.dtype if dtype is None else dtype
     if array.nbytes >= LARGE:
         if array.flags.c_contiguous:
-            return empty(array.shape, dtype)
+            return empty(array.shape, dtype, beside=array)
         if is_channels_last(array):
-            return empty(array.shape, dtype, channels_last=True)
-    return np.empty_like(array, dtype)
+            return empty(array.shape, dtype, channels_last=True, beside=array)
+    return array_module(array).empty_like(array, dtype)

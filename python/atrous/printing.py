@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import dtypes
+from . import dtypes, gpu
 
 __all__ = ["format_tensor"]
 
@@ -24,7 +24,7 @@ def format_tensor(tensor: Any) -> str:
         >>> format_tensor(at.tensor([1.0, 2.5]))
         'tensor([1.0000, 2.5000])'
     """
-    array = np.asarray(tensor.data)
+    array = gpu.moved(tensor.data, "cpu")
     if array.size == 0:
         body = "[]" if array.ndim == 1 else f"[], size={array.shape}"
     else:
@@ -34,6 +34,8 @@ def format_tensor(tensor: Any) -> str:
     notes = []
     if array.dtype not in (dtypes.float32, dtypes.int64, dtypes.bool_):
         notes.append(f"dtype={array.dtype}")
+    if tensor.device != "cpu":
+        notes.insert(0, f"device={tensor.device!r}")
     if tensor.grad_fn is not None:
         notes.append(f"grad_fn={tensor.grad_fn!r}")
     elif tensor.requires_grad:

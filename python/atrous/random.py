@@ -73,12 +73,15 @@ class Generator:
             self._seed, self.stream = _word64(state["seed"], "seed"), _word64(state["stream"], "stream")
             self.offset = int(state["offset"])
 
-    def bits(self, count: int) -> np.ndarray:
-        """The next ``count`` words of 32 random bits, uint32. Threads may draw from one generator at once."""
+    def bits(self, count: int, beside: Any = None) -> Any:
+        """The next ``count`` words of 32 random bits, uint32; the same on a GPU, where an array ``beside`` is.
+
+        Threads may draw from one generator at once.
+        """
         with self._lock:
             state = self._seed, self.stream, self.offset
             self.offset += count
-        return kernels_for(None).random_bits(*state, count)
+        return kernels_for(beside).random_bits(*state, count)
 
     def uniform(self, shape: tuple[int, ...], dtype: Any = dtypes.float32) -> np.ndarray:
         """Multiples of 2⁻²⁴ (float32, a word each) or 2⁻⁵³ (float64, two words each) in [0, 1), all equally likely."""
@@ -213,9 +216,9 @@ class DefaultGenerator(Generator):
         here = self.replacement.generator
         return here.set_state(state) if here else super().set_state(state)
 
-    def bits(self, count: int) -> np.ndarray:
+    def bits(self, count: int, beside: Any = None) -> Any:
         here = self.replacement.generator
-        return here.bits(count) if here else super().bits(count)
+        return here.bits(count, beside) if here else super().bits(count, beside)
 
 
 default_generator = DefaultGenerator()

@@ -98,7 +98,7 @@ def _array(name: Any, value: Any) -> np.ndarray:
     if not isinstance(name, str):
         raise TypeError(f"save_file: the name {name!r} is a {type(name).__name__}; expected a str")
     if isinstance(value, Tensor):
-        value = value.detach().numpy()
+        value = value.detach().cpu().numpy()
     if not isinstance(value, np.ndarray):
         raise TypeError(f"save_file: {name} is a {type(value).__name__}; expected a tensor or an array")
     if value.dtype not in SUPPORTED:

@@ -511,20 +511,22 @@ class Tensor(TensorBase):
     def contiguous(self) -> Tensor:
         return ops.contiguous(self)
 
-    def to(self, *targets: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
-        return ops.to(self, *targets, dtype=dtype, device=device, copy=copy)
+    def to(
+        self, *targets: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False
+    ) -> Tensor:
+        return ops.to(self, *targets, dtype=dtype, device=device, non_blocking=non_blocking, copy=copy)
 
     def type_as(self, other: Tensor) -> Tensor:
         """The tensor in the other's dtype."""
         return ops.to(self, other.dtype)
 
     def cpu(self) -> Tensor:
-        """Itself: it is there already."""
+        """The tensor in host memory; itself where it is there."""
         return ops.to(self, "cpu")
 
-    def cuda(self) -> Tensor:
-        """Raises a RuntimeError: this build has no CUDA backend."""
-        return ops.to(self, "cuda")
+    def cuda(self, non_blocking: bool = False) -> Tensor:
+        """The tensor on the GPU in use; itself where it is there."""
+        return ops.to(self, "cuda", non_blocking=non_blocking)
 
     def float(self) -> Tensor:
         """The tensor in float32."""

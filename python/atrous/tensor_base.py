@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ndarray
 
-from . import autograd, fusion, graph
+from . import autograd, fusion, gpu, graph
 from .dtypes import is_floating
 from .printing import format_tensor
 
@@ -89,8 +89,12 @@ class TensorBase:
 
     @property
     def device(self) -> str:
-        """Where the array lives: "cpu"."""
-        return "cpu"
+        """Where the array lives: "cpu", or "cuda:0"."""
+        if gpu.kernels is None:
+            return "cpu"
+        if self._pending is not None:  # on the GPU if its kernels are
+            return gpu.device_of(self._pending.arguments[0] if self._pending.arguments else self.data)
+        return gpu.device_of(self.data)
 
     @property
     def itemsize(self) -> int:
@@ -244,12 +248,17 @@ class TensorBase:
         """The array itself, without a copy; writes through it are not checked.
 
         Raises:
-            RuntimeError: the tensor requires grad.
+            RuntimeError: the tensor requires grad, or is on a GPU.
         """
-        return self._export("numpy")
+        return self._on_host("numpy")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self._export("__array__"), dtype, copy=copy)
+        return np.array(self._on_host("__array__"), dtype, copy=copy)
+
+    def _on_host(self, op: str) -> np.ndarray:
+        if self.device != "cpu":
+            raise RuntimeError(f"{op}: the tensor is on {self.device}; copy it to host memory by cpu() first")
+        return self._export(op)
 
     def __dlpack__(self, **options: Any) -> Any:
         return self._export("__dlpack__").__dlpack__(**options)
@@ -300,7 +309,8 @@ class TensorBase:
         return (self[index] for index in range(self.data.shape[0]))  # type: ignore[index]
 
     def __contains__(self, value: Any) -> bool:
-        return bool(np.asarray(self.data == (value.data if isinstance(value, TensorBase) else value)).any())
+        found = self.data == (value.data if isinstance(value, TensorBase) else value)
+        return bool(found if isinstance(found, bool) else found.any())
 
     def __repr__(self) -> str:
         return format_tensor(self)
@@ -355,6 +365,6 @@ def _as_array(data: Any) -> Any:
     """NumPy's reductions give scalars; a tensor holds an array."""
     if isinstance(data, (np.generic, np.ndarray)):
         return np.asarray(data)
-    if hasattr(data, "__array_namespace__") and not isinstance(data, TensorBase):
+    if (gpu.holds(data) or hasattr(data, "__array_namespace__")) and not isinstance(data, TensorBase):
         return data
     raise TypeError(f"Tensor: expected an array, not {type(data).__name__}; at.tensor(...) converts lists and numbers")

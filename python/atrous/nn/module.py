@@ -283,12 +283,20 @@ class Module:
         return self
 
     def to(self: M, *targets: Any, dtype: Any = None, device: Any = None) -> M:
-        """Converts floating-point parameters and buffers in place to a dtype; integer buffers stay.
+        """Moves parameters and buffers to a device, or converts the floating-point ones to a dtype, in place.
 
         Args:
-            targets: a dtype, a device ("cpu" alone in this build) or a tensor to imitate; also by name.
+            targets: a dtype, a device ("cpu", "cuda") or a tensor to imitate; also by name.
         """
         return convert(self, *targets, dtype=dtype, device=device)
+
+    def cpu(self: M) -> M:
+        """Moves to host memory, as `to`."""
+        return convert(self, device="cpu")
+
+    def cuda(self: M) -> M:
+        """Moves to the GPU in use, as `to`."""
+        return convert(self, device="cuda")
 
     def float(self: M) -> M:
         """Converts to float32, as `to`."""

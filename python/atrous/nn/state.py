@@ -55,13 +55,19 @@ def _staged(value: Any, target: Tensor) -> Tensor:
 
 
 def convert(module: M, *targets: Any, dtype: Any = None, device: Any = None) -> M:
-    """Gives every floating-point parameter and buffer another dtype, in place: optimizers hold on to the tensors."""
-    tensors = [value for value in (*module.parameters(), *module.buffers()) if value.is_floating_point()]
+    """Moves every parameter and buffer, and gives the floating-point ones another dtype, in place.
+
+    Optimizers hold on to the tensors: their own arrays follow at the next step.
+    """
+    tensors = [*module.parameters(), *module.buffers()]
     converted = [value.detach().to(*targets, dtype=dtype, device=device) for value in tensors]
     for value, new in zip(tensors, converted, strict=True):
-        if not new.is_floating_point():
+        if not new.is_floating_point() and value.is_floating_point():
             raise TypeError(f"to: dtype is {new.dtype}; expected a floating-point dtype")
+    for value, new in zip(tensors, converted, strict=True):
+        if not value.is_floating_point():  # a counter, for one: moved, but it keeps its dtype
+            new = value.detach().to(device=new.device)
         grad, value.grad = value.grad, None
         value.data = new.data
-        value.grad = None if grad is None else grad.to(new.dtype)
+        value.grad = None if grad is None else grad.to(new)
     return module

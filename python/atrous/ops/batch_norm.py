@@ -122,7 +122,7 @@ class BatchNormTrainBackward(Backward):
     masks = True
 
     def __call__(self, grad_y):
-        return _gradients(kernels_for(None).batch_norm_backward_train, grad_y, self.saved, self.eps)
+        return _gradients("batch_norm_backward_train", grad_y, self.saved, self.eps)
 
 
 class BatchNormEvalBackward(Backward):
@@ -131,16 +131,16 @@ class BatchNormEvalBackward(Backward):
     masks = True
 
     def __call__(self, grad_y):
-        return _gradients(kernels_for(None).batch_norm_backward_eval, grad_y, self.saved, self.eps)
+        return _gradients("batch_norm_backward_eval", grad_y, self.saved, self.eps)
 
 
-def _gradients(backward, grad_y, saved, eps):
+def _gradients(function, grad_y, saved, eps):
     """By the kernel; of relu's output, where that came along and nobody asked for the gradient in between."""
     x, weight, shift, mean, var = saved
     relu = type(grad_y) is fusion.MaskedGradient
     if relu:
         grad_y = grad_y.grad
-    grads = backward(*_alike(grad_y, x), weight, shift, mean, var, eps, relu)
+    grads = getattr(kernels_for(x), function)(*_alike(grad_y, x), weight, shift, mean, var, eps, relu)
     return grads if grad_y.ndim == 4 else (grads[0].reshape(grad_y.shape), *grads[1:])
 
 

@@ -1,4 +1,4 @@
-"""Other dtypes and memory orders: ``to``, ``contiguous``."""
+"""Other dtypes, devices and memory orders: ``to``, ``contiguous``."""
 
 from __future__ import annotations
 
@@ -6,22 +6,31 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes, layout
+from .. import dtypes, gpu, layout
 from ..autograd import Backward, record
 from ..tensor import Tensor
-from .creation import check_device
 
 __all__ = ["contiguous", "to"]
 
 
-def to(input: Tensor, *targets: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
-    """The tensor in another dtype, on a device ("cpu" alone in this build), or in both as another tensor is.
+def to(
+    input: Tensor,
+    *targets: Any,
+    dtype: Any = None,
+    device: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+) -> Tensor:
+    """The tensor in another dtype, on another device, or in both as another tensor is.
 
-    Itself where nothing changes, unless ``copy``. Gradients pass through, converted back.
+    Itself where nothing changes, unless ``copy``. Gradients pass through, converted and moved back.
 
     Args:
         input: any tensor.
-        targets: a dtype, a device, or a tensor to imitate; also by name, ``dtype=`` and ``device=``.
+        targets: a dtype, a device ("cpu", "cuda"), or a tensor to imitate; also by name, ``dtype=`` and ``device=``.
+        non_blocking: do not wait for the end of a copy from pinned memory, which must not be written meanwhile.
+    Raises:
+        RuntimeError: "cuda" where there is no GPU that can be used; the message says what is missing.
     Example:
         >>> import atrous as at
         >>> to(at.tensor([1.7]), at.int64).tolist()
@@ -29,19 +38,32 @@ def to(input: Tensor, *targets: Any, dtype: Any = None, device: Any = None, copy
     """
     for target in targets:
         if isinstance(target, Tensor):
-            dtype = target.dtype
+            dtype, device = target.dtype, target.device
         elif isinstance(target, str) and target.partition(":")[0] in ("cpu", "cuda"):
             device = target
         else:
             dtype = target
-    check_device(device, "to")
+    here = input.device
+    there = here if device is None else gpu.check_device(device, "to")
     dtype = input.dtype if dtype is None else dtypes.as_dtype(dtype, "to")
+    if there != here:
+        moved = gpu.moved(input.data, there, non_blocking)
+        return to(record(moved, DeviceBackward, (input,), device=here), dtype=dtype)
     if dtype == input.dtype:
         return input.clone() if copy else input
     y = layout.empty_like(input.data, dtype)
     with np.errstate(all="ignore"):
         y[...] = input.data
     return record(y, ToBackward, (input,), dtype=input.dtype)
+
+
+class DeviceBackward(Backward):
+    """Gradient of a move: moved back."""
+
+    device: str
+
+    def __call__(self, grad_y):
+        return gpu.moved(grad_y, self.device)
 
 
 class ToBackward(Backward):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes, layout
+from .. import dtypes, gpu, layout
 from ..checks import require
 from ..tensor import Tensor
 
@@ -16,7 +16,6 @@ __all__ = [
     "as_array",
     "as_shape",
     "as_tensor",
-    "check_device",
     "dtype_or",
     "empty",
     "empty_like",
@@ -26,6 +25,7 @@ __all__ = [
     "full",
     "full_like",
     "linspace",
+    "on_device",
     "ones",
     "ones_like",
     "tensor",
@@ -34,18 +34,13 @@ __all__ = [
 ]
 
 
-def check_device(device: Any, op: str) -> None:
-    """Accepts None and "cpu"; raises a RuntimeError for a GPU, which this build lacks, a ValueError for the rest."""
-    name = "cpu" if device is None else str(device)
-    if name.partition(":")[0] == "cuda":
-        raise RuntimeError(f"{op}: device {name!r}, but this build has no CUDA backend; leave device out or use 'cpu'")
-    require(name.partition(":")[0] == "cpu", op, f"device {name!r} does not exist; expected 'cpu'")
+def on_device(array: Any, device: Any, op: str) -> Any:
+    """The array where the user wants it: "cpu", "cuda", or where it is (None)."""
+    return array if device is None else gpu.moved(array, gpu.check_device(device, op))
 
 
 def _new(array: Any, requires_grad: bool, device: Any, op: str) -> Tensor:
-    if device is not None:
-        check_device(device, op)
-    return Tensor(array, requires_grad)
+    return Tensor(on_device(array, device, op), requires_grad)
 
 
 def as_shape(size: tuple, op: str) -> tuple[int, ...]:
@@ -72,6 +67,8 @@ def as_array(data: Any, op: str, dtype: np.dtype | None = None) -> np.ndarray:
     """
     if isinstance(data, Tensor):
         array = data.data
+    elif gpu.holds(data):
+        array = data
     elif isinstance(data, (np.ndarray, np.generic)) or hasattr(data, "__array__"):
         array = np.asarray(data)
     else:
@@ -118,7 +115,7 @@ def _unwrap(data: Any) -> Any:
     """Lists with their tensors replaced by arrays."""
     if isinstance(data, (list, tuple)):
         return [_unwrap(item) for item in data]
-    return data.numpy() if isinstance(data, Tensor) else data
+    return data.cpu().numpy() if isinstance(data, Tensor) else data
 
 
 def _holds_arrays(data: Any) -> bool:
@@ -134,7 +131,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     Args:
         data: a number, nested lists, an array, or a tensor.
         dtype: another dtype than the natural one.
-        device: None or "cpu".
+        device: "cpu" or "cuda"; None leaves an array where it is.
         requires_grad: record what happens to it.
     Raises:
         TypeError: no numbers.
@@ -153,7 +150,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None, *, like: Tensor 
     Args:
         data: a tensor, array, number or nested lists.
         dtype: convert to it.
-        device: None or "cpu".
+        device: "cpu" or "cuda"; None leaves an array where it is.
         like: the tensor that the data will be combined with: Python and NumPy numbers and lists take its dtype, unless
             they are of a higher category (a float beside an integer tensor is float32).
     Example:
@@ -161,14 +158,13 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None, *, like: Tensor 
         >>> as_tensor(2.0, like=at.zeros(3, dtype=at.float64)).dtype
         dtype('float64')
     """
-    check_device(device, "as_tensor")
     wanted = None if dtype is None else dtypes.as_dtype(dtype, "as_tensor")
     if isinstance(data, Tensor):
-        return data if wanted is None else data.to(wanted)
+        return data.to(device=device, dtype=wanted)
     array = as_array(data, "as_tensor", wanted)
     if like is not None and wanted is None and not isinstance(data, np.ndarray):
         array = array.astype(dtypes.combine(like.dtype, _weak(array.dtype)), copy=False)
-    return Tensor(array)
+    return Tensor(on_device(array, like.device if device is None and like is not None else device, "as_tensor"))
 
 
 def _weak(dtype: np.dtype) -> np.dtype:
@@ -199,6 +195,8 @@ def from_dlpack(source: Any) -> Tensor:
         >>> from_dlpack(np.arange(3)).tolist()
         [0, 1, 2]
     """
+    if source.__dlpack_device__()[0] == 2:  # kDLCUDA
+        return Tensor(gpu.load().from_dlpack(source))
     return from_numpy(np.from_dlpack(source))
 
 

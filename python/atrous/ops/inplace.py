@@ -45,7 +45,7 @@ def copy_(input: Tensor, src: Any, op: str = "copy_") -> Tensor:
         [1.0, 2.0]
     """
     check_inplace(input, op)
-    src = as_tensor(src)
+    src = as_tensor(src).to(device=input.device)
     try:
         input.data[...] = src.data
     except ValueError:
@@ -70,7 +70,7 @@ def fill_(input: Tensor, value: Any) -> Tensor:
         [3.0, 3.0]
     """
     check_inplace(input, "fill_")
-    if np.size(value.data if isinstance(value, Tensor) else value) != 1:
+    if (value.numel() if isinstance(value, Tensor) else np.size(value)) != 1:
         raise ValueError("fill_: expected one number")
     if isinstance(value, Tensor):
         return copy_(input, value.reshape(()), "fill_")

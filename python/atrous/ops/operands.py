@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes, layout
+from .. import dtypes, gpu, layout
 from ..autograd import Backward, check_inplace, record, record_inplace
 from ..backend import array_module, quiet
 from ..grad_mode import mode
@@ -35,6 +35,8 @@ def operands(op: str, a: Any, b: Any) -> tuple[Any, Any, Tensor | None, Tensor |
     x = a.data
     if isinstance(b, Tensor):
         y = b.data
+        if type(x) is not type(y):
+            x, y = _on_one_device(op, x, y)
         if x.dtype is y.dtype:
             return x, y, a, b
     elif type(b) in (float, int) and x.dtype.kind == "f":
@@ -43,7 +45,7 @@ def operands(op: str, a: Any, b: Any) -> tuple[Any, Any, Tensor | None, Tensor |
         if x.dtype.kind == "f":
             return x, float(b), a, None
         dtype = dtypes.result_type(x, b)
-        return x.astype(dtype, copy=False), np.asarray(b).astype(dtype), a, None
+        return x.astype(dtype, copy=False), array_module(x).asarray(b).astype(dtype), a, None
     elif isinstance(b, (np.ndarray, list, tuple)):
         b = as_tensor(b, like=a)
         y = b.data
@@ -51,6 +53,15 @@ def operands(op: str, a: Any, b: Any) -> tuple[Any, Any, Tensor | None, Tensor |
         raise TypeError(f"{op}: cannot combine a Tensor with {type(b).__name__}")
     dtype = dtypes.result_type(x, y)
     return x.astype(dtype, copy=False), y.astype(dtype, copy=False), a, b
+
+
+def _on_one_device(op: str, x: Any, y: Any) -> tuple[Any, Any]:
+    """Two arrays, of which one may be a single number in host memory and the other on a GPU."""
+    if y.ndim == 0 and gpu.holds(x):
+        return x, gpu.to_gpu(y)
+    if x.ndim == 0 and gpu.holds(y):
+        return gpu.to_gpu(x), y
+    raise RuntimeError(f"{op}: one operand is on {gpu.device_of(x)}, the other on {gpu.device_of(y)}; move one by to()")
 
 
 def compute(op: str, function: str, x: Any, y: Any, out: Any = None, dtype: Any = None) -> Any:

@@ -67,12 +67,12 @@ def _kept(x: Any, p: float) -> Any:
     """Which elements stay, bool in x's shape."""
     if x.ndim == 4:
         N, C, H, W = x.shape
-        return _kept_words(p, (N, H, W, C)).transpose(0, 3, 1, 2)
-    return _kept_words(p, x.shape)
+        return _kept_words(x, p, (N, H, W, C)).transpose(0, 3, 1, 2)
+    return _kept_words(x, p, x.shape)
 
 
-def _kept_words(p: float, shape: tuple[int, ...]) -> Any:
-    return (default_generator.bits(math.prod(shape)) >= math.ceil(p * 2**32)).reshape(shape)
+def _kept_words(x: Any, p: float, shape: tuple[int, ...]) -> Any:
+    return (default_generator.bits(math.prod(shape), x) >= math.ceil(p * 2**32)).reshape(shape)
 
 
 def _scaled(x: Any, kept: Any, scale: float, out: Any) -> Any:

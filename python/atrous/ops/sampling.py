@@ -13,7 +13,7 @@ from ..autograd import check_inplace, record_inplace
 from ..checks import require
 from ..random import Generator, default_generator
 from ..tensor import Tensor
-from .creation import as_shape, check_device, dtype_or
+from .creation import as_shape, dtype_or, on_device
 from .inplace import CloneBackward
 
 __all__ = ["bernoulli", "normal_", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "uniform_"]
@@ -36,9 +36,8 @@ def rand(
         >>> at.rand(2, 3).shape
         (2, 3)
     """
-    check_device(device, "rand")
     array = (generator or default_generator).uniform(as_shape(size, "rand"), _float(dtype, "rand"))
-    return Tensor(array, requires_grad)
+    return Tensor(on_device(array, device, "rand"), requires_grad)
 
 
 def randn(
@@ -51,9 +50,8 @@ def randn(
         >>> at.randn(2, 3).shape
         (2, 3)
     """
-    check_device(device, "randn")
     array = (generator or default_generator).normal(as_shape(size, "randn"), _float(dtype, "randn"))
-    return Tensor(array, requires_grad)
+    return Tensor(on_device(array, device, "randn"), requires_grad)
 
 
 def randint(
@@ -79,9 +77,9 @@ def randint(
         low, high, size = 0, low, high
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"randint: size is {size!r}; expected a tuple of ints")
-    check_device(device, "randint")
     array = (generator or default_generator).integers(low, high, as_shape(tuple(size), "randint"))
-    return Tensor(array.astype(dtype_or(dtype, "randint", dtypes.int64), copy=False), requires_grad)
+    array = array.astype(dtype_or(dtype, "randint", dtypes.int64), copy=False)
+    return Tensor(on_device(array, device, "randint"), requires_grad)
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
@@ -93,9 +91,9 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
         [0, 1, 2]
     """
     require(n >= 0, "randperm", f"n is {n}; expected 0 or more")
-    check_device(device, "randperm")
     array = (generator or default_generator).permutation(n)
-    return Tensor(array.astype(dtype_or(dtype, "randperm", dtypes.int64), copy=False))
+    array = array.astype(dtype_or(dtype, "randperm", dtypes.int64), copy=False)
+    return Tensor(on_device(array, device, "randperm"))
 
 
 def rand_like(input: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

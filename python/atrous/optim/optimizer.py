@@ -143,7 +143,7 @@ def _restored(value: Any, param: Tensor, key: str) -> Any:
         return None
     if tuple(value.shape) != tuple(param.shape):
         raise ValueError(f"load_state_dict: {key} has shape {tuple(value.shape)}; expected {tuple(param.shape)}")
-    return zeros_like(param.detach()).copy_(tensor(value, dtype=param.dtype))
+    return zeros_like(param.detach()).copy_(tensor(value, dtype=param.dtype, device=param.device))
 
 
 class Update:
@@ -177,6 +177,8 @@ class Update:
             held = state.get(key)
             if held is None:
                 held = state[key] = zeros_like(param)
+            elif type(held.data) is not type(param.data):  # the model was moved
+                held.data = like(held.to(param.device).data, param.data)
             elif held.data.strides != param.data.strides:  # a user may have changed the parameter's layout
                 held.data = like(held.data, param.data)
             found.append(held)
@@ -191,18 +193,18 @@ class Update:
 
 
 def batches(group: dict[str, Any], key: Callable[[Tensor], Any]) -> Iterator[tuple[Any, Update]]:
-    """The parameters of a group that have a gradient, one batch for each dtype and value of `key`: as a rule, one."""
+    """The parameters of a group that have a gradient, one batch for each dtype, device and value of `key`: as a rule, one."""
     found: dict[tuple, Update] = {}
     maximize = group["maximize"]
     for param in group["params"]:
         grad = param.grad
         if grad is not None:
-            kind = param.data.dtype, key(param)
+            kind = param.data.dtype, type(param.data), key(param)
             update = found.get(kind)
             if update is None:
                 update = found[kind] = Update()
             update.add(param, grad, maximize)
-    for (_, value), update in found.items():
+    for (*_, value), update in found.items():
         yield value, update
 
 

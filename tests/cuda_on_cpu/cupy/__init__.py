@@ -23,6 +23,13 @@ bool_, newaxis, nan, inf, pi, e = np.bool_, np.newaxis, np.nan, np.inf, np.pi, n
 __version__ = "stand-in"
 
 
+class Flags:
+    """CuPy's know no more than these."""
+
+    def __init__(self, flags):
+        self.c_contiguous, self.f_contiguous, self.owndata = flags.c_contiguous, flags.f_contiguous, flags.owndata
+
+
 class ndarray:
     """``ndarray(shape, dtype, memptr, strides)``, as CuPy's; or around one of NumPy's, by ``wrap``."""
 
@@ -38,6 +45,14 @@ class ndarray:
     @property
     def data(self):
         return MemoryPointer(self._array, self._array.__array_interface__["data"][0])
+
+    @property
+    def flags(self):
+        return Flags(self._array.flags)
+
+    @property
+    def device(self):
+        return cuda.Device(0)
 
     @property
     def base(self):
@@ -173,7 +188,7 @@ for name in ("neg", "abs", "invert"):
 ndarray.__hash__ = None
 
 
-def asarray(a: Any, dtype: Any = None, order: str = "K") -> ndarray:
+def asarray(a: Any, dtype: Any = None, order: str = "K", *, blocking: bool = False) -> ndarray:
     """From host memory by a copy; an array of the device as it is."""
     if isinstance(a, ndarray) and (dtype is None or a.dtype == dtype):
         return a

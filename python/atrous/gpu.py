@@ -1,0 +1,171 @@
+"""The GPU, once it is asked for: CuPy, whose arrays tensors on a GPU hold, and the kernels for them.
+
+Nothing here is loaded before a tensor goes to "cuda", so that ``import atrous`` costs the same with a GPU and without.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+__all__ = ["check_device", "holds", "load", "to_gpu", "to_host"]
+
+OLDEST = 75  # compute capability times ten: Turing
+
+cupy: Any = None  # set by load(), as the next
+kernels: Any = None  # atrous._cuda
+
+
+def holds(array: Any) -> bool:
+    """Whether this is a GPU's array.
+
+    Example:
+        >>> holds(np.zeros(2))
+        False
+    """
+    return cupy is not None and isinstance(array, cupy.ndarray)
+
+
+def load() -> Any:
+    """CuPy, if there is a GPU that atrous can use.
+
+    Raises:
+        RuntimeError: what is missing: CuPy, a driver new enough, a GPU, this build's kernels or those for this GPU.
+    """
+    global cupy, kernels
+    if kernels is not None:
+        return cupy
+    try:
+        found = importlib.import_module("cupy")
+    except ImportError as error:
+        raise RuntimeError(
+            f"cuda: CuPy cannot be imported ({error}); pip install 'atrous[cuda]' installs it for CUDA 13, "
+            "cupy-cuda12x is for CUDA 12"
+        ) from error
+    check_gpu(found)
+    try:
+        module = importlib.import_module("atrous._cuda")
+    except ImportError as error:
+        raise RuntimeError(
+            f"cuda: this build of atrous has no CUDA kernels ({error}); build it where CUDA's nvcc is at hand: "
+            "pip install 'atrous[cuda]' --no-binary atrous"
+        ) from error
+    cupy, kernels = found, module
+    return cupy
+
+
+def check_gpu(found: Any) -> None:
+    """Raises a RuntimeError that says what is missing between here and a GPU."""
+    runtime = found.cuda.runtime
+    try:
+        count = runtime.getDeviceCount()
+    except runtime.CUDARuntimeError as error:
+        driver, needed = (f"{v // 1000}.{v % 1000 // 10}" for v in (_driver(runtime), runtime.runtimeGetVersion()))
+        if driver == "0.0":
+            raise RuntimeError("cuda: no NVIDIA driver is loaded on this machine") from error
+        raise RuntimeError(
+            f"cuda: the NVIDIA driver supports CUDA {driver}; the installed CuPy needs {needed}. Update the driver, or "
+            f"install the CuPy of its version ({error})"
+        ) from error
+    if count == 0:
+        raise RuntimeError("cuda: the driver finds no GPU on this machine")
+    properties = runtime.getDeviceProperties(runtime.getDevice())
+    if 10 * properties["major"] + properties["minor"] < OLDEST:
+        raise RuntimeError(
+            f"cuda: {properties['name'].decode()} has compute capability {properties['major']}.{properties['minor']}; "
+            f"atrous has code for {OLDEST / 10} and newer"
+        )
+
+
+def _driver(runtime: Any) -> int:
+    try:
+        return int(runtime.driverGetVersion())
+    except runtime.CUDARuntimeError:
+        return 0
+
+
+def check_device(device: Any, op: str) -> str:
+    """"cpu", or "cuda:N" of the device in use, from what a user wrote: None, "cpu", "cuda", "cuda:N".
+
+    Raises:
+        RuntimeError: a GPU that cannot be used, or another than the one in use.
+        ValueError: anything else.
+    Example:
+        >>> check_device(None, "zeros")
+        'cpu'
+    """
+    name = "cpu" if device is None else str(device)
+    kind, _, index = name.partition(":")
+    if kind == "cpu" and index in ("", "0"):
+        return "cpu"
+    if kind != "cuda" or not (index == "" or index.isdecimal()):
+        raise ValueError(f"{op}: device {name!r} does not exist; expected 'cpu' or 'cuda'")
+    runtime = load().cuda.runtime
+    current, count = runtime.getDevice(), runtime.getDeviceCount()
+    wanted = int(index) if index else current
+    if wanted >= count:
+        raise RuntimeError(f"{op}: device {name!r}, but there are {count} GPUs; expected an index below that")
+    if wanted != current:
+        raise RuntimeError(f"{op}: device {name!r} is not in use; choose it by at.cuda.set_device({wanted}) first")
+    return f"cuda:{wanted}"
+
+
+def device_of(array: Any) -> str:
+    """Where an array lives.
+
+    Example:
+        >>> device_of(np.zeros(2))
+        'cpu'
+    """
+    return f"cuda:{array.device.id}" if holds(array) else "cpu"
+
+
+def require_one_device(op: str, names: Any, tensors: Any) -> None:
+    """Raises a RuntimeError unless all of these tensors (or None) are on one device."""
+    first = first_name = None
+    for name, tensor in zip(names, tensors):  # noqa: B905
+        if tensor is not None:
+            if first is None:
+                first, first_name = tensor.device, name
+            elif tensor.device != first:
+                raise RuntimeError(
+                    f"{op}: {name.rstrip('?')} is on {tensor.device} and {first_name} on {first}; move one of them by to()"
+                )
+
+
+def moved(array: Any, device: str, non_blocking: bool = False) -> Any:
+    """The array on "cpu" or "cuda:N", in the same memory order; itself where it is there already.
+
+    Args:
+        array: NumPy's or CuPy's.
+        device: as ``check_device`` gives it.
+        non_blocking: do not wait until a copy from pinned memory is done.
+    """
+    if device == "cpu":
+        return to_host(array) if holds(array) else array
+    return array if holds(array) else to_gpu(array, non_blocking)
+
+
+def to_gpu(array: np.ndarray, non_blocking: bool = False) -> Any:
+    """A copy on the GPU, of the same memory order where the array is dense."""
+    axes = memory_order(array)
+    in_memory = np.ascontiguousarray(array.transpose(*axes))
+    return cupy.asarray(in_memory, blocking=not non_blocking).transpose(*np.argsort(axes).tolist())
+
+
+def to_host(array: Any) -> np.ndarray:
+    """A copy in host memory, of the same memory order."""
+    axes = memory_order(array)
+    return cupy.asnumpy(array.transpose(*axes)).transpose(*np.argsort(axes).tolist())
+
+
+def memory_order(array: Any) -> list[int]:
+    """The axes from slowest to fastest.
+
+    Example:
+        >>> memory_order(np.zeros((2, 3, 4)).transpose(0, 2, 1))
+        [0, 2, 1]
+    """
+    return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
