@@ -47,6 +47,14 @@ def cpu():
     return _cpu
 
 
+@pytest.fixture(scope="session")
+def cuda():
+    """The CUDA backend for NumPy's arrays: on a GPU, or built to run on the CPU."""
+    if _cuda is None:
+        pytest.skip("no GPU, and no build of the CUDA backend that runs on the CPU (see tests/cuda_on_cpu)")
+    return _cuda
+
+
 @pytest.fixture(params=LEVELS, ids="-".join)
 def check(request) -> Callable[[str, str], None]:
     """check(family, function): runs the case table on one backend and level, with every algorithm and dtype."""

@@ -89,5 +89,5 @@ def floats_of_one_dtype(op: str, names: Iterable[str], *tensors: Any) -> None:
                 raise TypeError(f"{op}: {name.rstrip('?')} has dtype {dtype}; expected {first} as {first_name}")
         elif tensor is not None or not name.endswith("?"):
             raise TypeError(f"{op}: {name.rstrip('?')} is a {type(tensor).__name__}; expected a Tensor")
-    if gpu.kernels is not None:
+    if gpu.kernels is not None:  # here, too: every op comes by
         gpu.require_one_device(op, names, tensors)

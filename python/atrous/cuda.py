@@ -30,11 +30,7 @@ def is_available() -> bool:
         >>> is_available() in (True, False)
         True
     """
-    try:
-        gpu.load()
-    except RuntimeError:
-        return False
-    return True
+    return gpu.available()
 
 
 def device_count() -> int:

@@ -56,6 +56,20 @@ def load() -> Any:
     return cupy
 
 
+def available() -> bool:
+    """Whether tensors can go to "cuda" here.
+
+    Example:
+        >>> available() in (True, False)
+        True
+    """
+    try:
+        load()
+    except RuntimeError:
+        return False
+    return True
+
+
 def check_gpu(found: Any) -> None:
     """Raises a RuntimeError that says what is missing between here and a GPU."""
     runtime = found.cuda.runtime
@@ -122,8 +136,20 @@ def device_of(array: Any) -> str:
     return f"cuda:{array.device.id}" if holds(array) else "cpu"
 
 
+def pinned(array: np.ndarray) -> np.ndarray:
+    """A copy in pinned host memory, from which copies to the GPU need not be waited for; in the same memory order."""
+    axes = memory_order(array)
+    in_memory = array.transpose(*axes)
+    block = np.frombuffer(cupy.cuda.alloc_pinned_memory(max(array.nbytes, 1)), array.dtype, array.size)
+    copy = block.reshape(in_memory.shape)
+    copy[...] = in_memory
+    return copy.transpose(*np.argsort(axes).tolist())
+
+
 def require_one_device(op: str, names: Any, tensors: Any) -> None:
     """Raises a RuntimeError unless all of these tensors (or None) are on one device."""
+    if kernels is None:
+        return
     first = first_name = None
     for name, tensor in zip(names, tensors):  # noqa: B905
         if tensor is not None:
@@ -151,7 +177,7 @@ def moved(array: Any, device: str, non_blocking: bool = False) -> Any:
 def to_gpu(array: np.ndarray, non_blocking: bool = False) -> Any:
     """A copy on the GPU, of the same memory order where the array is dense."""
     axes = memory_order(array)
-    in_memory = np.ascontiguousarray(array.transpose(*axes))
+    in_memory = np.asarray(array.transpose(*axes), order="C")
     return cupy.asarray(in_memory, blocking=not non_blocking).transpose(*np.argsort(axes).tolist())
 
 

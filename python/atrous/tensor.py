@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import dtypes, graph
+from . import dtypes, gpu, graph
 from .tensor_base import TensorBase
 
 __all__ = ["Tensor"]
@@ -527,6 +527,10 @@ class Tensor(TensorBase):
     def cuda(self, non_blocking: bool = False) -> Tensor:
         """The tensor on the GPU in use; itself where it is there."""
         return ops.to(self, "cuda", non_blocking=non_blocking)
+
+    def pin_memory(self) -> Tensor:
+        """A copy in pinned host memory: ``to("cuda", non_blocking=True)`` need not wait for it. Itself without a GPU."""
+        return Tensor(gpu.pinned(self.data)) if gpu.available() and self.device == "cpu" else self
 
     def float(self) -> Tensor:
         """The tensor in float32."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..random import Generator, default_generator, using
 from .arguments import check_batching, check_dataset, check_generator, check_workers
-from .collate import default_collate, default_convert
+from .collate import default_collate, default_convert, pinned
 from .dataset import IterableDataset, takes_lists
 from .fetch import IterableFetch, MapFetch
 from .prefetch import prefetched
@@ -54,7 +54,7 @@ class DataLoader:
             process where PyTorch has processes: nothing is pickled, and a data set should spend its time in what
             releases the GIL, such as Pillow and NumPy.
         collate_fn: makes a batch of a list of samples; `default_collate` unless given.
-        pin_memory, pin_memory_device: accepted; they do nothing on the CPU.
+        pin_memory: put the tensors of a batch into pinned memory, where there is a GPU; see `Tensor.pin_memory`.
         drop_last: leave out a last batch that is smaller.
         timeout: seconds to wait for a batch of the workers, 0 for any time; the sample under way cannot be ended.
         worker_init_fn: called with 0, 1, … in each thread, at the start of each epoch.
@@ -62,6 +62,7 @@ class DataLoader:
         generator: source of the order and of the batches' random numbers.
         prefetch_factor: batches a worker is ahead, 2 unless given.
         persistent_workers: accepted; threads start so fast that each epoch has new ones.
+        pin_memory_device: accepted; there is one kind of pinned memory.
         in_order: True; batches come in order always.
     Raises:
         TypeError, ValueError: arguments that are wrong or contradict one another.
@@ -187,7 +188,7 @@ class DataLoader:
                 if made.indices != []:
                     position.indices = made.indices
                     self._position = position  # whoever looked into the loader meanwhile
-                    yield made.value
+                    yield pinned(made.value) if self.pin_memory else made.value
         position.finished = True
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .. import gpu
 from ..autograd import Backward, record
 from ..backend import array_module, kernels_for, quiet
 from ..checks import floats_of_one_dtype, require
@@ -217,6 +218,7 @@ def check_classes(op: str, x: Tensor, target: Any, weight: Tensor | None, reduct
 
 def class_indices(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Any:
     """The target's classes as an int64 array, once their shape fits x and each is a class of x or the ignored one."""
+    gpu.require_one_device(op, ("x", "target"), (x, target))
     places = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
     if target.shape != places:
         raise ValueError(f"{op}: target has shape {target.shape}; expected {places} from x {x.shape}")
@@ -228,7 +230,7 @@ def class_indices(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Any:
     if classes.size and classes.view("uint64").max() >= C:  # a negative class is a huge one there
         bad = classes[((classes < 0) | (classes >= C)) & (classes != ignore_index)]
         if bad.size:
-            raise ValueError(f"{op}: target has class {bad[0]}; expected 0 to {C - 1} from x {x.shape}")
+            raise ValueError(f"{op}: target has class {int(bad[0])}; expected 0 to {C - 1} from x {x.shape}")
     return classes
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes, fusion
+from .. import dtypes, fusion, gpu
 from ..autograd import record, record_inplace
 from ..backend import array_module, kernels_for
 from ..layout import LARGE, is_dense_float
@@ -199,8 +199,13 @@ def remainder(input: Any, other: Any) -> Tensor:
 
 
 def _check_divisor(op: str, x: Any, y: Any) -> None:
-    if np.result_type(x, y).kind != "f" and not np.all(y):
+    if dtypes.result_type(x, y).kind != "f" and not _all(y != 0):
         raise ZeroDivisionError(f"{op}: an integer is divided by 0")
+
+
+def _all(holds: Any) -> bool:
+    """Of a condition on an array, or on one number."""
+    return bool(holds if isinstance(holds, bool) else holds.all())
 
 
 class RemainderBackward(Binary):
@@ -233,7 +238,8 @@ def pow_(input: Tensor, exponent: Any) -> Tensor:
 
 def _check_power(op: str, a: Any, b: Any) -> None:
     x, y, _, _ = operands(op, a, b)
-    if np.asarray(x).dtype.kind != "f" and (np.asarray(y) < 0).any():
+    is_float = isinstance(x, float) or getattr(x, "dtype", dtypes.int64).kind == "f"
+    if not is_float and not _all(y >= 0):
         raise ValueError(f"{op}: integers to negative powers are no integers; convert to float first")
 
 
@@ -311,6 +317,11 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         input = as_tensor(input)
     x, y, a, b = operands("where", input, other)
+    values = x if hasattr(x, "dtype") else y
+    if type(chosen) is not type(values):
+        raise RuntimeError(
+            f"where: the condition is on {condition.device}, the values on {gpu.device_of(values)}; move one by to()"
+        )
     try:
         z = array_module(chosen).where(chosen, x, y)
     except ValueError:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, gpu
 from ..autograd import Backward, check_inplace, record, record_inplace, record_view
 from ..backend import array_module
 from ..checks import require
@@ -21,19 +21,23 @@ from .shape import axis
 __all__ = ["gather", "getitem", "index_select", "nonzero", "scatter_add", "setitem"]
 
 
-def _plain(index: Any) -> Any:
-    """The index with tensors replaced by arrays, and lists by arrays; PyTorch's uint8 masks are refused."""
+def _plain(index: Any, data: Any) -> Any:
+    """The index with tensors and lists replaced by arrays where ``data`` is; PyTorch's uint8 masks are refused."""
     if isinstance(index, tuple):
-        return tuple([_plain(item) for item in index])
+        return tuple([_plain(item, data) for item in index])
     if isinstance(index, Tensor):
         index = index.data
     elif isinstance(index, list):
         index = as_tensor(index).data if index else np.zeros(0, np.int64)
-    if isinstance(index, np.ndarray):
+    if _is_array(index):
         if index.dtype.kind == "f" or index.dtype == dtypes.uint8:
             raise IndexError(f"index: an index tensor has dtype {index.dtype}; expected integers or bool")
-        return index if index.ndim or index.dtype.kind == "b" else int(index)
+        return gpu.moved(index, gpu.device_of(data)) if index.ndim or index.dtype.kind == "b" else int(index)
     return index
+
+
+def _is_array(part: Any) -> bool:
+    return isinstance(part, np.ndarray) or gpu.holds(part)
 
 
 def _tensors(index: Any) -> tuple[Tensor, ...]:
@@ -52,7 +56,7 @@ def _split_ints(index: Any) -> tuple[tuple, tuple] | None:
     if not any(is_int):
         return None
     whole = slice(None)
-    taken = [part.ndim if isinstance(part, np.ndarray) and part.dtype.kind == "b" else 1 for part in parts]
+    taken = [part.ndim if _is_array(part) and part.dtype.kind == "b" else 1 for part in parts]
     first: list[Any] = []
     for part, found, axes in zip(parts, is_int, taken, strict=True):
         if found or part is Ellipsis:
@@ -65,7 +69,7 @@ def _split_ints(index: Any) -> tuple[tuple, tuple] | None:
 def _is_basic(index: Any) -> bool:
     """Whether NumPy gives a view: no arrays among the index."""
     parts = index if isinstance(index, tuple) else (index,)
-    return not any(isinstance(part, (np.ndarray, bool, np.bool_)) for part in parts)
+    return not any(_is_array(part) or isinstance(part, (bool, np.bool_)) for part in parts)
 
 
 def getitem(input: Tensor, index: Any) -> Tensor:
@@ -79,7 +83,7 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         [1, 2]
     """
     data, tensors = input.data, _tensors(index)
-    index = _plain(index)
+    index = _plain(index, data)
     if not _is_basic(index):
         if steps := _split_ints(index):
             input, index = getitem(input, steps[0]), steps[1]
@@ -111,10 +115,27 @@ class SliceBackward(Backward):
 class IndexBackward(SliceBackward):
     def __call__(self, grad_y):
         _ = self.saved  # the index tensors: raises where one was written since
-        xp = array_module(grad_y)
-        grad_x = xp.zeros(self.shape, grad_y.dtype)
-        xp.add.at(grad_x, self.index, grad_y)  # an element taken twice gets both gradients
-        return grad_x
+        grad_x = array_module(grad_y).zeros(self.shape, grad_y.dtype)
+        return _added_at(grad_x, self.index, grad_y)  # an element taken twice gets both gradients
+
+
+def _added_at(total: Any, index: Any, values: Any) -> Any:
+    """``total[index] += values`` where elements may occur more than once, added in their order."""
+    if not gpu.holds(total):
+        np.add.at(total, index, values)
+        return total
+    # CuPy's add.at would add in any order. Here each round adds one value at most to an element.
+    xp, shape = gpu.cupy, total.shape
+    total = xp.ascontiguousarray(total).reshape(-1)
+    places = xp.arange(total.size).reshape(shape)[index]
+    values, places = xp.broadcast_to(values, places.shape).reshape(-1), places.reshape(-1)
+    order = xp.argsort(places)  # stable
+    places, values = places[order], values[order]
+    rank = xp.arange(places.size) - xp.searchsorted(places, places)
+    for turn in range(int(rank.max()) + 1 if places.size else 0):
+        chosen = rank == turn
+        total[places[chosen]] += values[chosen]
+    return total.reshape(shape)
 
 
 def setitem(input: Tensor, index: Any, value: Any) -> None:
@@ -131,7 +152,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         [0.0, 2.0, 2.0]
     """
     check_inplace(input, "setitem")
-    tensors, index = _tensors(index), _plain(index)
+    tensors, index = _tensors(index), _plain(index, input.data)
     if _is_basic(index):
         _refuse_backward_steps(index)
     elif steps := _split_ints(index):
@@ -205,7 +226,10 @@ def _grid(op: str, input: Tensor, dim: int, index: Tensor) -> tuple:
     require(fits, op, f"index {index.shape} does not fit input {input.shape}")
     if index.data.size and index.data.min() < 0:
         raise IndexError(f"{op}: index {index.data.min()} is below 0")
-    grid = list(np.ogrid[tuple([slice(extent) for extent in index.shape])])
+    xp, ones = array_module(input.data), [1] * index.ndim
+    grid = [
+        xp.arange(extent).reshape([*ones[:i], extent, *ones[i + 1 :]]) for i, extent in enumerate(index.shape)
+    ]
     grid[dim] = index.data
     return tuple(grid)
 
@@ -220,8 +244,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """
     grid = _grid("scatter_add", input, dim, index)
     require(src.shape == index.shape, "scatter_add", f"src has shape {src.shape}; expected {index.shape} as index")
-    y = input.data.copy(order="K")
-    array_module(y).add.at(y, grid, src.data)
+    y = _added_at(input.data.copy(order="K"), grid, src.data)
     return record(y, ScatterAddBackward, (input, src), (index,), grid=grid)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .. import dtypes
+from .. import dtypes, gpu
 from ..autograd import Backward, record
 from ..backend import array_module
 from ..checks import require
@@ -30,6 +30,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"cat: got {type(tensor).__name__}; expected Tensors")
+    gpu.require_one_device("cat", [f"tensor {i}" for i in range(len(tensors))], tensors)
     kept = [tensor for tensor in tensors if tensor.shape != (0,)] or tensors[
         :1
     ]  # PyTorch lets empty vectors join anything
@@ -72,6 +73,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """
     tensors = list(tensors)
     require(tensors, "stack", "no tensors to join")
+    gpu.require_one_device("stack", [f"tensor {i}" for i in range(len(tensors))], tensors)
     for tensor in tensors:
         require(tensor.shape == tensors[0].shape, "stack", f"shapes {tensors[0].shape} and {tensor.shape} differ")
     dim = axis(dim, tensors[0].ndim + 1, "stack")

@@ -73,7 +73,7 @@ def _constant(x: Tensor, widths: list[tuple[int, int]], value: float) -> Tensor:
         widths = [(max(before, 0), max(after, 0)) for before, after in widths]
     shape = tuple(before + L + after for L, (before, after) in zip(x.shape, widths, strict=True))
     inner = tuple(slice(before, before + L) for L, (before, _) in zip(x.shape, widths, strict=True))
-    y = empty(shape, x.dtype, channels_last=is_channels_last(x.data))
+    y = empty(shape, x.dtype, channels_last=is_channels_last(x.data), beside=x.data)
     y.fill(value)
     y[inner] = x.data
     return record(y, PadBackward, inputs=(x,), inner=inner)
@@ -84,7 +84,7 @@ class PadBackward(Backward):
 
     def __call__(self, grad_y):
         part = grad_y[self.inner]
-        grad_x = empty(part.shape, part.dtype, channels_last=is_channels_last(grad_y))
+        grad_x = empty(part.shape, part.dtype, channels_last=is_channels_last(grad_y), beside=grad_y)
         grad_x[...] = part
         return grad_x
 

@@ -104,7 +104,7 @@ def rand_like(input: Tensor, dtype: Any = None, device: Any = None, requires_gra
         >>> at.rand_like(at.zeros(2)).shape
         (2,)
     """
-    return _like(input, rand(input.shape, dtype=dtype or input.dtype, device=device), requires_grad)
+    return _like(input, rand(input.shape, dtype=dtype or input.dtype), device, requires_grad)
 
 
 def randn_like(input: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -115,13 +115,13 @@ def randn_like(input: Tensor, dtype: Any = None, device: Any = None, requires_gr
         >>> at.randn_like(at.zeros(2)).shape
         (2,)
     """
-    return _like(input, randn(input.shape, dtype=dtype or input.dtype, device=device), requires_grad)
+    return _like(input, randn(input.shape, dtype=dtype or input.dtype), device, requires_grad)
 
 
-def _like(input: Tensor, result: Tensor, requires_grad: bool) -> Tensor:
+def _like(input: Tensor, result: Tensor, device: Any, requires_grad: bool) -> Tensor:
     array = layout.empty_like(input.data, result.dtype)
-    array[...] = result.data
-    return Tensor(array, requires_grad)
+    array[...] = result.to(input.device).data
+    return Tensor(on_device(array, device, "rand_like"), requires_grad)
 
 
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:

@@ -101,7 +101,7 @@ class ndarray:
         return (self[i] for i in range(len(self)))
 
     def __dlpack__(self, **options):
-        return self._array.__dlpack__()
+        return self._array.__dlpack__(max_version=options.get("max_version"))
 
     def __dlpack_device__(self):
         return (2, 0)  # kDLCUDA, as CuPy's
@@ -121,6 +121,8 @@ def _from_host(array):
 
 
 def wrap(array: np.ndarray) -> ndarray:
+    if array.base is None:
+        cuda.POOL.take(array, array.nbytes)
     result = object.__new__(ndarray)
     result._array = array
     return result
@@ -211,8 +213,23 @@ def get_default_memory_pool() -> Any:
     return cuda.POOL
 
 
+class _OnHost:
+    """What was given as the memory of a GPU, for NumPy."""
+
+    def __init__(self, source):
+        self.__dlpack__ = source.__dlpack__
+
+    def __dlpack_device__(self):
+        return (1, 0)
+
+
 def from_dlpack(source: Any) -> ndarray:
-    return wrap(source._array)
+    return wrap(np.from_dlpack(_OnHost(source)))
+
+
+def argsort(a: ndarray, axis: int = -1, kind: str | None = None) -> ndarray:
+    """Stable, as CuPy's."""
+    return wrap(np.argsort(a._array, axis, kind="stable"))
 
 
 def may_share_memory(a: ndarray, b: ndarray) -> bool:

@@ -36,6 +36,12 @@ class Pool:
     def set_limit(self, size: int = 0) -> None:
         self.limit = size
 
+    def take(self, block: object, size: int) -> None:
+        if self.limit and self.used + size > self.limit:
+            raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {self.used:,} bytes).")
+        self.used += size
+        weakref.finalize(block, self.give_back, size)
+
     def give_back(self, size: int) -> None:
         self.used -= size
 
@@ -48,12 +54,9 @@ class OutOfMemoryError(MemoryError):
 
 
 def alloc(size: int) -> MemoryPointer:
-    if POOL.limit and POOL.used + size > POOL.limit:
-        raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {POOL.used:,} bytes).")
     buffer = np.empty(size + ALIGNMENT, np.uint8)
     offset = -buffer.ctypes.data % ALIGNMENT
-    POOL.used += size
-    weakref.finalize(buffer, POOL.give_back, size)
+    POOL.take(buffer, size)
     return MemoryPointer(buffer, buffer.ctypes.data + offset, offset)
 
 

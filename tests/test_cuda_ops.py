@@ -1,0 +1,85 @@
+"""Ops and losses on a GPU, or on the CPU that stands in for one, against the same on the CPU: values and gradients."""
+
+import numpy as np
+import pytest
+
+import atrous as at
+from atrous.nn import functional as F
+
+pytestmark = pytest.mark.usefixtures("cuda")
+
+FLOATS = {  # name: (op on one tensor of shape (3, 4))
+    "add": lambda x: x + 1.5 * x + 2,
+    "sub and rsub": lambda x: 1 - (x - 3),
+    "mul and div": lambda x: x * 2 / (x * x + 1),
+    "rdiv": lambda x: 1 / (x * x + 1),
+    "pow": lambda x: (x * x + 1) ** 1.5,
+    "floor_divide and remainder": lambda x: (x.detach() // 0.7) + (x % 0.7),
+    "neg abs sign": lambda x: -x.abs() * x.sign(),
+    "exp log": lambda x: (x.exp() + 1).log(),
+    "sqrt rsqrt reciprocal": lambda x: (x * x + 1).sqrt() + (x * x + 1).rsqrt() + (x * x + 1).reciprocal(),
+    "sin cos": lambda x: x.sin() + x.cos(),
+    "square expm1 log1p": lambda x: x.square().log1p() + x.expm1(),
+    "floor ceil round": lambda x: x.floor() + x.ceil() + x.round(),
+    "clamp": lambda x: x.clamp(-0.5, 0.5),
+    "maximum minimum": lambda x: at.maximum(x, x * 0.5) + at.minimum(x, 0 * x),
+    "where": lambda x: at.where(x > 0, x, 2 * x),
+    "masked_fill": lambda x: x.masked_fill(x > 0, 3.0),
+    "broadcast": lambda x: x + x[:1] + x[:, :1],
+    "sum": lambda x: x.sum() + x.sum(0) + x.sum(1, keepdim=True),
+    "mean var std": lambda x: x.mean(0) + x.var(0) + x.std(1).mean(),
+    "max min": lambda x: x.max() + x.min() + x.max(1)[0].sum() + x.min(0)[0].sum(),
+    "amax amin prod": lambda x: x.amax(0) + x.amin(0) + (x * x + 1).prod(0),
+    "norm logsumexp": lambda x: x.norm() + x.logsumexp(1).sum(),
+    "cumsum": lambda x: x.cumsum(1),
+    "softmax": lambda x: x.softmax(1) + x.log_softmax(0),
+    "matmul": lambda x: x @ x.t(),
+    "reshape permute": lambda x: x.reshape(2, 6).t().reshape(3, 4) + x.permute(1, 0).reshape(3, 4),
+    "index": lambda x: x[1] + x[..., 2].sum() + x[[0, 2]].sum() + x[x > 0].sum(),
+    "index by a tensor": lambda x: x[at.tensor([0, 2, 2])],
+    "setitem": lambda x: set_row(x.clone()),
+    "gather": lambda x: x.gather(1, at.zeros(3, 2, dtype=at.int64).to(x.device)),
+    "cat stack split": lambda x: at.cat([x, x * 2]).sum(0) + at.stack([x, x]).sum(0) + at.cat(x.split(2, 1), 1),
+    "flip narrow": lambda x: x.flip(0) + x.narrow(1, 0, 1),
+    "topk sort": lambda x: x.topk(2, 1)[0].sum() + x.sort(1)[0],
+    "relu": lambda x: F.relu(x) + F.leaky_relu(x) + x.sigmoid() + x.tanh(),
+    "inplace": lambda x: (x * 1).mul_(2).add_(1).clamp_(-1, 2).relu_() if hasattr(x, "relu_") else x * 1,
+    "to float64": lambda x: x.double() * 2,
+    "expand flatten": lambda x: x.unsqueeze(0).expand(2, 3, 4).flatten(1),
+    "pad": lambda x: F.pad(x, (1, 2)),
+    "mse": lambda x: F.mse_loss(x, x.detach() * 0.5),
+    "l1 and smooth": lambda x: F.l1_loss(x, 0 * x.detach()),
+    "bce": lambda x: F.binary_cross_entropy_with_logits(x, (x > 0).float()),
+    "nll": lambda x: F.nll_loss(x.log_softmax(1), at.tensor([0, 3, 1]).to(x.device)),
+    "cross_entropy": lambda x: F.cross_entropy(x, at.tensor([0, 3, 1]).to(x.device), label_smoothing=0.1),
+    "cross_entropy soft": lambda x: F.cross_entropy(x, x.detach().softmax(1)),
+    "linear": lambda x: F.linear(x, x.detach()[:2], at.ones(2, device=x.device)),
+}
+
+
+def set_row(x):
+    x[0] = 5.0
+    x[1] *= 2
+    return x
+
+
+def start(device):
+    values = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    return at.tensor(values, device=device, requires_grad=True)
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_values_and_gradients(name):
+    results = {}
+    for device in ("cpu", "cuda"):
+        x = start(device)
+        y = FLOATS[name](x)
+        assert y.device.startswith(device)
+        if y.requires_grad:
+            (y * at.arange(float(y.numel())).reshape(y.shape).to(y.device).cos().to(y.dtype)).sum().backward()
+            assert x.grad.device == x.device
+        results[device] = y.detach().cpu().numpy(), None if x.grad is None else x.grad.cpu().numpy()
+    (y, grad), (expected, expected_grad) = results["cuda"], results["cpu"]
+    np.testing.assert_allclose(y, expected, rtol=2e-6, atol=1e-6)
+    if expected_grad is not None:
+        np.testing.assert_allclose(grad, expected_grad, rtol=2e-5, atol=1e-6)
