@@ -21,5 +21,7 @@ PYBIND11_MODULE(compiled, m) {
   m.doc() = "atrous's CUDA kernels. The same functions as atrous.reference, on CuPy's arrays.";
   atrous::bind_runtime(m);
   atrous::bind_activation(m);
+  atrous::bind_batch_norm(m);
+  atrous::bind_cross_entropy(m);
   atrous::bind_elementwise(m);
 }
