@@ -194,6 +194,18 @@ def test_maps_larger_than_the_caches(cpu, C):
             np.testing.assert_allclose(got / N, expected, 1e-4, 1e-4)
 
 
+def test_more_pixels_than_blocks(backend):
+    """A GPU's threads then take more rows each, but no more than their sums can hold."""
+    x = (1000 + np.arange(2**22 + 1) % 2).astype(np.float32).reshape(1, 1, -1, 1)
+    (mean,), (var,) = backend.batch_norm_statistics(x)
+    assert mean == pytest.approx(1000.5, abs=1e-6)
+    assert var == pytest.approx(0.25, rel=1e-6)
+    grad_x, grad_weight, grad_bias = backend.batch_norm_backward_train(x, x, None, None, mean[None], var[None], 0.0)
+    assert grad_bias == pytest.approx(x.sum(dtype=np.float64), rel=1e-6)
+    assert grad_weight == pytest.approx(0.5 * x.size, rel=1e-5)
+    assert np.abs(grad_x).max() < 1e-3
+
+
 @pytest.mark.parametrize(
     ("function", "change"),
     [

@@ -23,5 +23,7 @@ PYBIND11_MODULE(compiled, m) {
   atrous::bind_runtime(m);
   atrous::bind_products(m);
   atrous::bind_activation(m);
+  atrous::bind_batch_norm(m);
+  atrous::bind_cross_entropy(m);
   atrous::bind_elementwise(m);
 }

@@ -1,5 +1,7 @@
 // 16 bytes at a time: what a thread should read and write, so that memory is used at its full speed.
 #pragma once
+#include <cuda_runtime.h>
+
 #include <cstdint>
 
 namespace atrous {
@@ -18,6 +20,24 @@ __device__ inline Pack<T, n> load_pack(const T* from) {
 template <int n, typename T>
 __device__ inline void store_pack(T* to, const Pack<T, n>& pack) {
   *reinterpret_cast<Pack<T, n>*>(to) = pack;
+}
+
+// The same n elements at any address, one by one.
+template <typename T, int n>
+struct Elements {
+  static constexpr int size = n;
+  T v[n];
+};
+
+// As M, a Pack or Elements.
+template <typename M, typename T>
+__device__ inline M load_as(const T* from) {
+  return *reinterpret_cast<const M*>(from);
+}
+
+template <typename M, typename T>
+__device__ inline void store_as(T* to, const M& elements) {
+  *reinterpret_cast<M*>(to) = elements;
 }
 
 // Whether all pointers may be read in packs of 16 bytes.

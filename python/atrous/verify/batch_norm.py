@@ -26,11 +26,16 @@ CASES_4D: list[dict[str, Any]] = [
     _case((0, 3, 4, 4)),  # an empty batch
     _case((2, 9, 4, 4), special=True),
     _case((8, 40, 28, 28)),  # enough work for several threads
+    _case((2, 1030, 1, 1)),  # few pixels and many channels
+    _case((3, 67, 8, 6)),  # an odd number of channels, and a multiple of 16 bytes
+    _case((5, 300, 3, 5), mean=3.0),
 ]
 FOLLOWED: list[dict[str, Any]] = [  # what follows in the network
     _case((2, 3, 4, 5), then="relu"),
     _case((2, 67, 5, 3), then="residual"),
     _case((2, 16, 3, 7), bias=False, then="residual relu_last"),
+    _case((3, 67, 8, 6), then="relu"),
+    _case((2, 300, 3, 5), then="relu residual"),
     _case((3, 5, 4, 4), weight=False, then="relu_last"),
     _case((4, 19, 8, 8), mean=1e4, then="relu"),
     _case((2, 9, 4, 4), special=True, then="relu"),

@@ -27,6 +27,9 @@ LOGITS: list[dict[str, Any]] = [
     _case((6, 5, 1, 1), values="-inf"),
     _case((6, 9, 2, 1), values="special"),
     _case((3, 21, 40, 40), weight=True),  # enough work for several threads
+    _case((3, 150, 7, 1), weight=True),
+    _case((2, 2001, 1, 2), weight=True, label_smoothing=0.1),
+    _case((3, 2048, 1, 1), ignore_index=3),
 ]
 
 CASES = {

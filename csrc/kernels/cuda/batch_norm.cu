@@ -1,0 +1,289 @@
+// The sums over pixels run in T within a thread, in double from there on: over its block, then over all pieces.
+#include <cmath>
+
+#include "core/memory.h"
+#include "kernels/batch_norm.h"
+#include "kernels/cuda/batch_norm_cut.h"
+
+namespace atrous {
+namespace {
+
+// z = (x - center) * scale + offset. The part of the mean that T does not hold is in the offset.
+template <typename T>
+struct Affine {
+  T center, scale, offset;
+
+  __device__ T operator()(T x) const { return std::fma(x - center, scale, offset); }
+};
+
+// Written with fma, which leaves the compiler no choice: forward and backward find the same bits.
+template <typename T>
+__device__ inline Affine<T> affine_of(const BatchNormParameters<T>& p, int64_t c) {
+  const double scale = (p.weight ? static_cast<double>(p.weight[c]) : 1.0) / std::sqrt(p.var[c] + p.eps);
+  const T near = static_cast<T>(p.mean[c]);
+  const double bias = p.bias ? static_cast<double>(p.bias[c]) : 0.0;
+  return {near, static_cast<T>(scale), static_cast<T>(std::fma(static_cast<double>(near) - p.mean[c], scale, bias))};
+}
+
+// That of each lane of the block. Once a block and not once a thread: double is slow on many a GPU.
+template <typename T>
+__device__ inline void fill_affine(const Cut& cut, const Place& place, const BatchNormParameters<T>& p,
+                                   Affine<T>* table) {
+  for (int i = static_cast<int>(threadIdx.x); i < place.width; i += kThreads) {
+    const int64_t lane = place.block_lane + i;
+    if (lane < cut.lanes) table[i] = affine_of(p, channel_of(cut, lane));
+  }
+  __syncthreads();
+}
+
+// relu is max(value, 0), and no relu max(value, -Inf): NaN stays, and -0.
+template <typename T>
+__device__ inline T at_least(T value, T floor) {
+  return value < floor ? floor : value;
+}
+
+// What of grad_y reaches z.
+template <typename T>
+__device__ inline T through_relu(bool relu, T grad_y, T x, const Affine<T>& z) {
+  return relu && z(x) <= T(0) ? T(0) : grad_y;
+}
+
+// Sums of x - base and of its square, for each lane of each piece; base is the channel's first x. A thread adds up the
+// distances to a value amid its own, so that T holds them well. Moving them to the base costs digits of double only,
+// and as many as the base is far from the mean: where that is far beside the deviation of the P values, of which it is
+// one, log10(P) at most.
+template <typename M, typename T>
+__global__ void moments_kernel(Cut cut, const T* x, Sums* partial) {
+  constexpr int n = M::size;
+  __shared__ Sums table[kThreads * n];
+  const Place place(cut, false);
+  T shift[n] = {}, sum[n] = {}, squares[n] = {};
+  int count = 0;
+  for_rows<4>(cut, place, [&](auto rows) {
+    const auto packs = load_rows<M>(x, rows);
+    if (count == 0)
+      for (int i = 0; i < n; ++i) {
+        const T first = packs.of_row[0].v[i];
+        T away = 0;
+        for (int j = 1; j < rows.count; ++j) away += packs.of_row[j].v[i] - first;
+        shift[i] = first + away / T(rows.count);
+      }
+    for (int j = 0; j < rows.count; ++j)
+      for (int i = 0; i < n; ++i) {
+        const T d = packs.of_row[j].v[i] - shift[i];
+        sum[i] += d;
+        squares[i] += d * d;
+      }
+    count += rows.count;
+  });
+  if (place.inside)
+    for (int i = 0; i < n; ++i) {
+      const double s = static_cast<double>(sum[i]), number = count;
+      const double move = static_cast<double>(shift[i]) - static_cast<double>(x[channel_of(cut, place.lane + i)]);
+      table[place.slot + i] =
+          count == 0 ? Sums{0, 0}
+                     : Sums{s + number * move, static_cast<double>(squares[i]) + move * (2 * s + number * move)};
+    }
+  store_sums(cut, place, table, partial);
+}
+
+template <typename T>
+struct Statistics {
+  int64_t P;
+  const T* x;
+  double *mean, *var;
+
+  __device__ void operator()(int64_t c, const Sums& sums) const {
+    const double pixels = static_cast<double>(P > 0 ? P : 1), away = sums.first / pixels;
+    const double squares = sums.second - sums.first * away;
+    mean[c] = (P > 0 ? static_cast<double>(x[c]) : 0.0) + away;
+    var[c] = (squares < 0 ? 0 : squares) / pixels;
+  }
+};
+
+template <typename T>
+__global__ void update_kernel(int64_t C, const double* batch, double factor, double momentum, T* running,
+                              int64_t stride) {
+  const int64_t c = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (c >= C) return;
+  T& value = running[c * stride];
+  value = T((1 - momentum) * static_cast<double>(value) + momentum * (factor * batch[c]));
+}
+
+template <bool has_residual, typename M, typename T>
+__global__ void forward_kernel(Cut cut, const T* x, BatchNormParameters<T> p, T floor, const T* residual, T last_floor,
+                               T* y) {
+  constexpr int n = M::size;
+  __shared__ Affine<T> table[kThreads * n];
+  const Place place(cut, true);
+  fill_affine(cut, place, p, table);
+  Affine<T> z[n];
+  for (int i = 0; i < n; ++i) z[i] = table[place.offset + i];
+  for_rows<has_residual ? 2 : 4>(cut, place, [&](auto rows) {
+    auto packs = load_rows<M>(x, rows);
+    auto added = packs;
+    if (has_residual) added = load_rows<M>(residual, rows);
+    for (int j = 0; j < rows.count; ++j)
+      for (int i = 0; i < n; ++i) {
+        T& v = packs.of_row[j].v[i];
+        v = at_least(z[i](v), floor);
+        if (has_residual) v = at_least(v + added.of_row[j].v[i], last_floor);
+      }
+    store_rows(y, rows, packs);
+  });
+}
+
+// Sums of g and of g * (x - center), for each lane of each piece. Where that is all of grad_x (eval), grad_x too.
+template <bool train, typename M, typename T>
+__global__ void gradient_sums_kernel(Cut cut, const T* grad_y, const T* x, BatchNormParameters<T> p, bool relu,
+                                     T* grad_x, Sums* partial) {
+  constexpr int n = M::size;
+  __shared__ Affine<T> affine[kThreads * n];
+  __shared__ Sums table[kThreads * n];
+  const Place place(cut, false);
+  fill_affine(cut, place, p, affine);
+  Affine<T> z[n];
+  for (int i = 0; i < n; ++i) z[i] = affine[place.offset + i];
+  T sum[n] = {}, products[n] = {};
+  for_rows<2>(cut, place, [&](auto rows) {
+    auto g = load_rows<M>(grad_y, rows);
+    const auto packs = load_rows<M>(x, rows);
+    for (int j = 0; j < rows.count; ++j)
+      for (int i = 0; i < n; ++i) {
+        const T v = packs.of_row[j].v[i], passed = through_relu(relu, g.of_row[j].v[i], v, z[i]);
+        sum[i] += passed;
+        products[i] += passed * (v - z[i].center);
+        g.of_row[j].v[i] = z[i].scale * passed;
+      }
+    if (!train) store_rows(grad_x, rows, g);
+  });
+  if (place.inside)
+    for (int i = 0; i < n; ++i) table[place.slot + i] = {static_cast<double>(sum[i]), static_cast<double>(products[i])};
+  store_sums(cut, place, table, partial);
+}
+
+// grad_x = scale * g + slope * (x - center) + shift, in training.
+template <typename T>
+struct Gradient {
+  Affine<T> z;
+  T slope, shift;
+};
+
+// For the part of the mean that T does not hold: in a channel with an infinite sum it must not make NaN of Inf.
+__device__ inline double minus_small(double x, double small) { return std::isfinite(small) ? x - small : x; }
+
+template <typename T>
+struct Gradients {
+  int64_t P;
+  BatchNormParameters<T> p;
+  T *grad_weight, *grad_bias;
+  Gradient<T>* table;  // or nullptr
+
+  __device__ void operator()(int64_t c, const Sums& sums) const {
+    const Affine<T> z = affine_of(p, c);
+    const double rstd = 1 / std::sqrt(p.var[c] + p.eps), far = p.mean[c] - static_cast<double>(z.center);
+    const double scale = (p.weight ? static_cast<double>(p.weight[c]) : 1.0) * rstd;
+    const double sum = sums.first, product = minus_small(sums.second, far * sum) * rstd;
+    grad_bias[c] = static_cast<T>(sum);
+    grad_weight[c] = static_cast<T>(product);
+    if (!table) return;
+    const double pixels = static_cast<double>(P > 0 ? P : 1), slope = -scale * rstd * product / pixels;
+    table[c] = {z, static_cast<T>(slope), static_cast<T>(minus_small(-scale * sum / pixels, slope * far))};
+  }
+};
+
+template <typename M, typename T>
+__global__ void input_gradient_kernel(Cut cut, const T* grad_y, const T* x, const Gradient<T>* table, bool relu,
+                                      T* grad_x) {
+  constexpr int n = M::size;
+  const Place place(cut, true);
+  if (!place.inside) return;
+  Gradient<T> of[n];
+  for (int i = 0; i < n; ++i) of[i] = table[channel_of(cut, place.lane + i)];
+  for_rows<2>(cut, place, [&](auto rows) {
+    auto g = load_rows<M>(grad_y, rows);
+    const auto packs = load_rows<M>(x, rows);
+    for (int j = 0; j < rows.count; ++j)
+      for (int i = 0; i < n; ++i) {
+        const T v = packs.of_row[j].v[i], passed = through_relu(relu, g.of_row[j].v[i], v, of[i].z);
+        g.of_row[j].v[i] = of[i].z.scale * passed + (of[i].slope * (v - of[i].z.center) + of[i].shift);
+      }
+    store_rows(grad_x, rows, g);
+  });
+}
+
+// Launchers.
+
+// f(a pack as the kernels read it): of 16 bytes where addresses allow. The order of sums does not depend on addresses.
+template <typename T, typename F>
+void with_packs(const Cut& cut, bool aligned, F f) {
+  constexpr int n = 16 / sizeof(T);
+  if (cut.pack == 1)
+    f(Elements<T, 1>{});
+  else if (aligned)
+    f(Pack<T, n>{});
+  else
+    f(Elements<T, n>{});
+}
+
+template <typename T>
+void statistics(const BatchNormShape& s, const T* x, double* mean, double* var) {
+  const Cut cut = Cut::of<T>(s);
+  const Workspace<Sums> partial(cut.pieces * cut.lanes);
+  with_packs<T>(cut, are_aligned(x), [&](auto pack) {
+    launch(moments_kernel<decltype(pack), T>, cut.blocks(), kThreads, cut, x, partial.data());
+  });
+  sum_rows(cut.pieces * cut.pixels(), s.C, partial.data(), Statistics<T>{s.P, x, mean, var});
+}
+
+template <typename T>
+void update_running(int64_t C, const double* batch, double factor, double momentum, T* running, int64_t stride) {
+  launch(update_kernel<T>, static_cast<unsigned>((C + kThreads - 1) / kThreads), kThreads, C, batch, factor, momentum,
+         running, stride);
+}
+
+template <typename T>
+void forward(const BatchNormShape& s, const T* x, const BatchNormParameters<T>& p, bool relu, const T* residual,
+             bool relu_last, T* y) {
+  const Cut cut = Cut::of<T>(s);
+  const T lowest = -static_cast<T>(INFINITY);
+  const T floor = relu || (relu_last && !residual) ? T(0) : lowest, last_floor = relu_last ? T(0) : lowest;
+  with_packs<T>(cut, are_aligned(x, residual, y), [&](auto pack) {
+    launch(residual ? forward_kernel<true, decltype(pack), T> : forward_kernel<false, decltype(pack), T>, cut.blocks(),
+           kThreads, cut, x, p, floor, residual, last_floor, y);
+  });
+}
+
+template <bool train, typename T>
+void backward(const BatchNormShape& s, const T* grad_y, const T* x, const BatchNormParameters<T>& p, bool relu,
+              T* grad_x, T* grad_weight, T* grad_bias) {
+  const Cut cut = Cut::of<T>(s);
+  const Workspace<Sums> partial(cut.pieces * cut.lanes);
+  const Workspace<Gradient<T>> table(train ? s.C : 0);
+  with_packs<T>(cut, are_aligned(grad_y, x, grad_x), [&](auto pack) {
+    using M = decltype(pack);
+    launch(gradient_sums_kernel<train, M, T>, cut.blocks(), kThreads, cut, grad_y, x, p, relu, grad_x, partial.data());
+    sum_rows(cut.pieces * cut.pixels(), s.C, partial.data(),
+             Gradients<T>{s.P, p, grad_weight, grad_bias, train ? table.data() : nullptr});
+    if (train) launch(input_gradient_kernel<M, T>, cut.blocks(), kThreads, cut, grad_y, x, table.data(), relu, grad_x);
+  });
+}
+
+template <typename T>
+BatchNormKernels<T> table() {
+  return {statistics<T>, update_running<T>, forward<T>, backward<true, T>, backward<false, T>};
+}
+
+}  // namespace
+
+template <>
+BatchNormKernels<float> batch_norm_kernels<Level::cuda, float>() {
+  return table<float>();
+}
+
+template <>
+BatchNormKernels<double> batch_norm_kernels<Level::cuda, double>() {
+  return table<double>();
+}
+
+}  // namespace atrous
