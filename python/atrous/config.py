@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from . import gpu
 from .backend import backend_name, kernels_for, load, on_cpu
 from .checks import require
 
@@ -92,5 +93,5 @@ def show_config() -> str:
         lines["threads"] = cpu.get_num_threads()
         lines["winograd"] = "on" if cpu.get_winograd() else "off"
         lines.update(cpu.build_info())
-    lines["cuda"] = "not in this build"
+    lines["cuda"] = gpu.describe()
     return "\n".join([f"atrous {__version__}", *[f"  {name:<10} {value}" for name, value in lines.items()]])

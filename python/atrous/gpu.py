@@ -70,13 +70,29 @@ def available() -> bool:
     return True
 
 
+def describe() -> str:
+    """The GPU in use and what it runs, or why there is none, in a line.
+
+    Example:
+        >>> describe() != ""
+        True
+    """
+    try:
+        runtime = load().cuda.runtime
+    except RuntimeError as error:
+        return str(error).removeprefix("cuda: ")
+    properties = runtime.getDeviceProperties(runtime.getDevice())
+    name, built = properties["name"].decode(), kernels.build_info()["architectures"]
+    return f"{name}, driver of CUDA {_version(_driver(runtime))}, CuPy {cupy.__version__}, kernels for {built}"
+
+
 def check_gpu(found: Any) -> None:
     """Raises a RuntimeError that says what is missing between here and a GPU."""
     runtime = found.cuda.runtime
     try:
         count = runtime.getDeviceCount()
     except runtime.CUDARuntimeError as error:
-        driver, needed = (f"{v // 1000}.{v % 1000 // 10}" for v in (_driver(runtime), runtime.runtimeGetVersion()))
+        driver, needed = _version(_driver(runtime)), _version(runtime.runtimeGetVersion())
         if driver == "0.0":
             raise RuntimeError("cuda: no NVIDIA driver is loaded on this machine") from error
         raise RuntimeError(
@@ -91,6 +107,11 @@ def check_gpu(found: Any) -> None:
             f"cuda: {properties['name'].decode()} has compute capability {properties['major']}.{properties['minor']}; "
             f"atrous has code for {OLDEST / 10} and newer"
         )
+
+
+def _version(number: int) -> str:
+    """"13.2" of CUDA's 13020."""
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _driver(runtime: Any) -> int:

@@ -24,12 +24,9 @@ def load() -> Any:
         compiled = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(compiled)
         sys.modules["atrous._cuda.compiled"] = compiled
-    import cupy
+    from atrous.verify import on_the_gpu
 
-    from atrous import _cuda
-    from atrous.verify.device import OnDevice
-
-    return OnDevice(_cuda, cupy)
+    return on_the_gpu()
 
 
 def on_a_gpu() -> bool:

@@ -15,6 +15,7 @@ from atrous.verify import (
     dtypes,
     levels,
     load_kernels,
+    on_the_gpu,
     own_kernels,
     verify,
 )
@@ -26,11 +27,14 @@ that is legal, in float32 and float64, on three memory layouts and on 1, 2 and 3
 The table shows, for the element that came closest to its bound, its error and that bound, which follows from the number
 of roundings. Exit code 1 means that a kernel is wrong here: please report it with this output.
 
+With --device cuda it checks the GPU's kernels, over the same tables.
+
 With --kernels it checks the functions of your own file instead, which have names and arguments of the reference, and
 shows the smallest case that fails. Exit code 0: all are right; 1: something is wrong, in them or with the file."""
 
 EXAMPLES = """examples:
   atrous verify --family conv2d linear
+  atrous verify --device cuda
   atrous verify --kernels my_conv.py"""
 
 
@@ -48,6 +52,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--level", nargs="+", help="instruction-set levels, as `atrous info` names them (default: all)")
     parser.add_argument("--kernels", metavar="FILE.py", help="check your own NumPy functions, such as conv2d_forward")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cpu", help="whose kernels: the processor's or the GPU's"
+    )
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -56,13 +63,14 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ValueError: a level that this machine does not have.
+        RuntimeError: no GPU that can be used.
         OSError, ImportError, ValueError: as `load_kernels`.
     """
     if args.kernels is not None:
         if args.level:
             args.parser.error("--level chooses among compiled kernels; it cannot go with --kernels")
         return _run_own(args.kernels, args.family)
-    backend = kernels_for(None)
+    backend = on_the_gpu() if args.device == "cuda" else kernels_for(None)
     available = levels(backend)
     chosen = args.level or available
     for level in chosen:

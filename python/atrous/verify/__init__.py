@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from . import activation, adam, batch_norm, conv2d, cross_entropy, elementwise, linear, pool2d, random, upsample2d
+from .device import OnDevice, on_the_gpu
 from .harness import DTYPES, Failure, Result, call, check_function
 from .kernels import load_kernels, own_kernels
 from .student import Check, Mistake, check_kernel
@@ -20,6 +21,7 @@ __all__ = [
     "Check",
     "Failure",
     "Mistake",
+    "OnDevice",
     "Result",
     "algorithms",
     "at_level",
@@ -29,6 +31,7 @@ __all__ = [
     "dtypes",
     "levels",
     "load_kernels",
+    "on_the_gpu",
     "own_kernels",
     "verify",
 ]

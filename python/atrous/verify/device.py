@@ -7,11 +7,23 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["OnDevice"]
+from .. import gpu
+
+__all__ = ["OnDevice", "on_the_gpu"]
+
+
+def on_the_gpu() -> OnDevice:
+    """The kernels of the GPU in use, for the checks.
+
+    Raises:
+        RuntimeError: no GPU that can be used.
+    """
+    cupy = gpu.load()
+    return OnDevice(gpu.kernels, cupy)
 
 
 class OnDevice:
-    """The kernels of ``atrous._cuda``, for arrays in host memory: memory order, gaps and alignment are the same on the GPU.
+    """The kernels of ``atrous._cuda``, for arrays in host memory; memory order, gaps and alignment are kept.
 
     Args:
         kernels: the module.
@@ -61,7 +73,7 @@ class OnDevice:
         return copies[id(value)][1]
 
     def _copy(self, value: np.ndarray) -> Any:
-        axes = sorted(range(value.ndim), key=lambda axis: -abs(value.strides[axis]))
+        axes = gpu.memory_order(value)
         in_memory = value.transpose(axes)
         if in_memory.flags.c_contiguous:
             off = value.ctypes.data % 16 // value.itemsize
@@ -78,5 +90,4 @@ class OnDevice:
             return tuple(self._to_host(item) for item in value)
         if not isinstance(value, self.cupy.ndarray):
             return value
-        axes = sorted(range(value.ndim), key=lambda axis: -abs(value.strides[axis]))
-        return self.cupy.asnumpy(value.transpose(axes)).transpose([axes.index(axis) for axis in range(value.ndim)])
+        return gpu.to_host(value)
