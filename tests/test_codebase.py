@@ -19,12 +19,13 @@ RUNGS = {
     "reference": "python/atrous/reference/{}.py",
     "contract": "csrc/kernels/{}.h",
     "CPU kernel": "csrc/kernels/cpu/{}.cpp",
+    "CUDA kernel": "csrc/kernels/cuda/{}.cu",
     "binding": "csrc/bindings/{}.cpp",
     "case table": "python/atrous/verify/{}.py",
     "test": "tests/test_{}.py",
     "benchmark": "benchmarks/bench_{}.py",
 }
-
+CUBLAS = {"linear", "conv2d"}  # families that on a GPU are NVIDIA's library: of Python there, of their own binding here
 
 DATA = {"DW.ref.__gxx_personality_v0"}  # a pointer for unwinding, the same in every unit
 
@@ -36,16 +37,24 @@ def test_these_are_the_families():
 @pytest.mark.parametrize("family", verify.FAMILIES)
 @pytest.mark.parametrize("rung", RUNGS)
 def test_every_family_has_every_rung(family, rung):
-    assert (ROOT / RUNGS[rung].format(family)).is_file(), f"{family} has no {rung}"
+    assert (ROOT / rung_of(rung, family)).is_file(), f"{family} has no {rung}"
 
 
-@pytest.mark.parametrize("rung", ["reference", "contract", "binding", "case table"])
+def rung_of(rung, family):
+    if family in CUBLAS:
+        other = {"CUDA kernel": f"python/atrous/_cuda/{family}.py", "binding": f"csrc/bindings/cpu/{family}.cpp"}
+        return other.get(rung, RUNGS[rung].format(family))
+    return RUNGS[rung].format(family)
+
+
+@pytest.mark.parametrize("rung", ["reference", "contract", "CUDA kernel", "binding", "case table"])
 def test_no_rung_is_outside_a_family(rung):
     """Files that are no family's: the helpers that these folders share."""
-    shared = {"__init__", "harness", "kernels", "student", "guess", "winograd", "array", "module", "runtime"}
+    shared = {"__init__", "harness", "device", "kernels", "student", "guess", "winograd", "array", "im2col", "values"}
     path = ROOT / RUNGS[rung]
     stems = {found.stem for found in path.parent.glob(f"*{path.suffix}")}
-    assert stems - shared == set(verify.FAMILIES)
+    elsewhere = CUBLAS if rung in ("CUDA kernel", "binding") else set()
+    assert stems - shared - {"pool2d_windows"} == set(verify.FAMILIES) - elsewhere
 
 
 @pytest.mark.parametrize("family", verify.FAMILIES)
@@ -67,6 +76,14 @@ def test_the_extension_has_the_functions_of_the_stub_with_the_same_arguments(cpu
     built = {name: getattr(cpu, name) for name in dir(cpu) if not name.startswith("_")}
     assert sorted(built) == sorted(declared)
     assert {name: bound_arguments(function) for name, function in built.items()} == declared
+
+
+def test_the_cuda_backend_has_the_functions_of_the_reference_with_the_same_arguments(cuda):
+    found = {name: getattr(cuda.kernels, name) for name in cuda.kernels.__all__}
+    assert sorted(found) == sorted(reference.__all__)
+    for name, function in found.items():
+        takes = arguments_of(function) if inspect.isfunction(function) else bound_arguments(function)
+        assert takes == arguments_of(getattr(reference, name)), name
 
 
 def test_the_reference_imports_nothing_but_numpy():
@@ -96,7 +113,7 @@ def test_per_level_objects_share_no_code():
 
 def test_no_binding_returns_while_the_gil_is_released():
     """`return y` of a py::array as a py::object counts a reference, which needs the GIL: its scope ends before."""
-    for path in (ROOT / "csrc" / "bindings").glob("*.cpp"):
+    for path in (ROOT / "csrc" / "bindings").glob("**/*.cpp"):
         for scope in re.findall(r"ReleaseGil gil\(.*?^ *}", path.read_text(), re.MULTILINE | re.DOTALL):
             assert "return " not in scope, path.name
 

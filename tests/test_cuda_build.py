@@ -1,0 +1,43 @@
+"""What nvcc makes of the CUDA kernels: no spills, and 16 bytes at a time in the loops that move memory."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted((ROOT / "csrc" / "kernels" / "cuda").glob("*.cu"))
+NVCC = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
+UNPACKED = {"values"}  # looks at single numbers, and little of them
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(NVCC is None, reason="needs CUDA's nvcc"),
+]
+
+
+def compiled(source, *options):
+    command = [NVCC, "-std=c++17", "-O3", f"-I{ROOT / 'csrc'}", "-arch=sm_90", *options, str(source)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_no_kernel_spills(source, tmp_path):
+    report = compiled(source, "-cubin", "-Xptxas", "-v", "-o", str(tmp_path / "x.cubin")).stderr
+    spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report)
+    assert spills
+    assert {numbers[1:] for numbers in spills} == {("0", "0")}
+    registers = [int(number) for number in re.findall(r"Used (\d+) registers", report)]
+    assert max(registers) <= 128  # 512 threads on a multiprocessor at least
+
+
+@pytest.mark.parametrize("source", [s for s in SOURCES if s.stem not in UNPACKED], ids=lambda path: path.stem)
+def test_memory_moves_16_bytes_at_a_time(source, tmp_path):
+    """Of each kernel that has a form for packs of 16 bytes, that form reads or writes such."""
+    path = tmp_path / "x.ptx"
+    compiled(source, "-ptx", "-o", str(path))
+    kernels = re.split(r"\.visible \.entry |\n\t*\.entry ", path.read_text())[1:]
+    packed = [text for text in kernels if re.search(r"(ld|st)\.global(\.nc)?\.v(4\.[a-z]32|2\.[a-z]64)", text)]
+    assert packed, f"{source.stem}: none of {len(kernels)} kernels"
