@@ -279,3 +279,13 @@ def test_the_namespace():
     at.cuda.empty_cache()
     with pytest.raises(RuntimeError, match="GPUs"):
         at.cuda.set_device(99)
+
+
+@pytest.mark.usefixtures("cuda")
+def test_the_benchmark_runs(load, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("sys.argv", ["bench_cuda.py", "--quick", "--json", str(tmp_path / "figures.json")])
+    load("bench_cuda").main()
+    shown = capsys.readouterr().out
+    for kernel in ("batch-norm + relu, backward", "max pool 3×3, backward", "Adam", "cross-entropy"):
+        assert kernel in shown
+    assert (tmp_path / "figures.json").stat().st_size > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import time
 import weakref
 
 import numpy as np
@@ -13,6 +15,9 @@ class MemoryPointer:
     def __init__(self, buffer: np.ndarray, ptr: int, offset: int = 0) -> None:
         self.buffer, self.ptr, self.offset = buffer, ptr, offset
         self.device_id = 0
+
+    def copy_from_device_async(self, source: MemoryPointer, size: int) -> None:
+        ctypes.memmove(self.ptr, source.ptr, size)
 
 
 class Pool:
@@ -77,6 +82,19 @@ class Stream:
 
 
 Stream.null = Stream(null=True)
+
+
+class Event:
+    def record(self) -> None:
+        self.time = time.perf_counter()
+
+    def synchronize(self) -> None:
+        pass
+
+
+def get_elapsed_time(begin: Event, end: Event) -> float:
+    """In milliseconds."""
+    return 1e3 * (end.time - begin.time)
 
 
 def get_current_stream() -> Stream:
