@@ -3,9 +3,9 @@
     python benchmarks/bench_cuda.py            needs a GPU and CuPy; PyTorch where it is installed
     python benchmarks/bench_cuda.py --quick    small arrays, few rounds: whether it runs
 
-Inputs exceed the second-level cache. Times are medians between events on the stream, the competitors in turns. Bytes are
-those that must move: batch-norm in training reads x twice and writes y forward, reads x and grad_y twice and writes grad_x
-backward. Every result is compared with the CPU's kernel first.
+Inputs exceed the second-level cache. Times are medians between events on the stream, the competitors in turns. Bytes
+are those that must move: batch-norm in training reads x twice and writes y forward, reads x and grad_y twice and writes
+grad_x backward. Every result is compared with the CPU's kernel first.
 """
 
 import argparse
@@ -68,6 +68,9 @@ def batch_norm(arrays: Arrays, kernels: Any, N: int, C: int, size: int) -> Itera
     torch, (x, gx, tx), (g, gg, tg) = arrays.torch, arrays.map(N, C, size, size), arrays.map(N, C, size, size)
     (w, gw, tw), (b, gb, tb) = arrays.vector(C), arrays.vector(C)
     here, there = _cpu.batch_norm_statistics(x), kernels.batch_norm_statistics(gx)
+    if torch is not None:
+        y, mean, rstd = torch.native_batch_norm(tx, tw, tb, None, None, True, 0.1, EPS)
+        ty = torch.relu(y)
     for relu in (False, True):
 
         def forward(k: Any, x: Any, w: Any, b: Any, relu: bool = relu) -> Any:
@@ -85,9 +88,6 @@ def batch_norm(arrays: Arrays, kernels: Any, N: int, C: int, size: int) -> Itera
             how = (None, None, mean, rstd, True, EPS, [True, True, True])
             return torch.ops.aten.native_batch_norm_backward.default(grad, tx, tw, *how)[0]
 
-        if torch is not None:
-            y, mean, rstd = torch.native_batch_norm(tx, tw, tb, None, None, True, 0.1, EPS)
-            ty = torch.relu(y)
         name = "batch-norm + relu" if relu else "batch-norm"
         yield Case(
             f"{name}, forward", 3 * x.nbytes, lambda f=forward: f(kernels, gx, gw, gb),
@@ -100,7 +100,7 @@ def batch_norm(arrays: Arrays, kernels: Any, N: int, C: int, size: int) -> Itera
 
 
 def pooling(arrays: Arrays, kernels: Any, N: int, C: int, size: int) -> Iterator[Case]:
-    torch, (x, gx, tx) = arrays.torch, arrays.map(N, C, size, size)
+    torch, (x, gx, tx), image = arrays.torch, arrays.map(N, C, size, size), (size, size)
     for K, s, p in ((2, 2, 0), (3, 2, 1)):
         how = ((K, K), (s, s), (p, p), (1, 1))
         y, taps = _cpu.max_pool2d_forward(x, *how, False)
@@ -112,11 +112,10 @@ def pooling(arrays: Arrays, kernels: Any, N: int, C: int, size: int) -> Iterator
             f"max pool {K}×{K}, forward", moved, lambda how=how: kernels.max_pool2d_forward(gx, *how, False)[0],
             lambda y=y: y, torch and (lambda K=K, s=s, p=p: torch.nn.functional.max_pool2d(tx, K, s, p)),
         )  # fmt: skip
-        size2 = (size, size)
         yield Case(
             f"max pool {K}×{K}, backward", moved,
-            lambda g=gg, t=gtaps, how=how: kernels.max_pool2d_backward(g, t, size2, *how),
-            lambda g=g, t=taps, how=how: _cpu.max_pool2d_backward(g, t, size2, *how),
+            lambda g=gg, t=gtaps, how=how: kernels.max_pool2d_backward(g, t, image, *how),
+            lambda g=g, t=taps, how=how: _cpu.max_pool2d_backward(g, t, image, *how),
             torch and (lambda g=tg, K=K, s=s, p=p, i=indices: torch.ops.aten.max_pool2d_with_indices_backward(
                 g, tx, [K, K], [s, s], [p, p], [1, 1], False, i)),
         )  # fmt: skip
@@ -161,7 +160,8 @@ def losses(arrays: Arrays, kernels: Any, N: int, C: int, size: int) -> Iterator[
     none = (None, -100, 0.0)
     yield Case(
         f"cross-entropy of {C} classes, forward", x.nbytes + target.nbytes,
-        lambda: kernels.cross_entropy_forward(gx, gt, *none)[0], lambda: _cpu.cross_entropy_forward(x, target, *none)[0],
+        lambda: kernels.cross_entropy_forward(gx, gt, *none)[0],
+        lambda: _cpu.cross_entropy_forward(x, target, *none)[0],
         torch and (lambda: torch.nn.functional.cross_entropy(tx, tt, reduction="none")),
     )  # fmt: skip
 
@@ -186,9 +186,7 @@ def adam(arrays: Arrays, kernels: Any, n: int) -> Iterator[Case]:
     for param, grad in zip(params, there[1], strict=False):
         param.grad = torch.from_dlpack(grad)
     fused = None if torch is None else torch.optim.Adam(params, fused=True)
-    yield Case(
-        f"Adam, {n / 1e6:.0f} M in 60 tensors", 7 * 4 * n, once, lambda: step(_cpu, here), fused and fused.step
-    )
+    yield Case(f"Adam, {n / 1e6:.0f} M in 60 tensors", 7 * 4 * n, once, lambda: step(_cpu, here), fused and fused.step)
 
 
 def check(case: Case) -> None:
@@ -244,11 +242,14 @@ def main() -> None:
         found = times({"atrous": case.ours} | ({"pytorch": case.pytorch} if case.pytorch else {}), rounds)
         moved, ratio = case.bytes / found["atrous"], found.get("pytorch", float("nan")) / found["atrous"]
         print(
-            f"{case.name:<42}{1e3 * found['atrous']:>9.3f}{1e-9 * moved:>9.0f}{moved / rate:>9.2f}{ratio:>9.2f}", flush=True
+            f"{case.name:<42}{1e3 * found['atrous']:>9.3f}{1e-9 * moved:>9.0f}{moved / rate:>9.2f}{ratio:>9.2f}",
+            flush=True,
         )
         rows.append({"kernel": case.name, "bytes": case.bytes, **found})
     if args.json:
-        args.json.write_text(json.dumps({"machine": gpu.describe(), "copy": rate, "rows": rows, "version": at.__version__}))
+        args.json.write_text(
+            json.dumps({"machine": gpu.describe(), "copy": rate, "rows": rows, "version": at.__version__})
+        )
 
 
 if __name__ == "__main__":

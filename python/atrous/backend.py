@@ -155,7 +155,7 @@ def load(name: str) -> Any:
             ) from error
     if name == "cuda":
         raise RuntimeError(
-            "atrous: 'cuda' is where tensors are, not a backend for those in host memory: move them by x.to('cuda') and "
-            "model.to('cuda')"
+            "atrous: 'cuda' is where tensors are, not a backend for those in host memory: move them by x.to('cuda') "
+            "and model.to('cuda')"
         )
     raise ValueError(f"atrous: backend {name!r} does not exist; expected 'cpu' or 'reference'")

@@ -110,7 +110,7 @@ def check_gpu(found: Any) -> None:
 
 
 def _version(number: int) -> str:
-    """"13.2" of CUDA's 13020."""
+    """ "13.2" of CUDA's 13020."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
@@ -122,7 +122,7 @@ def _driver(runtime: Any) -> int:
 
 
 def check_device(device: Any, op: str) -> str:
-    """"cpu", or "cuda:N" of the device in use, from what a user wrote: None, "cpu", "cuda", "cuda:N".
+    """ "cpu", or "cuda:N" of the device in use, from what a user wrote: None, "cpu", "cuda", "cuda:N".
 
     Raises:
         RuntimeError: a GPU that cannot be used, or another than the one in use.
@@ -178,7 +178,7 @@ def require_one_device(op: str, names: Any, tensors: Any) -> None:
                 first, first_name = tensor.device, name
             elif tensor.device != first:
                 raise RuntimeError(
-                    f"{op}: {name.rstrip('?')} is on {tensor.device} and {first_name} on {first}; move one of them by to()"
+                    f"{op}: {name.rstrip('?')} is on {tensor.device} and {first_name} on {first}; move one by to()"
                 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from . import gpu
 from .backend import array_module, kernels_for, on_cpu
 from .dtypes import float32, float64
 
@@ -48,7 +49,8 @@ def conversions() -> int:
         0
     """
     kernels = kernels_for(None)
-    return _copies + (kernels.conversions() if on_cpu(kernels) else 0)
+    on_gpu = 0 if gpu.kernels is None else gpu.kernels.conversions()
+    return _copies + on_gpu + (kernels.conversions() if on_cpu(kernels) else 0)
 
 
 def is_channels_last(array: np.ndarray) -> bool:

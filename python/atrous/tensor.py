@@ -529,7 +529,7 @@ class Tensor(TensorBase):
         return ops.to(self, "cuda", non_blocking=non_blocking)
 
     def pin_memory(self) -> Tensor:
-        """A copy in pinned host memory: ``to("cuda", non_blocking=True)`` need not wait for it. Itself without a GPU."""
+        """A copy in pinned host memory, for ``to("cuda", non_blocking=True)``; itself where there is no GPU."""
         return Tensor(gpu.pinned(self.data)) if gpu.available() and self.device == "cpu" else self
 
     def float(self) -> Tensor:

@@ -1,7 +1,9 @@
 """The CUDA backend as tests see it: on a GPU where there is one, else on the CPU where it was built so.
 
-cmake -S . -B build -DATROUS_CUDA_ON_CPU=ON && cmake --build build    builds it. Kernels are then those of csrc/kernels/cuda/,
-compiled as C++ with the cuda_runtime.h of this folder, and their arrays those of the stand-in cupy beside it.
+    cmake -S . -B build -DATROUS_CUDA_ON_CPU=ON && cmake --build build
+
+Kernels are then those of csrc/kernels/cuda/, compiled as C++ with the cuda_runtime.h of this folder, and their arrays
+those of the stand-in cupy beside it.
 """
 
 import importlib.util

@@ -1,7 +1,7 @@
 """Convolution as products of matrices (im2col and cuBLAS): for every tap of every window a copy of what it sees.
 
 ``columns`` (G, P, K) has a row for each of the P = N·OH·OW output pixels of a group, of the K = KH·KW·IC/G inputs that
-its window sees; the weights of a group are a matrix (OC/G, K). Images go through in parts, so that ``columns`` stays small.
+its window sees; the weights of a group are a matrix (OC/G, K). Images go through in parts, so that it stays small.
 """
 
 from __future__ import annotations
@@ -48,8 +48,11 @@ def conv2d_forward(
     y = channels_last((N, OC, OH, OW), x.dtype)
     weights = matrices(weight, groups)
     for part in parts(x, (OH, OW), window):
-        columns = columns_of(x[part], window)
-        rows_of(y[part])[...] = from_groups(cupy.matmul(columns, weights.swapaxes(1, 2)))
+        columns, rows = columns_of(x[part], window), rows_of(y[part])
+        if groups == 1:
+            cupy.matmul(columns[0], weights[0].T, out=rows)
+        else:
+            rows[...] = from_groups(cupy.matmul(columns, weights.swapaxes(1, 2)))
     if residual is not None:
         check_array("conv2d_forward: residual", residual, (4,), x.dtype)
         if residual.shape != y.shape:

@@ -227,9 +227,7 @@ def _grid(op: str, input: Tensor, dim: int, index: Tensor) -> tuple:
     if index.data.size and index.data.min() < 0:
         raise IndexError(f"{op}: index {index.data.min()} is below 0")
     xp, ones = array_module(input.data), [1] * index.ndim
-    grid = [
-        xp.arange(extent).reshape([*ones[:i], extent, *ones[i + 1 :]]) for i, extent in enumerate(index.shape)
-    ]
+    grid = [xp.arange(extent).reshape([*ones[:i], extent, *ones[i + 1 :]]) for i, extent in enumerate(index.shape)]
     grid[dim] = index.data
     return tuple(grid)
 

@@ -193,7 +193,7 @@ class Update:
 
 
 def batches(group: dict[str, Any], key: Callable[[Tensor], Any]) -> Iterator[tuple[Any, Update]]:
-    """The parameters of a group that have a gradient, one batch for each dtype, device and value of `key`: as a rule, one."""
+    """The parameters of a group that have a gradient; a batch for each dtype, device and value of `key`."""
     found: dict[tuple, Update] = {}
     maximize = group["maximize"]
     for param in group["params"]:

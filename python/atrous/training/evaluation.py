@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from .. import gpu
 from ..checks import require
 from ..grad_mode import no_grad
 from ..metrics import Mean
@@ -49,7 +50,11 @@ def evaluate(
     samples = 0
     with evaluating(model), using(generator_at(get_rng_state())):
         for batch in batches:
-            output, target = forward(batch) if forward else (model(batch[0]), batch[1])
+            if forward:
+                output, target = forward(batch)
+            else:
+                inputs, target = on_device_of(model, batch)
+                output = model(inputs)
             loss.update(loss_fn(output, target).item(), len(output))
             samples += len(output)
             for metric in measured.values():
@@ -58,6 +63,18 @@ def evaluate(
                 on_batch()
     require(samples > 0, "evaluate", "there are no batches")
     return {"loss": loss.compute(), **{name: float(metric.compute()) for name, metric in measured.items()}}
+
+
+def on_device_of(model: Module, batch: Any) -> tuple[Any, Any]:
+    """A batch's inputs and target where the model's parameters are, if these are tensors."""
+    inputs, target = batch
+    if gpu.kernels is None:
+        return inputs, target
+    device = next((parameter.device for parameter in model.parameters()), "cpu")
+    inputs, target = (
+        part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for part in (inputs, target)
+    )
+    return inputs, target
 
 
 @contextmanager

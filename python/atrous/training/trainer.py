@@ -22,7 +22,7 @@ from ..random import get_rng_state, using
 from ..tensor import Tensor
 from .callbacks import Callback
 from .diagnosis import check_weights, explain, explain_batches
-from .evaluation import as_metric, evaluate, generator_at
+from .evaluation import as_metric, evaluate, generator_at, on_device_of
 from .interrupt import Interrupt
 from .progress import choose_display
 from .run_folder import RunFolder
@@ -223,7 +223,7 @@ class Trainer:
 
     def forward(self, batch: Any) -> tuple[Tensor, Tensor]:
         """The output and the target of a batch; a subclass changes it for batches of another form."""
-        inputs, target = batch
+        inputs, target = on_device_of(self.model, batch)
         return self.model(inputs), target
 
     def _train_epoch(self, train: Batches) -> None:

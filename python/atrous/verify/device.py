@@ -12,7 +12,7 @@ from .. import gpu
 __all__ = ["OnDevice", "on_the_gpu"]
 
 
-def on_the_gpu() -> OnDevice:
+def on_the_gpu() -> Any:
     """The kernels of the GPU in use, for the checks.
 
     Raises:

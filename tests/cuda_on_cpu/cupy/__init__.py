@@ -1,7 +1,7 @@
 """Stands in for CuPy where there is no GPU: its arrays are NumPy's in disguise, as foreign to NumPy as CuPy's are.
 
-What our code may do with CuPy's arrays works here, by NumPy; what it must not do (turn one into a NumPy array in silence,
-mix the two) raises, as with CuPy. Kernels run on its memory by cuda_runtime.h beside this folder.
+What our code may do with CuPy's arrays works here, by NumPy; what it must not do (turn one into a NumPy array in
+silence, mix the two) raises, as with CuPy. Kernels run on its memory by cuda_runtime.h beside this folder.
 """
 
 from __future__ import annotations
