@@ -83,8 +83,8 @@ template <typename T>
 void Array<T>::check(const py::handle& object, const char* name, int ndim) {
   if (!py::isinstance<NdArray>(object))
     throw py::type_error(std::string(name) + " is a " +
-                         std::string(py::str(py::type::handle_of(object).attr("__name__"))) +
-                         "; expected a " + kArrayType);
+                         std::string(py::str(py::type::handle_of(object).attr("__name__"))) + "; expected a " +
+                         kArrayType);
   owner_ = py::reinterpret_borrow<NdArray>(object);
   if (!has_dtype<T>(owner_))
     throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(owner_.dtype())) + "; expected " +

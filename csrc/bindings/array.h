@@ -119,8 +119,8 @@ py::object for_dtype(const py::handle& object, const char* name, F&& f) {
                          "; expected float32 or float64");
   }
   throw py::type_error(std::string(name) + " is a " +
-                       std::string(py::str(py::type::handle_of(object).attr("__name__"))) +
-                       "; expected a " + kArrayType);
+                       std::string(py::str(py::type::handle_of(object).attr("__name__"))) + "; expected a " +
+                       kArrayType);
 }
 
 // Bytes that a memory-bound kernel moves, in the operations of ReleaseGil.

@@ -96,7 +96,8 @@ py::object max_indices(const py::object& taps_, Pair input_size, Pair kernel_siz
     const Array<Tap> taps(taps_, "max_pool2d_indices: taps", 4, Order::channels_last);
     const Frame frame{input_size, kernel_size, stride, padding, dilation};
     const MaxPool2dShape s = shape_from_output("max_pool2d_indices", taps.shape(), frame);
-    require(!find_outside(taps.data(), taps.elements(), s.KH * s.KW, 0), "max_pool2d_indices: taps has a value outside the window");
+    require(!find_outside(taps.data(), taps.elements(), s.KH * s.KW, 0),
+            "max_pool2d_indices: taps has a value outside the window");
     NdArray indices = empty<int64_t>({s.N, s.C, s.OH, s.OW}, Order::channels_last);
     int64_t* out = mutable_data<int64_t>(indices);
     {
@@ -259,7 +260,8 @@ py::object adaptive_max_backward(const py::object& grad_y_, const py::object& in
     check_image(function, input_size[0], input_size[1]);
     const WindowPool2dShape s{grad_y.size(0), grad_y.size(1), input_size[0], input_size[1],
                               grad_y.size(2), grad_y.size(3), nullptr,       nullptr};
-    require(!find_outside(indices.data(), indices.elements(), s.IH * s.IW, 0), "adaptive_max_pool2d_backward: indices has a value outside the input");
+    require(!find_outside(indices.data(), indices.elements(), s.IH * s.IW, 0),
+            "adaptive_max_pool2d_backward: indices has a value outside the input");
     NdArray grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
     T* out = mutable_data<T>(grad_x);
     {

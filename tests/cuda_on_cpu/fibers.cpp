@@ -1,12 +1,12 @@
 // The threads of a block as fibers on one thread of the CPU: each runs until it waits or ends.
+#include <ucontext.h>
+
 #include <csetjmp>
 #include <memory>
 #include <stdexcept>
 #include <vector>
 
 #include "cuda_runtime.h"
-
-#include <ucontext.h>
 
 namespace cuda_on_cpu {
 

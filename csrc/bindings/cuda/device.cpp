@@ -41,9 +41,9 @@ bool NdArray::check_(py::handle object) { return py::isinstance(object, cupy().n
 
 const NdArray::Facts& NdArray::facts() const {
   if (!facts_)
-    facts_ = std::make_shared<const Facts>(
-        Facts{numbers(attr("shape")), numbers(attr("strides")), attr("dtype").cast<py::dtype>(),
-              reinterpret_cast<void*>(attr("data").attr("ptr").cast<uintptr_t>())});
+    facts_ = std::make_shared<const Facts>(Facts{numbers(attr("shape")), numbers(attr("strides")),
+                                                 attr("dtype").cast<py::dtype>(),
+                                                 reinterpret_cast<void*>(attr("data").attr("ptr").cast<uintptr_t>())});
   return *facts_;
 }
 
@@ -63,7 +63,8 @@ int NdArray::flags() const {
 
 NdArray new_array(const py::dtype& dtype, const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
   const auto tuple = [](const std::vector<int64_t>& values) { return py::tuple(py::cast(values)); };
-  py::object array = cupy().ndarray(tuple(shape), dtype, device_memory(byte_count(shape, dtype.itemsize())), tuple(strides));
+  py::object array =
+      cupy().ndarray(tuple(shape), dtype, device_memory(byte_count(shape, dtype.itemsize())), tuple(strides));
   return py::reinterpret_steal<NdArray>(array.release());
 }
 

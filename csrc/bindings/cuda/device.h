@@ -1,5 +1,5 @@
-// What the bindings ask of a GPU: its arrays are CuPy's, memory comes from CuPy's pool, and kernels run on CuPy's current
-// stream. CuPy is asked through Python, as any caller would: nothing of it is needed to compile this.
+// What the bindings ask of a GPU: its arrays are CuPy's, memory comes from CuPy's pool, and kernels run on CuPy's
+// current stream. CuPy is asked through Python, as any caller would: nothing of it is needed to compile this.
 #pragma once
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>

@@ -1,5 +1,5 @@
-// The extension module atrous._cuda.compiled: an index. The families bind themselves as they do in _cpu, compiled for CuPy's
-// arrays; linear and conv2d are Python, around cuBLAS (python/atrous/_cuda/).
+// The extension module atrous._cuda.compiled: an index. The families bind themselves as they do in _cpu, compiled for
+// CuPy's arrays; linear and conv2d are Python, around cuBLAS (python/atrous/_cuda/).
 #include <pybind11/pybind11.h>
 
 namespace py = pybind11;

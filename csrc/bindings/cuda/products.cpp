@@ -16,7 +16,7 @@ Conv2dShape shape_of(const char* function, const std::vector<int64_t>& x, Pair k
 }
 
 Pair output_size_of(const std::string& function, const std::vector<int64_t>& x, const std::vector<int64_t>& weight,
-                 Pair stride, Pair padding, Pair dilation, int64_t groups) {
+                    Pair stride, Pair padding, Pair dilation, int64_t groups) {
   require(x.size() == 4 && weight.size() == 4, function, ": x and weight must have 4 sizes");
   const Conv2dShape s = conv2d_shape(function.c_str(), x, weight, stride, padding, dilation, groups);
   return {s.OH, s.OW};

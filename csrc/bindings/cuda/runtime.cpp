@@ -25,7 +25,8 @@ void bind_runtime(py::module_& m) {
   m.def("memory_overruns", &memory_overruns, "Poisoned blocks, since the last call, that were written past their end.");
   m.def("conversions", &layout_conversions, "Copies that bindings made because of an argument's memory order.");
 #ifdef ATROUS_CUDA_ON_CPU
-  m.def("set_order", &cuda_on_cpu::set_order, "order"_a, "In which order the threads of a block take turns: 1, 2 or 3.");
+  m.def("set_order", &cuda_on_cpu::set_order, "order"_a,
+        "In which order the threads of a block take turns: 1, 2 or 3.");
 #endif
 }
 

@@ -1,5 +1,4 @@
 #include "kernels/cuda/im2col.h"
-
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/pack.h"
 

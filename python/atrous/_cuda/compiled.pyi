@@ -1,4 +1,4 @@
-"""The compiled part of the CUDA backend: kernels with the names and arguments of ``atrous.reference``, and a few more."""
+"""The compiled part of the CUDA backend: kernels named as those of ``atrous.reference``, and what stands around them."""
 
 from typing import Any
 
