@@ -1,4 +1,4 @@
-"""The compiled part of the CUDA backend: kernels named as those of ``atrous.reference``, and what stands around them."""
+"""The compiled part of the CUDA backend: kernels named as those of ``atrous.reference``, and a few helpers."""
 
 from typing import Any
 
