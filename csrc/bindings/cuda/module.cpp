@@ -22,4 +22,8 @@ PYBIND11_MODULE(compiled, m) {
   atrous::bind_runtime(m);
   atrous::bind_activation(m);
   atrous::bind_elementwise(m);
+  atrous::bind_pool2d(m);
+  atrous::bind_upsample2d(m);
+  atrous::bind_random(m);
+  atrous::bind_adam(m);
 }
