@@ -257,16 +257,14 @@ py::object adaptive_max_backward(const py::object& grad_y_, const py::object& in
     const Array<T> grad_y(grad_y_, "adaptive_max_pool2d_backward: grad_y", 4, Order::channels_last);
     const Array<int64_t> indices(indices_, "adaptive_max_pool2d_backward: indices", 4, Order::channels_last);
     require_shape(indices.shape(), grad_y.shape(), "adaptive_max_pool2d_backward: indices");
-    check_image(function, input_size[0], input_size[1]);
-    const WindowPool2dShape s{grad_y.size(0), grad_y.size(1), input_size[0], input_size[1],
-                              grad_y.size(2), grad_y.size(3), nullptr,       nullptr};
-    require(!find_outside(indices.data(), indices.elements(), s.IH * s.IW, 0),
-            "adaptive_max_pool2d_backward: indices has a value outside the input");
-    NdArray grad_x = empty<T>({s.N, s.C, s.IH, s.IW}, Order::channels_last);
+    const Pooling pooling = adaptive_pooling(function, input_size, {grad_y.size(2), grad_y.size(3)});
+    check_plane(function, input_size);
+    NdArray grad_x = empty<T>({grad_y.size(0), grad_y.size(1), input_size[0], input_size[1]}, Order::channels_last);
     T* out = mutable_data<T>(grad_x);
+    const Tables tables(grad_y.shape(), pooling);
     {
       ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(grad_y.elements() + grad_x.size())));
-      window_kernels<T>().max_backward(s, grad_y.data(), indices.data(), out);
+      window_kernels<T>().max_backward(tables.shape, grad_y.data(), indices.data(), out);
     }
     return grad_x;
   });

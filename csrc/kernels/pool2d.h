@@ -12,8 +12,10 @@
 // Average and adaptive pooling: output pixel (oh, ow) reads the rows and columns of its two windows:
 //   y[n,oh,ow,c]      = sum x[n,ih,iw,c] / (rows[oh].divisor * columns[ow].divisor)                0 over no pixels
 //   grad_x[n,ih,iw,c] = sum over the windows that hold (ih, iw), in the order of (oh, ow), of grad_y / divisor
-//   adaptive max: y as above, indices[n,oh,ow,c] = ih*IW + iw of it;  backward: grad_x[n, index, c] += grad_y
-// The adaptive max backward needs no windows and uses indices as addresses: the caller checks 0 <= index < IH*IW.
+//   adaptive max: y as above, indices[n,oh,ow,c] = ih*IW + iw of it, IH*IW < 2^31
+//   grad_x[n,ih,iw,c] = sum of grad_y over the windows that hold (ih, iw) and whose index it is, in the order of (oh,
+//   ow)
+// The adaptive max backward ignores an index that lies outside its window.
 //
 // Outputs are overwritten and overlap no input. Each output element is computed by one thread.
 #pragma once

@@ -26,4 +26,8 @@ PYBIND11_MODULE(compiled, m) {
   atrous::bind_batch_norm(m);
   atrous::bind_cross_entropy(m);
   atrous::bind_elementwise(m);
+  atrous::bind_pool2d(m);
+  atrous::bind_upsample2d(m);
+  atrous::bind_random(m);
+  atrous::bind_adam(m);
 }

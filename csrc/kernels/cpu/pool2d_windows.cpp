@@ -223,11 +223,16 @@ void max_backward(const WindowPool2dShape& s, const T* grad_y, const int64_t* in
   for_images(s.N, s.C, pixels, [&](int64_t n, int64_t first, int64_t last) {
     T* image = grad_x + n * pixels * s.C;
     clear_channels(image, pixels, s.C, first, last);
-    for (int64_t o = n * outputs * s.C; o < (n + 1) * outputs * s.C; o += s.C)
+    for (int64_t o = 0; o < outputs; ++o) {
+      const PoolWindow rows = s.rows[o / s.OW], columns = s.columns[o % s.OW];
+      const int64_t corner = rows.begin * s.IW + columns.begin, KH = rows.end - rows.begin;
+      const auto IW = static_cast<uint32_t>(s.IW), KW = static_cast<uint32_t>(columns.end - columns.begin);
       for (int64_t c = first; c < last; ++c) {
-        const int64_t index = indices[o + c];  // the binding checked, but another Python thread may have written since
-        if (index >= 0 && index < pixels) image[index * s.C + c] += grad_y[o + c];
+        const int64_t at = (n * outputs + o) * s.C + c, offset = indices[at] - corner;
+        if (offset >= 0 && offset < KH * s.IW && static_cast<uint32_t>(offset) % IW < KW)
+          image[indices[at] * s.C + c] += grad_y[at];
       }
+    }
   });
 }
 

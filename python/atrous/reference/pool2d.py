@@ -136,11 +136,14 @@ def adaptive_max_pool2d_forward(x: Array, output_size: Pair) -> tuple[Array, Arr
 
 def adaptive_max_pool2d_backward(grad_y: Array, indices: Array, input_size: Pair) -> Array:
     """Adds each grad_y to the pixel its window took."""
-    N, C = grad_y.shape[:2]
-    grad_x = np.zeros((N, C, input_size[0] * input_size[1]), grad_y.dtype)
-    n, c = np.arange(N)[:, None, None, None], np.arange(C)[:, None, None]
-    np.add.at(grad_x, (n, c, indices), grad_y)
-    return grad_x.reshape(N, C, *input_size)
+    grad_x = np.zeros((*grad_y.shape[:2], *input_size), grad_y.dtype)
+    places = np.arange(input_size[0] * input_size[1]).reshape(input_size)
+    for oh, ow, rows, columns in _adaptive_windows(input_size, grad_y.shape[2:]):
+        window = grad_x[:, :, rows, columns]
+        window += np.where(
+            indices[:, :, oh, ow, None, None] == places[rows, columns], grad_y[:, :, oh, ow, None, None], 0
+        )
+    return grad_x
 
 
 def _output_size(input_size, kernel_size, stride, padding, dilation, ceil_mode) -> list[int]:
