@@ -11,7 +11,7 @@ __all__ = ["OnDevice"]
 
 
 class OnDevice:
-    """The kernels of ``atrous._cuda``, for arrays in host memory: memory order and gaps are the same on the GPU.
+    """The kernels of ``atrous._cuda``, for arrays in host memory: order, gaps and alignment are the same on the GPU.
 
     Args:
         kernels: the module.
@@ -64,7 +64,10 @@ class OnDevice:
         axes = sorted(range(value.ndim), key=lambda axis: -abs(value.strides[axis]))
         in_memory = value.transpose(axes)
         if in_memory.flags.c_contiguous:
-            return self.cupy.asarray(in_memory).transpose([axes.index(axis) for axis in range(value.ndim)])
+            off = value.ctypes.data % 16 // value.itemsize
+            room = self.cupy.empty(off + value.size, value.dtype)[off:].reshape(in_memory.shape)
+            room[...] = self.cupy.asarray(in_memory)
+            return room.transpose([axes.index(axis) for axis in range(value.ndim)])
         wide = self.cupy.empty([2 * size + 1 for size in value.shape], value.dtype)
         view = wide[tuple(slice(1, None, 2) for _ in value.shape)][..., ::-1]
         view[...] = self.cupy.asarray(np.ascontiguousarray(value))

@@ -214,6 +214,7 @@ def rules(
     yield from agrees("on C-ordered inputs" if not in_place else "on Fortran-ordered inputs", _other_order)
     if not in_place:
         yield from agrees("on strided inputs", _strided)
+        yield from agrees("on inputs that begin between vectors", _shifted)
     backend.memory_overruns()  # those of earlier calls
     with _poisoned_memory(backend):
         yield from agrees("in poisoned memory: it was not fully written", _dense)
@@ -282,6 +283,14 @@ def _strided(array: Array) -> Array:
     view = wide[tuple(slice(1, None, 2) for _ in array.shape)][..., ::-1]
     view[...] = array
     return view
+
+
+def _shifted(array: Array) -> Array:
+    """A dense copy whose address is a multiple of its element's size and of no more."""
+    dense = _dense(array)
+    view = np.empty(array.size + 1, array.dtype)[1:]
+    view[...] = dense.ravel(order="K")
+    return np.ndarray(array.shape, array.dtype, view, 0, dense.strides)
 
 
 @contextmanager
