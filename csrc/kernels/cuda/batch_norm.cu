@@ -27,10 +27,10 @@ __device__ inline Affine<T> affine_of(const BatchNormParameters<T>& p, int64_t c
 
 // That of each lane of the block. Once a block and not once a thread: double is slow on many a GPU.
 template <typename T>
-__device__ inline void fill_affine(const Cut& cut, const Place& place, const BatchNormParameters<T>& p,
+__device__ inline void fill_affine(const Cut& cut, const Part& part, const BatchNormParameters<T>& p,
                                    Affine<T>* table) {
-  for (int i = static_cast<int>(threadIdx.x); i < place.width; i += kThreads) {
-    const int64_t lane = place.block_lane + i;
+  for (int i = static_cast<int>(threadIdx.x); i < part.width; i += kThreads) {
+    const int64_t lane = part.block_lane + i;
     if (lane < cut.lanes) table[i] = affine_of(p, channel_of(cut, lane));
   }
   __syncthreads();
@@ -56,10 +56,10 @@ template <typename M, typename T>
 __global__ void moments_kernel(Cut cut, const T* x, Sums* partial) {
   constexpr int n = M::size;
   __shared__ Sums table[kThreads * n];
-  const Place place(cut, false);
+  const Part part(cut, false);
   T shift[n] = {}, sum[n] = {}, squares[n] = {};
   int count = 0;
-  for_rows<4>(cut, place, [&](auto rows) {
+  for_rows<4>(cut, part, [&](auto rows) {
     const auto packs = load_rows<M>(x, rows);
     if (count == 0)
       for (int i = 0; i < n; ++i) {
@@ -76,15 +76,15 @@ __global__ void moments_kernel(Cut cut, const T* x, Sums* partial) {
       }
     count += rows.count;
   });
-  if (place.inside)
+  if (part.inside)
     for (int i = 0; i < n; ++i) {
       const double s = static_cast<double>(sum[i]), number = count;
-      const double move = static_cast<double>(shift[i]) - static_cast<double>(x[channel_of(cut, place.lane + i)]);
-      table[place.slot + i] =
+      const double move = static_cast<double>(shift[i]) - static_cast<double>(x[channel_of(cut, part.lane + i)]);
+      table[part.slot + i] =
           count == 0 ? Sums{0, 0}
                      : Sums{s + number * move, static_cast<double>(squares[i]) + move * (2 * s + number * move)};
     }
-  store_sums(cut, place, table, partial);
+  store_sums(cut, part, table, partial);
 }
 
 template <typename T>
@@ -115,11 +115,11 @@ __global__ void forward_kernel(Cut cut, const T* x, BatchNormParameters<T> p, T 
                                T* y) {
   constexpr int n = M::size;
   __shared__ Affine<T> table[kThreads * n];
-  const Place place(cut, true);
-  fill_affine(cut, place, p, table);
+  const Part part(cut, true);
+  fill_affine(cut, part, p, table);
   Affine<T> z[n];
-  for (int i = 0; i < n; ++i) z[i] = table[place.offset + i];
-  for_rows<has_residual ? 2 : 4>(cut, place, [&](auto rows) {
+  for (int i = 0; i < n; ++i) z[i] = table[part.offset + i];
+  for_rows<has_residual ? 2 : 4>(cut, part, [&](auto rows) {
     auto packs = load_rows<M>(x, rows);
     auto added = packs;
     if (has_residual) added = load_rows<M>(residual, rows);
@@ -140,12 +140,12 @@ __global__ void gradient_sums_kernel(Cut cut, const T* grad_y, const T* x, Batch
   constexpr int n = M::size;
   __shared__ Affine<T> affine[kThreads * n];
   __shared__ Sums table[kThreads * n];
-  const Place place(cut, false);
-  fill_affine(cut, place, p, affine);
+  const Part part(cut, false);
+  fill_affine(cut, part, p, affine);
   Affine<T> z[n];
-  for (int i = 0; i < n; ++i) z[i] = affine[place.offset + i];
+  for (int i = 0; i < n; ++i) z[i] = affine[part.offset + i];
   T sum[n] = {}, products[n] = {};
-  for_rows<2>(cut, place, [&](auto rows) {
+  for_rows<2>(cut, part, [&](auto rows) {
     auto g = load_rows<M>(grad_y, rows);
     const auto packs = load_rows<M>(x, rows);
     for (int j = 0; j < rows.count; ++j)
@@ -157,9 +157,9 @@ __global__ void gradient_sums_kernel(Cut cut, const T* grad_y, const T* x, Batch
       }
     if (!train) store_rows(grad_x, rows, g);
   });
-  if (place.inside)
-    for (int i = 0; i < n; ++i) table[place.slot + i] = {static_cast<double>(sum[i]), static_cast<double>(products[i])};
-  store_sums(cut, place, table, partial);
+  if (part.inside)
+    for (int i = 0; i < n; ++i) table[part.slot + i] = {static_cast<double>(sum[i]), static_cast<double>(products[i])};
+  store_sums(cut, part, table, partial);
 }
 
 // grad_x = scale * g + slope * (x - center) + shift, in training.
@@ -196,11 +196,11 @@ template <typename M, typename T>
 __global__ void input_gradient_kernel(Cut cut, const T* grad_y, const T* x, const Gradient<T>* table, bool relu,
                                       T* grad_x) {
   constexpr int n = M::size;
-  const Place place(cut, true);
-  if (!place.inside) return;
+  const Part part(cut, true);
+  if (!part.inside) return;
   Gradient<T> of[n];
-  for (int i = 0; i < n; ++i) of[i] = table[channel_of(cut, place.lane + i)];
-  for_rows<2>(cut, place, [&](auto rows) {
+  for (int i = 0; i < n; ++i) of[i] = table[channel_of(cut, part.lane + i)];
+  for_rows<2>(cut, part, [&](auto rows) {
     auto g = load_rows<M>(grad_y, rows);
     const auto packs = load_rows<M>(x, rows);
     for (int j = 0; j < rows.count; ++j)

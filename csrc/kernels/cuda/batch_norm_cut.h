@@ -53,14 +53,14 @@ struct Cut {
 };
 
 // A thread's part: its lanes, and its rows from `row` on, every groups-th before `end`.
-struct Place {
+struct Part {
   int64_t piece, block_lane, lane, row, end;
   int width;         // lanes of the block
   int offset, slot;  // of its first lane among them, and in a table of groups by width
   bool inside;       // whether it has any lanes
 
   // Blocks take the pieces in reverse where the kernel before took them forwards: its last ones are still in the cache.
-  __device__ Place(const Cut& cut, bool reverse) {
+  __device__ Part(const Cut& cut, bool reverse) {
     const int group = static_cast<int>(threadIdx.x) / cut.columns, column = static_cast<int>(threadIdx.x) % cut.columns;
     const int64_t turn = blockIdx.x / cut.column_blocks, block = blockIdx.x % cut.column_blocks;
     piece = reverse ? cut.pieces - 1 - turn : turn;
@@ -90,10 +90,10 @@ struct Rows {
 
 // f(Rows): as many rows at a time as should be on their way from memory together, then what is left.
 template <int together, typename F>
-__device__ inline void for_rows(const Cut& cut, const Place& place, F f) {
-  if (!place.inside) return;
-  const int64_t step = cut.groups * cut.lanes, end = place.end * cut.lanes;
-  int64_t at = place.row * cut.lanes + place.lane;
+__device__ inline void for_rows(const Cut& cut, const Part& part, F f) {
+  if (!part.inside) return;
+  const int64_t step = cut.groups * cut.lanes, end = part.end * cut.lanes;
+  int64_t at = part.row * cut.lanes + part.lane;
   for (; at + (together - 1) * step < end; at += together * step) f(Rows<together>{at, step});
   for (; at < end; at += step) f(Rows<1>{at, step});
 }
@@ -117,10 +117,10 @@ __device__ inline void store_rows(T* to, Rows<count> rows, const Packs<M, count>
 }
 
 // The sums of the block's groups, lane by lane, to the piece's row of `partial`. All threads of the block call it.
-__device__ inline void store_sums(const Cut& cut, const Place& place, Sums* table, Sums* partial) {
-  add_rows(table, cut.groups, place.width);
-  for (int i = static_cast<int>(threadIdx.x); i < place.width; i += kThreads)
-    if (place.block_lane + i < cut.lanes) partial[place.piece * cut.lanes + place.block_lane + i] = table[i];
+__device__ inline void store_sums(const Cut& cut, const Part& part, Sums* table, Sums* partial) {
+  add_rows(table, cut.groups, part.width);
+  for (int i = static_cast<int>(threadIdx.x); i < part.width; i += kThreads)
+    if (part.block_lane + i < cut.lanes) partial[part.piece * cut.lanes + part.block_lane + i] = table[i];
 }
 
 }  // namespace atrous
