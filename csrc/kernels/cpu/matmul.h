@@ -105,7 +105,9 @@ struct RowPieces {
   int64_t rows, tiles, count;
 
   explicit RowPieces(int64_t all)
-      : rows(all), tiles(divide_up(all, kTileRows)), count(all <= kPieceRows ? 1 : divide_up(all, 4 * kPieceRows) * 4) {}
+      : rows(all),
+        tiles(divide_up(all, kTileRows)),
+        count(all <= kPieceRows ? 1 : divide_up(all, 4 * kPieceRows) * 4) {}
   int64_t begin(int64_t piece) const { return min_of(rows, piece * tiles / count * kTileRows); }
 };
 
