@@ -99,12 +99,24 @@ void pack_at_once(const Matmul<T>& p, int64_t first_panel, int64_t last_panel, b
   run_tasks(serial, strips * blocks, pack, num_threads());
 }
 
+// Rows cut into pieces of whole tiles, as even as tiles are, and several of them in a number that two or four threads
+// share evenly: nine pieces keep one of two threads waiting for a tenth of the time.
+struct RowPieces {
+  int64_t rows, tiles, count;
+
+  explicit RowPieces(int64_t all)
+      : rows(all),
+        tiles(divide_up(all, kTileRows)),
+        count(all <= kPieceRows ? 1 : divide_up(all, 4 * kPieceRows) * 4) {}
+  int64_t begin(int64_t piece) const { return min_of(rows, piece * tiles / count * kTileRows); }
+};
+
 template <typename T>
 void multiply_packed(const Matmul<T>& p, int64_t tasks) {
   const MatmulShape& s = p.s;
-  const int64_t pieces = divide_up(s.M, kPieceRows), rows = divide_up(divide_up(s.M, pieces), kTileRows) * kTileRows;
+  const RowPieces pieces(s.M);
   const int64_t panel_size = s.K * kPanel<T>, panels = panels_of<T>(s.N);
-  const bool at_once = pieces > 1;  // else a block is packed where it is used
+  const bool at_once = pieces.count > 1;  // else a block is packed where it is used
   const int64_t group = at_once ? min_of(panels, max_of(1, kShared / panel_size)) : panels;
   const int threads = num_threads();
   constexpr int64_t tiles_size = kPieceRows * kBlock, scratch_size = kNearPanels * (kBlock + 1) * kPanel<T>;
@@ -113,16 +125,17 @@ void multiply_packed(const Matmul<T>& p, int64_t tasks) {
   Workspace<T> packed(at_once ? group * panel_size : threads * scratch_size);
   for (int64_t begin = 0; begin < panels; begin += group) {
     const int64_t count = min_of(group, panels - begin), least = at_once ? kManyPanels : kFewPanels;
-    const int64_t cuts = min_of(divide_up(count, least), divide_up(tasks, pieces));
+    const int64_t cuts = min_of(divide_up(count, least), divide_up(tasks, pieces.count));
     if (at_once) pack_at_once(p, begin, begin + count, tasks == 1, packed.data());
     const auto run = [&](int64_t task, int worker) {
-      const int64_t row = task / cuts * rows, cut = task % cuts, first = cut * count / cuts;
-      MatmulPiece<T> piece{row, min_of(rows, s.M - row), begin + first, begin + (cut + 1) * count / cuts};
+      const int64_t row = pieces.begin(task / cuts), end = pieces.begin(task / cuts + 1);
+      const int64_t cut = task % cuts, first = cut * count / cuts;
+      MatmulPiece<T> piece{row, end - row, begin + first, begin + (cut + 1) * count / cuts};
       if (in_tiles) piece.tiles = tiles.data() + worker * tiles_size;
       for (int64_t m = 0; m < piece.rows; ++m) piece.a[m] = p.a + (row + m) * s.a_m, piece.c[m] = p.c + (row + m) * s.N;
       multiply_piece(p, piece, at_once, packed.data() + (at_once ? first * panel_size : worker * scratch_size));
     };
-    run_tasks(tasks == 1, divide_up(s.M, rows) * cuts, run, threads);
+    run_tasks(tasks == 1, pieces.count * cuts, run, threads);
   }
 }
 

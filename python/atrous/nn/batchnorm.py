@@ -46,11 +46,9 @@ class _BatchNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The normalised input, of the same shape."""
-        require(
-            input.ndim in self._ndims and input.shape[1] == self.num_features,
-            type(self).__name__,
-            f"input has shape {tuple(input.shape)}; expected {self._expected()}",
-        )
+        shape = input.shape
+        if len(shape) not in self._ndims or shape[1] != self.num_features:
+            raise ValueError(f"{type(self).__name__}: input has shape {tuple(shape)}; expected {self._expected()}")
         momentum = self.momentum
         if self.training and self.track_running_stats:
             self.num_batches_tracked.add_(1)

@@ -9,7 +9,6 @@ from .. import fusion
 from ..autograd import Backward, increment_version, record
 from ..backend import array_module, kernels_for, quiet
 from ..checks import floats_of_one_dtype
-from ..dtypes import float64
 from ..graph import recorded
 from ..layout import channels_last, reshape
 from ..tensor import Tensor
@@ -102,13 +101,11 @@ def _folded(pending, running_mean, running_var, weight, bias, eps):
     kernels = kernels_for(pending)
     if pending.epilogue or not pending.takes_also(kernels, "scale"):
         return None
-    xp, dtype = array_module(running_mean), pending.dtype
-    mean, var = running_mean.data, running_var.data.astype(float64)
+    mean, var, xp = running_mean.data, running_var.data, array_module(running_mean.data)
     scale = quiet.run(xp.divide, 1.0 if weight is None else weight.data, xp.sqrt(var + eps))  # (C,), as what follows
     shift = -mean * scale if bias is None else bias.data - mean * scale
     conv_bias = pending.arguments[2]
     folded = shift if conv_bias is None else shift + conv_bias * scale
-    scale, shift, folded = (array.astype(dtype) for array in (scale, shift, folded))
 
     def rest(y):  # of the convolution's values, should somebody else have asked for them
         return kernels.batch_norm_forward(y, scale, shift, xp.zeros_like(mean), xp.ones_like(mean), 0.0)
