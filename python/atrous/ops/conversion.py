@@ -45,6 +45,8 @@ def to(input: Tensor, *targets: Any, dtype: Any = None, device: Any = None, copy
 
 
 class ToBackward(Backward):
+    """Gradient of to: ``grad_y``, back in x's dtype."""
+
     dtype: np.dtype
 
     def __call__(self, grad_y):
@@ -64,5 +66,7 @@ def contiguous(input: Tensor) -> Tensor:
 
 
 class ContiguousBackward(Backward):
+    """Gradient of contiguous: ``grad_y``."""
+
     def __call__(self, grad_y):
         return grad_y
