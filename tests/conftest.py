@@ -10,8 +10,9 @@ from pathlib import Path
 import cuda_on_cpu
 import hypothesis
 import pytest
+from fusion_nets import watched
 
-from atrous import reference, verify
+from atrous import fusion, reference, verify
 
 try:
     from atrous import _cpu
@@ -70,6 +71,22 @@ def check(request) -> Callable[[str, str], None]:
                     assert not result.failures, "\n".join(map(str, result.failures))
 
     return run
+
+
+@pytest.fixture
+def everything_waits(monkeypatch):
+    """Fusion of arrays however small, as those of tests are; and afterwards nothing waits."""
+    monkeypatch.setattr(fusion, "SMALLEST", 0)
+    monkeypatch.setattr(sys.modules["atrous.ops.elementwise"], "LARGE", 0)
+    yield
+    assert not fusion.current.running
+    assert all(reference() is None or reference()._pending is None for reference in fusion.current.waiting)
+
+
+@pytest.fixture
+def spy(backend, monkeypatch):
+    """Counts the kernels that run, of each backend in turn."""
+    return watched(backend, monkeypatch)
 
 
 @pytest.fixture

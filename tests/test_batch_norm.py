@@ -119,6 +119,8 @@ def test_statistics_of_float32_are_float64(backend):
     one = np.ones_like(x)
     _, grad_weight, _ = backend.batch_norm_backward_eval(one, x, None, None, near, np.ones(1), 0.0)
     assert grad_weight == pytest.approx(-1e-4, rel=1e-6)
+    grad_x, _, _ = backend.batch_norm_backward_train(one, x, None, None, near, np.full(1, 1e-8), 0.0)
+    assert grad_x.ravel() == pytest.approx(-1e4, rel=1e-6)  # 1e4 · (1 − 1 − x_hat²), where x_hat is −1
 
 
 def test_an_infinite_value_spoils_its_channel_and_no_other(backend):

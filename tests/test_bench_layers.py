@@ -1,5 +1,6 @@
 """`atrous bench --model`, and the timings under it: what is timed, on which inputs, and what the command prints."""
 
+import functools
 import re
 import sys
 import time
@@ -33,6 +34,9 @@ def text():
 """
 
 
+measured = functools.cache(measure_roof)  # takes two seconds
+
+
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     """A folder with a user's network, which is the current one; it is no checkout."""
@@ -40,6 +44,12 @@ def own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield
     sys.modules.pop("bench_own_net", None)
+
+
+@pytest.fixture
+def roof(monkeypatch):
+    """One measurement for all the tests that do not mind."""
+    monkeypatch.setattr("atrous.cli.bench_model.measure_roof", measured)
 
 
 def test_layers_are_those_of_the_summary():
@@ -122,7 +132,7 @@ def test_the_command_prints_a_step(own, capsys):
     assert not any("share" in line for line in lines)
 
 
-def test_the_command_prints_layers_of_a_users_network(own, capsys):
+def test_the_command_prints_layers_of_a_users_network(own, roof, capsys):
     lines = lines_of(capsys, ["--model", "bench_own_net:Net", "--layers", "--batch", "3", "--size", "9"])
     assert lines[0] == "bench_own_net:Net: a training step with Adam on 3 images of 9×9, 2 channels"
     assert " ".join(lines[3].split()) == "layer kind output algorithm forward ms backward ms rate of roof of step"
@@ -143,7 +153,7 @@ def test_the_command_prints_layers_of_a_users_network(own, capsys):
     assert re.search(r"of roof: .* measured now: \d+ GFLOP/s, or \d+ GB/s", text)
 
 
-def test_the_command_draws_a_roofline(own, capsys, tmp_path):
+def test_the_command_draws_a_roofline(own, roof, capsys, tmp_path):
     pytest.importorskip("matplotlib")
     lines = lines_of(capsys, ["--model", "bench_own_net:Net", "--layers", "--batch", "1", "--size", "5"])
     assert lines[-1] == "picture: roofline-bench_own_net-Net.png"
@@ -153,7 +163,7 @@ def test_the_command_draws_a_roofline(own, capsys, tmp_path):
     assert (tmp_path / "a.png").exists()
 
 
-def test_without_matplotlib_there_is_no_picture(own, capsys, monkeypatch, tmp_path):
+def test_without_matplotlib_there_is_no_picture(own, roof, capsys, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "atrous.training.roofline", raising=False)
     monkeypatch.delitem(sys.modules, "atrous.training.pictures", raising=False)

@@ -52,9 +52,10 @@ def test_max_backward_adds_where_windows_overlap(backend):
 
 
 def test_a_tap_outside_its_window_or_the_image_is_ignored(backend):
-    taps = np.array([[[[255, 1, 1]]]], np.uint8)  # the last window's second pixel is padding
-    grad_x = backend.max_pool2d_backward(plane([[1, 20, 300]]), taps, (1, 4), (1, 2), (1, 2), (0, 1), (1, 1))
-    assert grad_x[0, 0].tolist() == [[0, 0, 20, 0]]
+    taps = np.array([[[[255, 1, 1], [0, 1, 255]]]], np.uint8)  # 1 of the last window and 0 of the first are padding
+    grad_y = plane([[1, 20, 300], [4000, 50, 6]])
+    grad_x = backend.max_pool2d_backward(grad_y, taps, (2, 4), (1, 2), (1, 2), (0, 1), (1, 1))
+    assert grad_x[0, 0].tolist() == [[0, 0, 20, 0], [0, 0, 50, 0]]
 
 
 def test_max_of_nan_and_infinity(backend):

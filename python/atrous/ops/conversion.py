@@ -67,6 +67,8 @@ class DeviceBackward(Backward):
 
 
 class ToBackward(Backward):
+    """Gradient of to: ``grad_y``, back in x's dtype."""
+
     dtype: np.dtype
 
     def __call__(self, grad_y):
@@ -86,5 +88,7 @@ def contiguous(input: Tensor) -> Tensor:
 
 
 class ContiguousBackward(Backward):
+    """Gradient of contiguous: ``grad_y``."""
+
     def __call__(self, grad_y):
         return grad_y

@@ -84,6 +84,8 @@ def _sum_by_kernel(a: Tensor, b: Tensor) -> Any:
 
 
 class AddBackward(Binary):
+    """Gradients of add: ``grad_y`` for both."""
+
     def parts(self, grad_y):
         return grad_y, grad_y
 
@@ -105,6 +107,8 @@ def sub_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
 
 
 class SubBackward(Binary):
+    """Gradients of sub: ``grad_y`` and ``−grad_y``."""
+
     def parts(self, grad_y):
         return grad_y, -grad_y if self.needs[1] else None
 
@@ -128,6 +132,8 @@ def mul_(input: Tensor, other: Any) -> Tensor:
 
 
 class MulBackward(Binary):
+    """Gradients of mul: ``grad_y · y`` and ``grad_y · x``."""
+
     saves = ("other", "other")
 
     def parts(self, grad_y):
@@ -160,6 +166,8 @@ def _floats(op: str, a: Any, b: Any) -> tuple[Any, Any]:
 
 
 class DivBackward(Binary):
+    """Gradients of div: ``grad_y / y`` and ``−grad_y · x / y²``."""
+
     saves = ("other", True)
 
     def parts(self, grad_y):
@@ -209,6 +217,8 @@ def _all(holds: Any) -> bool:
 
 
 class RemainderBackward(Binary):
+    """Gradients of remainder: ``grad_y`` and ``−grad_y · ⌊x / y⌋``."""
+
     saves = ("other", "other")
 
     def parts(self, grad_y):
@@ -244,6 +254,8 @@ def _check_power(op: str, a: Any, b: Any) -> None:
 
 
 class PowBackward(Binary):
+    """Gradients of pow: ``grad_y · y · x^(y − 1)`` and ``grad_y · x^y · log x``."""
+
     saves = (True, True)
 
     def parts(self, grad_y):
@@ -281,6 +293,8 @@ def minimum(input: Any, other: Any) -> Tensor:
 
 
 class MaximumBackward(Binary):
+    """Gradients of maximum: ``grad_y`` for the one that wins, half of it for each of equals."""
+
     saves = (True, True)
 
     def parts(self, grad_y):
@@ -294,6 +308,8 @@ class MaximumBackward(Binary):
 
 
 class MinimumBackward(MaximumBackward):
+    """Gradients of minimum: as of maximum, but the smaller one wins."""
+
     @staticmethod
     def wins(x, y):
         return x < y
@@ -331,6 +347,8 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
 
 
 class WhereBackward(Binary):
+    """Gradients of where: ``grad_y`` where an operand was chosen, 0 elsewhere."""
+
     def parts(self, grad_y):
         (chosen,) = self.saved
         xp = array_module(grad_y)

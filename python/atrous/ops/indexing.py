@@ -103,6 +103,8 @@ def _refuse_backward_steps(index: Any) -> None:
 
 
 class SliceBackward(Backward):
+    """Gradient of a view of some elements: ``grad_y`` at them, 0 elsewhere."""
+
     shape: tuple[int, ...]
     index: Any
 
@@ -113,6 +115,8 @@ class SliceBackward(Backward):
 
 
 class IndexBackward(SliceBackward):
+    """Gradient of a choice by index tensors: the sum of ``grad_y`` over the places that an element went to."""
+
     def __call__(self, grad_y):
         _ = self.saved  # the index tensors: raises where one was written since
         grad_x = array_module(grad_y).zeros(self.shape, grad_y.dtype)
@@ -170,6 +174,8 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
 
 
 class SetItemBackward(Backward):
+    """Gradients of setitem: ``grad_y``, 0 where it was written to; for the value what of it is there, summed."""
+
     index: Any
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -247,6 +253,8 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 
 class ScatterAddBackward(Backward):
+    """Gradients of scatter_add: ``grad_y``, and ``grad_y`` taken at the index."""
+
     grid: tuple
 
     def __call__(self, grad_y):

@@ -29,6 +29,8 @@ def clone(input: Tensor) -> Tensor:
 
 
 class CloneBackward(Backward):
+    """Gradient of clone: ``grad_y``."""
+
     def __call__(self, grad_y):
         return grad_y
 
@@ -54,6 +56,8 @@ def copy_(input: Tensor, src: Any, op: str = "copy_") -> Tensor:
 
 
 class CopyBackward(Backward):
+    """Gradient of copy_ for its source: ``grad_y``, summed over the axes that were broadcast."""
+
     shape: tuple[int, ...]
     dtype: np.dtype
 

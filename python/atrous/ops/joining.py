@@ -49,6 +49,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 class CatBackward(Backward):
+    """Gradients of cat: for each tensor the part of ``grad_y`` where it lies."""
+
     dim: int
     parts: list  # extent and dtype of each tensor
 
@@ -182,6 +184,8 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
 
 
 class FlipBackward(Backward):
+    """Gradient of flip: ``grad_y``, flipped back."""
+
     axes: tuple[int, ...]
 
     def __call__(self, grad_y):

@@ -74,6 +74,8 @@ def take_along(input: Tensor, indices: Any, dim: int) -> Tensor:
 
 
 class TakeAlongBackward(Backward):
+    """Gradient of elements taken along an axis: ``grad_y`` at their indices, 0 elsewhere."""
+
     dim: int
     shape: tuple[int, ...]
 
@@ -116,6 +118,8 @@ def _extreme(op: str, function: str, input: Tensor, dim: Any, keepdim: bool) -> 
 
 
 class ExtremeBackward(Backward):
+    """Gradient of amax and amin: ``grad_y``, shared by the elements that equal y."""
+
     axes: tuple[int, ...]
 
     def __call__(self, grad_y):

@@ -46,6 +46,8 @@ def abs_(input: Tensor) -> Tensor:
 
 
 class AbsBackward(Unary):
+    """Gradient of abs: ``grad_y · sign(x)``."""
+
     saves = "x"
 
     def __call__(self, grad_y):
@@ -167,6 +169,8 @@ def clamp_(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 
 
 class ClampBackward(Unary):
+    """Gradient of clamp: ``grad_y`` where ``min ≤ x ≤ max``, 0 elsewhere."""
+
     min: Any
     max: Any
 

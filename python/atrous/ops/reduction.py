@@ -58,6 +58,8 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
 
 
 class SumBackward(Backward):
+    """Gradient of sum: ``grad_y``, spread over the reduced axes."""
+
     shape: tuple[int, ...]
     axes: tuple[int, ...]
     dtype: np.dtype
@@ -86,6 +88,8 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
 
 
 class MeanBackward(SumBackward):
+    """Gradient of mean: ``grad_y / count``, spread over the reduced axes."""
+
     count: int
 
     def __call__(self, grad_y):
@@ -128,6 +132,8 @@ def var(
 
 
 class VarBackward(Backward):
+    """Gradient of var: ``grad_y · 2 (x − mean) / (count − correction)``."""
+
     axes: tuple[int, ...]
     freedom: float
 
@@ -153,6 +159,8 @@ def std(
 
 
 class StdBackward(Unary):
+    """Gradient of std, the root of var: ``grad_y / (2 y)``, 0 where y is 0."""
+
     saves = "y"
 
     def __call__(self, grad_y):
@@ -210,6 +218,8 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 
 
 class CumsumBackward(Backward):
+    """Gradient of cumsum: the sum of ``grad_y`` from each element to the end."""
+
     dim: int
     dtype: np.dtype
 
@@ -239,6 +249,8 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
 
 
 class LogsumexpBackward(Backward):
+    """Gradient of logsumexp: ``grad_y · exp(x − y)``, the softmax of x."""
+
     axes: tuple[int, ...]
 
     def __call__(self, grad_y):
@@ -271,6 +283,8 @@ def norm(input: Tensor, p: float = 2, dim: Dim = None, keepdim: bool = False) ->
 
 
 class NormBackward(Backward):
+    """Gradient of norm: ``grad_y · sign(x) · (|x| / y)^(p − 1)``; for p = inf shared by the largest |x|."""
+
     p: float
     axes: tuple[int, ...]
 

@@ -87,6 +87,8 @@ def _reshape(op: str, x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 class ReshapeBackward(Backward):
+    """Gradient of reshape: ``grad_y`` in x's shape."""
+
     shape: tuple[int, ...]
     channels_last = False  # the gradient of a map that was converted is converted here, once for all who read it
 
@@ -174,6 +176,8 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
 
 
 class PermuteBackward(Backward):
+    """Gradient of permute: ``grad_y`` with its axes back in x's order."""
+
     axes: tuple[int, ...]
 
     def __call__(self, grad_y):
@@ -257,6 +261,8 @@ def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 class ExpandBackward(Backward):
+    """Gradient of expand: the sum of ``grad_y`` over the axes that were repeated."""
+
     shape: tuple[int, ...]
 
     def __call__(self, grad_y):

@@ -87,6 +87,8 @@ def exp_(input: Tensor) -> Tensor:
 
 
 class ExpBackward(Unary):
+    """Gradient of exp: ``grad_y · y``."""
+
     saves = "y"
 
     def __call__(self, grad_y):
@@ -111,6 +113,8 @@ def log_(input: Tensor) -> Tensor:
 
 
 class LogBackward(Unary):
+    """Gradient of log: ``grad_y / x``."""
+
     saves = "x"
 
     def __call__(self, grad_y):
@@ -135,6 +139,8 @@ def sqrt_(input: Tensor) -> Tensor:
 
 
 class SqrtBackward(Unary):
+    """Gradient of sqrt: ``grad_y / (2 y)``."""
+
     saves = "y"
 
     def __call__(self, grad_y):
@@ -159,6 +165,8 @@ def neg_(input: Tensor) -> Tensor:
 
 
 class NegBackward(Unary):
+    """Gradient of neg: ``−grad_y``."""
+
     def __call__(self, grad_y):
         return -grad_y
 
@@ -175,6 +183,8 @@ def square(input: Tensor) -> Tensor:
 
 
 class SquareBackward(Unary):
+    """Gradient of square: ``grad_y · 2 x``."""
+
     saves = "x"
 
     def __call__(self, grad_y):
@@ -194,6 +204,8 @@ def log2(input: Tensor) -> Tensor:
 
 
 class Log2Backward(Unary):
+    """Gradient of log2: ``grad_y / (x · log 2)``."""
+
     saves = "x"
 
     def __call__(self, grad_y):
@@ -213,6 +225,8 @@ def log1p(input: Tensor) -> Tensor:
 
 
 class Log1pBackward(Unary):
+    """Gradient of log1p: ``grad_y / (1 + x)``."""
+
     saves = "x"
 
     def __call__(self, grad_y):
@@ -232,6 +246,8 @@ def expm1(input: Tensor) -> Tensor:
 
 
 class Expm1Backward(Unary):
+    """Gradient of expm1: ``grad_y · (y + 1)``."""
+
     saves = "y"
 
     def __call__(self, grad_y):
@@ -251,6 +267,8 @@ def sin(input: Tensor) -> Tensor:
 
 
 class SinBackward(Unary):
+    """Gradient of sin: ``grad_y · cos x``."""
+
     saves = "x"
 
     def __call__(self, grad_y):
@@ -270,6 +288,8 @@ def cos(input: Tensor) -> Tensor:
 
 
 class CosBackward(Unary):
+    """Gradient of cos: ``−grad_y · sin x``."""
+
     saves = "x"
 
     def __call__(self, grad_y):

@@ -20,6 +20,7 @@ CASES_4D: list[dict[str, Any]] = [
     _case((2, 16, 3, 7), bias=False),
     _case((3, 5, 4, 4), weight=False, bias=False, eps=1e-3),
     _case((4, 19, 8, 8), mean=1e4),  # E[x²] − E[x]² would lose everything here
+    _case((3, 66, 7, 9), mean=1e4),  # more rows than are summed at once
     _case((4, 3, 6, 6), std=0.0),  # constant channels: only eps keeps them finite
     _case((2, 4, 5, 5), mean=0.0, std=1e-12),
     _case((2, 4, 5, 5), mean=0.0, std=1e12),

@@ -67,6 +67,8 @@ CASES_2D: list[dict[str, Any]] = [
     _case((1, 17, 9, 9), (18, 17, 3, 3), padding=(18, 18), dilation=(9, 9)),  # windows that see nothing but padding
     _case((3, 3, 33, 31), (40, 3, 7, 7), stride=(2, 2), padding=(3, 3)),  # few channels: several pieces
     _case((1, 3, 40, 24), (17, 3, 3, 3), padding=(1, 1)),  # bands of rows of one image
+    _case((2, 3, 11, 13), (5, 3, 3, 3), padding=(2, 1), dilation=(2, 1)),  # few channels: rows of a window apart
+    _case((1, 15, 17, 17), (5, 15, 7, 7), padding=(3, 3)),  # and windows so long that they are shared out
     _case((2, 15, 12, 11), (20, 15, 3, 2), stride=(2, 1), padding=(2, 1), dilation=(2, 3)),
     _case((3, 70, 20, 20), (250, 70, 1, 1), then="scale residual relu_last"),  # many rows, several blocks of them
     _case((2, 24, 31, 30), (130, 24, 3, 3), stride=(2, 2), padding=(1, 1)),

@@ -218,7 +218,7 @@ def rules(
     backend.memory_overruns()  # those of earlier calls
     with _poisoned_memory(backend):
         yield from agrees("in poisoned memory: it was not fully written", _dense)
-    for threads in (1, 2, 3):
+    for threads in (1, 3):  # got and the others: on as many as the machine has
         with _threads(backend, threads), _poisoned_memory(backend):  # else the last call's outputs could show through
             yield from agrees(f"on {threads} threads", _dense)
     if backend.memory_overruns() > 0:

@@ -33,6 +33,7 @@ LAYERS: list[dict[str, Any]] = [
     _case(500, 300, 70),  # so many rows that b is packed at once
     _case(300, 50, 270),  # several blocks of rows and of sums, in every direction
     _case(8300, 10, 7),  # sums so long that b is packed a part at a time
+    _case(9, 8300, 5),  # and a bias that is added once
 ]
 
 PRODUCTS: list[dict[str, Any]] = [

@@ -25,6 +25,7 @@ MAX: list[dict[str, Any]] = [
     _case((1, 4, 7, 8), (3, 3), (2, 3), ceil_mode=True),  # the last window overhangs
     _case((1, 4, 6, 6), (2, 2), (3, 3), (1, 1), ceil_mode=True),  # one window less: it would start in the padding
     _case((1, 3, 7, 7), (3, 3), (2, 2), (1, 1), (2, 2), ceil_mode=True),
+    _case((1, 3, 8, 8), (3, 3), (2, 2), (1, 1), (2, 2), ceil_mode=True),  # the image ends between two taps
     _case((1, 3, 5, 5), (1, 1), (3, 2)),  # pixels that no window reads
     _case((1, 2, 17, 16), (16, 16), (1, 1)),  # 256 taps: the last that a uint8 can name
     _case((1, 2, 18, 18), (17, 16), (2, 2), (8, 8)),  # 272 taps
@@ -35,6 +36,8 @@ MAX: list[dict[str, Any]] = [
     _case((1, 6, 5, 5), (3, 3), (2, 2), (1, 1), values="-inf"),
     _case((2, 6, 9, 10), (2, 2), (2, 2)),  # few channels, which do not fill a vector: LeNet's
     _case((1, 6, 6, 8), (2, 2), (2, 2), (1, 1)),
+    _case((2, 6, 8, 9), (2, 2), (2, 2)),  # the last pixel of a row has one behind its window, but none behind itself
+    _case((1, 3, 5, 7), (2, 2), (2, 2)),
     _case((2, 7, 8, 9), (3, 3), (2, 2), (1, 1)),
     _case((1, 3, 6, 7), (3, 3), (1, 1), (1, 1)),
     _case((1, 5, 8, 9), (3, 3), (2, 2), ceil_mode=True, values="special"),

@@ -5,6 +5,7 @@ Gray, 2015, arXiv 1509.09308). Every number that enters a rounding is at most wh
 values throughout, so that this is what an error is measured by: it grows with the tile's largest values.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ class Winograd:
     B: Array  # (S, S): inputs to values, transposed
 
     @classmethod
+    @functools.cache
     def of(cls, algorithm: str) -> "Winograd":
         """Of "winograd_2x2", through the points 0, ±1 and infinity, or "winograd_4x4": 0, ±√½, ±√2 and infinity."""
         return cls.through([0, 1, -1] if algorithm == "winograd_2x2" else [0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)])
@@ -46,13 +48,12 @@ class Winograd:
 
     def forward(self, x: Array, weight: Array, size: Pair, padding: Pair, dilation: Pair) -> Array:
         """x (N, IC, IH, IW) and weight (OC, IC, 3, 3) give y (N, OC, *size)."""
-        u = np.einsum("pi,ocij,qj->pqoc", self.G, weight, self.G)
+        u = self.G @ weight @ self.G.T
         y = np.zeros((len(x), len(weight), *size))
         for rows, columns in self._tiles(size, dilation):
             v = self._inputs(x, rows, columns, padding, dilation)
-            values = np.einsum("ncyxpq,pqoc->noyxpq", v, u, optimize=True)
-            tile = np.einsum("pi,noyxpq,qj->noyxij", self.A, values, self.A)
-            _put(y, tile, rows, columns, dilation)
+            values = np.einsum("ncyxpq,ocpq->noyxpq", v, u, optimize=True)
+            _put(y, self.A.T @ values @ self.A, rows, columns, dilation)
         return y
 
     def backward_weight(self, grad_y: Array, x: Array, padding: Pair, dilation: Pair) -> Array:
@@ -61,13 +62,13 @@ class Winograd:
         for rows, columns in self._tiles(grad_y.shape[2:], dilation):
             v = self._inputs(x, rows, columns, padding, dilation)
             tile = _take(grad_y, rows, columns, self.A.shape[1], dilation)
-            z = np.einsum("pi,noyxij,qj->noyxpq", self.A, tile, self.A)
-            sums = sums + np.einsum("noyxpq,ncyxpq->pqoc", z, v, optimize=True)
-        return np.einsum("pi,pqoc,qj->ocij", self.G, sums, self.G)
+            z = self.A @ tile @ self.A.T
+            sums = sums + np.einsum("noyxpq,ncyxpq->ocpq", z, v, optimize=True)
+        return self.G.T @ sums @ self.G
 
     def _inputs(self, x: Array, rows: Array, columns: Array, padding: Pair, dilation: Pair) -> Array:
         tile = _take(x, rows - padding[0], columns - padding[1], len(self.B), dilation)
-        return np.einsum("ip,ncyxij,jq->ncyxpq", self.B, tile, self.B)
+        return self.B.T @ tile @ self.B
 
     def _tiles(self, size: Any, dilation: Pair) -> Iterator[tuple[Array, Array]]:
         """Where the tiles of each of the dilation's interleaved grids start."""
