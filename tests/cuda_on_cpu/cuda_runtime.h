@@ -28,7 +28,7 @@ struct Place {
 extern Place* place;  // of the thread that runs now
 
 void run(dim3 grid, dim3 block, const std::function<void()>& thread);
-void set_order(int order);  // 1: ascending, 2: descending, from 3 on: shuffled
+void set_order(int order);  // 1: descending, 2: ascending, as at first, from 3 on: shuffled
 int order();
 
 void block_barrier();

@@ -31,7 +31,7 @@ std::vector<std::unique_ptr<Fiber>> fibers;
 const std::function<void()>* work = nullptr;
 Fiber* current = nullptr;
 jmp_buf scheduler;
-int chosen_order = 1;
+int chosen_order = 2;
 uint64_t lanes[1024];
 
 void leave(State state) {
@@ -79,7 +79,7 @@ void run_block(size_t threads) {
     bool ended = true, progress = false;
     for (size_t i = 0; i < threads; ++i) {
       const size_t at = i * step % threads;
-      Fiber& fiber = *fibers[chosen_order == 1 ? at : threads - 1 - at];
+      Fiber& fiber = *fibers[chosen_order == 1 ? threads - 1 - at : at];
       if (fiber.state == State::ready) resume(fiber), progress = true;
     }
     for (size_t i = 0; i < threads; ++i) ended = ended && fibers[i]->state == State::ended;

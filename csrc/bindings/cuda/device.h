@@ -78,3 +78,8 @@ auto at_level(F&& f) {
 }
 
 }  // namespace atrous
+
+template <>
+struct pybind11::detail::handle_type_name<atrous::NdArray> {
+  static constexpr auto name = const_name("cupy.ndarray");  // in signatures
+};

@@ -57,7 +57,7 @@ class OnDevice:
         return ["cuda"]
 
     def get_num_threads(self) -> int:
-        return 1
+        return 2
 
     def set_num_threads(self, threads: int) -> None:
         if hasattr(self.kernels.compiled, "set_order"):
