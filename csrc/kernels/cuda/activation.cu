@@ -1,7 +1,6 @@
-#include "kernels/activation.h"
-
 #include <cmath>
 
+#include "kernels/activation.h"
 #include "kernels/cuda/map.h"
 
 namespace atrous {

@@ -1,6 +1,5 @@
-#include "kernels/elementwise.h"
-
 #include "kernels/cuda/map.h"
+#include "kernels/elementwise.h"
 
 namespace atrous {
 namespace {

@@ -1,6 +1,5 @@
-#include "kernels/cuda/values.h"
-
 #include "kernels/cuda/map.h"
+#include "kernels/cuda/values.h"
 
 namespace atrous {
 namespace {
