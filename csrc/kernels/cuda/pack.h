@@ -19,6 +19,13 @@ __device__ inline Pack<T, n> load_pack(const T* from) {
 
 template <int n, typename T>
 __device__ inline void store_pack(T* to, const Pack<T, n>& pack) {
+#ifdef __CUDACC__
+  if constexpr (sizeof(pack) == 16) {  // explicitly: behind a branch, nvcc would store four words
+    int4 bits;
+    memcpy(&bits, &pack, 16);
+    return __stwb(reinterpret_cast<int4*>(to), bits);
+  }
+#endif
   *reinterpret_cast<Pack<T, n>*>(to) = pack;
 }
 

@@ -14,7 +14,7 @@ class Divisor {
  public:
   Divisor(int64_t d) : divisor_(d) {  // d > 0
     int bits = 0;
-    while ((int64_t{1} << bits) < d) ++bits;
+    while (bits < 32 && (int64_t{1} << bits) < d) ++bits;
     if (bits > 31) return;
     end_ = int64_t{1} << 32;
     multiplier_ = static_cast<uint32_t>(((((int64_t{1} << bits) - d) << 32) / d) + 1);

@@ -50,6 +50,17 @@ struct Tables {
   Upload upload_;
 };
 
+template <int n, typename T>
+__device__ inline void add(const Pack<T, n>& x, Pack<T, n>& sum) {
+  for (int i = 0; i < n; ++i) sum.v[i] += x.v[i];
+}
+
+template <int n, typename T>
+__device__ inline Pack<T, n> quotient(Pack<T, n> x, T divisor) {
+  for (int i = 0; i < n; ++i) x.v[i] /= divisor;
+  return x;
+}
+
 // One output pixel by one thread.
 template <int n, typename T>
 struct AverageForward {
@@ -59,14 +70,11 @@ struct AverageForward {
 
   __device__ void operator()(const Place& out) const {
     const PoolWindow rows = s.rows[out.h], columns = s.columns[out.w];
+    const T* row = x + ((out.n * s.IH + rows.begin) * s.IW + columns.begin) * s.C + out.c;
     Pack<T, n> sum = {};
-    for (int64_t ih = rows.begin; ih < rows.end; ++ih)
-      for (int64_t iw = columns.begin; iw < columns.end; ++iw) {
-        const Pack<T, n> pixel = load_pack<n>(x + ((out.n * s.IH + ih) * s.IW + iw) * s.C + out.c);
-        for (int i = 0; i < n; ++i) sum.v[i] += pixel.v[i];
-      }
-    for (int i = 0; i < n; ++i) sum.v[i] /= static_cast<T>(rows.divisor * columns.divisor);
-    store_pack(y + out.at, sum);
+    for (int64_t ih = rows.begin; ih < rows.end; ++ih, row += s.IW * s.C)
+      for (int64_t w = 0; w < columns.end - columns.begin; ++w) add(load_pack<n>(row + w * s.C), sum);
+    store_pack(y + out.at, quotient(sum, static_cast<T>(rows.divisor * columns.divisor)));
   }
 };
 
@@ -81,20 +89,15 @@ __global__ void average_kernel(WindowPool2dShape s, unsigned lanes, const T* x, 
   const int64_t KW = columns.end - columns.begin, pixels = c < s.C ? (rows.end - rows.begin) * KW : 0;
   const T* corner = x + ((image * s.IH + rows.begin) * s.IW + columns.begin) * s.C + c;
   Pack<T, n> sum = {};
-  for (int64_t i = threadIdx.x / lanes; i < pixels; i += kThreads / lanes) {
-    const Pack<T, n> pixel = load_pack<n>(corner + (i / KW * s.IW + i % KW) * s.C);
-    for (int j = 0; j < n; ++j) sum.v[j] += pixel.v[j];
-  }
+  for (int64_t i = threadIdx.x / lanes; i < pixels; i += kThreads / lanes)
+    add(load_pack<n>(corner + (i / KW * s.IW + i % KW) * s.C), sum);
   for (unsigned half = kThreads / 2; half >= lanes; half /= 2) {  // those of a lane meet in its first thread
-    sums[threadIdx.x] = sum;
+    if (threadIdx.x < 2 * half) sums[threadIdx.x] = sum;  // not where others may still read
     __syncthreads();
-    if (threadIdx.x < half)
-      for (int j = 0; j < n; ++j) sum.v[j] += sums[threadIdx.x + half].v[j];
-    __syncthreads();
+    if (threadIdx.x < half) add(sums[threadIdx.x + half], sum);
   }
   if (threadIdx.x >= lanes || c >= s.C) return;
-  for (int j = 0; j < n; ++j) sum.v[j] /= static_cast<T>(rows.divisor * columns.divisor);
-  store_pack(y + out * s.C + c, sum);
+  store_pack(y + out * s.C + c, quotient(sum, static_cast<T>(rows.divisor * columns.divisor)));
 }
 
 int64_t largest(const PoolWindow* windows, int64_t O) {
@@ -109,14 +112,17 @@ void average_forward(const WindowPool2dShape& s, const T* x, T* y) {
   if (s.N * s.C * s.OH * s.OW == 0) return;
   constexpr int64_t kFew = 1 << 16, kLarge = 32;  // a quarter of what a large GPU runs at once; pixels
   const Tables tables(s, false);
+  constexpr int kPack = 16 / sizeof(T);
   const int64_t outputs = s.N * s.OH * s.OW, pixels = largest(s.rows, s.OH) * largest(s.columns, s.OW);
+  const int64_t packs =
+      s.C % kPack == 0 ? s.C / kPack : s.C;  // wherever x begins: it must not change the order of sums
+  unsigned lanes = 1;
+  while (lanes < 32 && lanes < packs) lanes *= 2;
   const auto run = [&](auto n) {
-    const int64_t packs = s.C / n.value;
     if (outputs * packs >= kFew || pixels < kLarge)
       return for_pixels<n.value>(s.N, s.OH, s.OW, s.C, AverageForward<n.value, T>{tables.shape, x, y});
-    unsigned lanes = 1;
-    while (lanes < 32 && lanes < packs) lanes *= 2;
-    const dim3 blocks(static_cast<unsigned>(outputs), static_cast<unsigned>((packs + lanes - 1) / lanes));
+    const int64_t width = int64_t{lanes} * n.value;
+    const dim3 blocks(static_cast<unsigned>(outputs), static_cast<unsigned>((s.C + width - 1) / width));
     launch(average_kernel<n.value, T>, blocks, kThreads, tables.shape, lanes, x, y);
   };
   with_packs<T>(run, s.C, x, y);
@@ -132,16 +138,18 @@ struct AverageBackward {
 
   __device__ void operator()(const Place& in) const {
     const Holders rows = all_rows[in.h], columns = all_columns[in.w];
-    const bool shared = rows.divisor != 0 && columns.divisor != 0;
+    const T divisor = static_cast<T>(rows.divisor * columns.divisor);
+    const T* row = grad_y + ((in.n * s.OH + rows.first) * s.OW + columns.first) * s.C + in.c;
     Pack<T, n> sum = {};
-    for (int64_t oh = rows.first; oh < rows.last; ++oh)
-      for (int64_t ow = columns.first; ow < columns.last; ++ow) {
-        const Pack<T, n> grad = load_pack<n>(grad_y + ((in.n * s.OH + oh) * s.OW + ow) * s.C + in.c);
-        const T divisor = shared ? T(1) : static_cast<T>(s.rows[oh].divisor * s.columns[ow].divisor);
-        for (int i = 0; i < n; ++i) sum.v[i] += shared ? grad.v[i] : grad.v[i] / divisor;
+    for (int64_t oh = rows.first; oh < rows.last; ++oh, row += s.OW * s.C)
+      for (int64_t ow = 0; ow < columns.last - columns.first; ++ow) {
+        const Pack<T, n> grad = load_pack<n>(row + ow * s.C);
+        if (divisor != 0)
+          add(grad, sum);
+        else
+          add(quotient(grad, static_cast<T>(s.rows[oh].divisor * s.columns[columns.first + ow].divisor)), sum);
       }
-    for (int i = 0; shared && i < n; ++i) sum.v[i] /= static_cast<T>(rows.divisor * columns.divisor);
-    store_pack(grad_x + in.at, sum);
+    store_pack(grad_x + in.at, divisor != 0 ? quotient(sum, divisor) : sum);
   }
 };
 
@@ -194,15 +202,17 @@ struct MaxBackward {
 
   __device__ void operator()(const Place& in) const {
     const Holders rows = all_rows[in.h], columns = all_columns[in.w];
+    const int64_t self = in.h * s.IW + in.w;
     Pack<T, n> sum = {};
-    for (int64_t oh = rows.first; oh < rows.last; ++oh)
-      for (int64_t ow = columns.first; ow < columns.last; ++ow) {
-        const int64_t at = ((in.n * s.OH + oh) * s.OW + ow) * s.C + in.c;
+    for (int64_t oh = rows.first; oh < rows.last; ++oh) {
+      int64_t at = ((in.n * s.OH + oh) * s.OW + columns.first) * s.C + in.c;
+      for (int64_t ow = columns.first; ow < columns.last; ++ow, at += s.C) {
         const Pack<int64_t, n> index = load_pack<n>(indices + at);
         const Pack<T, n> grad = load_pack<n>(grad_y + at);
         for (int i = 0; i < n; ++i)
-          if (index.v[i] == in.h * s.IW + in.w) sum.v[i] += grad.v[i];
+          if (index.v[i] == self) sum.v[i] += grad.v[i];
       }
+    }
     store_pack(grad_x + in.at, sum);
   }
 };

@@ -9,6 +9,7 @@ from .harness import Arguments, Array, Draw
 
 SHAPES = ((1,), (17,), (3, 5), (2, 17, 3, 3), (0,), (1000,))
 LARGE = (70_000,)  # enough work for several threads
+MANY = tuple((size % 7,) for size in range(100))
 
 
 def _adam(step=3, lr=1e-2, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled=False, amsgrad=False, values=""):
@@ -30,6 +31,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
         _adam(amsgrad=True, weight_decay=0.01, decoupled=True),
         _adam(betas=(0.0, 0.0)),
         _adam(weight_decay=0.1, amsgrad=True, values="large"),
+        _adam(values="many"),
         _adam(values="subnormal"),  # moments that have faded away
         _adam(values="special"),
         _adam(amsgrad=True, decoupled=True, values="special"),
@@ -44,6 +46,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
         _sgd(momentum=0.9, nesterov=True, weight_decay=0.01),
         _sgd(momentum=0.9, nesterov=True, first=True),
         _sgd(momentum=0.9, values="large"),
+        _sgd(values="many"),
         _sgd(momentum=0.9, values="special"),
     ],
 }
@@ -52,7 +55,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
     case = dict(case)
     values = case.pop("values")
-    shapes = (*SHAPES, LARGE) if values == "large" else SHAPES
+    shapes = {"large": (*SHAPES, LARGE), "many": MANY}.get(values, SHAPES)
     params = [draw.normal(*shape) for shape in shapes]
     grads = [draw.normal(*shape) for shape in shapes]
     moments = [0.3 * draw.normal(*shape) for shape in shapes]

@@ -43,6 +43,8 @@ MAX: list[dict[str, Any]] = [
     _case((1, 5, 8, 9), (3, 3), (2, 2), ceil_mode=True, values="special"),
     _case((1, 13, 8, 11), (2, 2), (2, 3), dilation=(2, 3)),
     _case((1, 70, 9, 12), (5, 5), (4, 3), (2, 1)),  # a large window of many channels
+    _case((1, 8, 9, 10), (3, 2), (2, 3), (1, 0), (2, 1)),  # channels in packs of 16 bytes, for a GPU
+    _case((1, 4, 18, 17), (17, 16), (3, 2), (8, 7)),
     _case((2, 64, 48, 48), (3, 3), (2, 2), (1, 1)),  # enough work for several threads
 ]
 
@@ -67,6 +69,9 @@ ADAPTIVE: list[dict[str, Any]] = [
     {"x": (1, 17, 9, 8), "output_size": (3, 3), "values": "special"},
     {"x": (1, 6, 6, 6), "output_size": (2, 3), "values": "nan"},
     {"x": (1, 6, 6, 6), "output_size": (2, 3), "values": "-inf"},
+    {"x": (2, 8, 9, 11), "output_size": (1, 1), "values": "ties"},  # few channels, one large window
+    {"x": (1, 140, 7, 6), "output_size": (1, 1), "values": "special"},
+    {"x": (1, 8, 17, 5), "output_size": (2, 3), "values": "ties"},
     {"x": (4, 64, 28, 28), "output_size": (7, 7), "values": "ties"},
 ]
 

@@ -1,0 +1,47 @@
+"""A GPU's kernels on arrays that begin anywhere: the same bits as on arrays that begin at 16 bytes."""
+
+import numpy as np
+import pytest
+from conftest import BACKENDS
+
+from atrous import verify
+from atrous.verify.harness import Draw, map_arrays, outputs_of
+
+CUDA = BACKENDS.get("cuda")
+FUNCTIONS = [
+    (family, function)
+    for family in ("activation", "elementwise", "pool2d", "upsample2d", "adam")
+    for function in verify.FAMILIES[family].CASES
+]
+
+
+def on_device(array, offset):
+    """An array of the device whose memory, channels-last or C-ordered, begins so many elements into a block."""
+    axes = (0, 2, 3, 1) if array.ndim == 4 else tuple(range(array.ndim))
+    block = CUDA.cupy.empty(array.size + offset, array.dtype)
+    view = block[offset:].reshape([array.shape[axis] for axis in axes])
+    view[...] = CUDA.cupy.asarray(np.ascontiguousarray(array.transpose(axes)))
+    return view.transpose([axes.index(axis) for axis in range(array.ndim)])
+
+
+@pytest.mark.skipif(CUDA is None, reason="needs a GPU, or the build for tests that runs on the CPU")
+@pytest.mark.parametrize(("family", "function"), FUNCTIONS)
+@np.errstate(all="ignore")
+def test_unaligned_arrays_give_the_same_bits(family, function):
+    table = verify.FAMILIES[family]
+    for case in table.CASES[function]:
+        arguments = table.arguments(function, case, Draw(np.float32, case))
+        results = []
+        for offset in (0, 1):
+            inputs = map_arrays(arguments, lambda array, offset=offset: on_device(array, offset))
+            returned = getattr(CUDA.kernels, function)(**inputs)
+            results.append([CUDA.cupy.asnumpy(output) for output in outputs_of_device(returned, inputs)])
+        for aligned, unaligned in zip(*results, strict=True):
+            np.testing.assert_array_equal(aligned, unaligned)
+
+
+def outputs_of_device(returned, inputs):
+    """`outputs_of` for arrays that are not NumPy's."""
+    if returned is None and "total" in inputs:
+        return (inputs["total"],)
+    return outputs_of(returned, inputs)
