@@ -92,7 +92,7 @@ __global__ void average_kernel(WindowPool2dShape s, unsigned lanes, const T* x, 
   for (int64_t i = threadIdx.x / lanes; i < pixels; i += kThreads / lanes)
     add(load_pack<n>(corner + (i / KW * s.IW + i % KW) * s.C), sum);
   for (unsigned half = kThreads / 2; half >= lanes; half /= 2) {  // those of a lane meet in its first thread
-    if (threadIdx.x < 2 * half) sums[threadIdx.x] = sum;  // not where others may still read
+    if (threadIdx.x < 2 * half) sums[threadIdx.x] = sum;          // not where others may still read
     __syncthreads();
     if (threadIdx.x < half) add(sums[threadIdx.x + half], sum);
   }
