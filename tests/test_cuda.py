@@ -136,6 +136,31 @@ class TestTensors:
             x.copy_(at.tensor([5, 6]))
         assert x.tolist() == [5.0, 6.0]
 
+    def test_a_users_own_function(self):
+        class Square(at.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.save_for_backward(x)
+                return x * x, x + 1
+
+            @staticmethod
+            def backward(ctx, grad_y, grad_z):
+                (x,) = ctx.saved_tensors
+                return 2 * x * grad_y + grad_z  # no gradient reaches z: zeros on the GPU
+
+        x = at.tensor([3.0], device="cuda", requires_grad=True)
+        Square.apply(x)[0].backward()
+        assert x.grad.device == "cuda:0"
+        assert x.grad.tolist() == [6.0]
+
+    def test_dropout_of_all_and_of_the_same(self):
+        x = at.ones(1000)
+        for p in (0.25, 1.0):
+            at.manual_seed(0)
+            here = F.dropout(x, p)
+            at.manual_seed(0)
+            assert F.dropout(x.cuda(), p).tolist() == here.tolist()
+
     def test_one_number_may_stay_in_host_memory(self):
         x = at.tensor([1.0, 2.0], device="cuda")
         assert (x * at.tensor(3.0)).tolist() == [3.0, 6.0]

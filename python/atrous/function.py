@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from . import graph
+from . import gpu, graph
+from .backend import array_module
 from .grad_mode import no_grad
 from .graph import Backward, record
 
@@ -48,13 +49,13 @@ class FunctionBackward(Backward):
     function: type[Function]
     context: Context
     input_shapes: list[tuple[int, ...] | None]
-    templates: list[tuple[tuple[int, ...], Any]]  # shape and dtype of each output
+    templates: list[tuple[Any, tuple[int, ...], Any]]  # array library, shape and dtype of each output
 
     def __call__(self, *grads: Any) -> tuple:
         tensors = []
-        for grad, (shape, dtype) in zip(grads, self.templates, strict=True):
+        for grad, (xp, shape, dtype) in zip(grads, self.templates, strict=True):
             if grad is None and self.context.materialize:
-                grad = np.zeros(shape, dtype)
+                grad = xp.zeros(shape, dtype)
             tensors.append(None if grad is None else graph.Tensor(grad))
         self.context.node = self
         with no_grad():
@@ -70,7 +71,7 @@ class FunctionBackward(Backward):
             if array is not None and expected is not None and array.shape != expected:
                 shapes = f"{array.shape} for input {index}; expected {expected}"
                 raise RuntimeError(f"{name}: backward returned shape {shapes}")
-        return tuple([array.copy() if isinstance(array, np.ndarray) else None for array in arrays])
+        return tuple([array.copy() if isinstance(array, np.ndarray) or gpu.holds(array) else None for array in arrays])
 
 
 class Function:
@@ -129,7 +130,7 @@ class Function:
             function=cls,
             context=context,
             input_shapes=[None if tensor is None else tensor.shape for tensor in inputs],
-            templates=[(array.shape, array.dtype) for array in arrays],
+            templates=[(array_module(array), array.shape, array.dtype) for array in arrays],
         )
         for output, tensor in zip(outputs, recorded if isinstance(result, tuple) else (recorded,), strict=True):
             if any(output is other for other in context.not_differentiable):

@@ -162,7 +162,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None, *, like: Tensor 
     if isinstance(data, Tensor):
         return data.to(device=device, dtype=wanted)
     array = as_array(data, "as_tensor", wanted)
-    if like is not None and wanted is None and not isinstance(data, np.ndarray):
+    if like is not None and wanted is None and not isinstance(data, np.ndarray) and not gpu.holds(data):
         array = array.astype(dtypes.combine(like.dtype, _weak(array.dtype)), copy=False)
     return Tensor(on_device(array, like.device if device is None and like is not None else device, "as_tensor"))
 

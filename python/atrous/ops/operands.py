@@ -78,13 +78,17 @@ def compute(op: str, function: str, x: Any, y: Any, out: Any = None, dtype: Any 
             out = _large_output(x, y, dtype)
         return quiet.run(getattr(xp, function), x, y, out=out)
     except ValueError:
-        raise ValueError(f"{op}: shapes {np.shape(x)} and {np.shape(y)} do not broadcast together") from None
+        raise ValueError(f"{op}: shapes {_shape(x)} and {_shape(y)} do not broadcast together") from None
 
 
 def _large_output(x: Any, y: Any, dtype: Any) -> Any:
     """Memory in the order of the operand that has the result's shape; None (NumPy decides) where neither has it."""
     model = x if getattr(x, "size", 1) >= getattr(y, "size", 1) else y
-    return layout.empty_like(model, dtype) if np.broadcast_shapes(np.shape(x), np.shape(y)) == model.shape else None
+    return layout.empty_like(model, dtype) if np.broadcast_shapes(_shape(x), _shape(y)) == model.shape else None
+
+
+def _shape(operand: Any) -> tuple[int, ...]:
+    return getattr(operand, "shape", ())
 
 
 def unbroadcast(grad: Any, shape: tuple[int, ...], dtype: Any) -> Any:

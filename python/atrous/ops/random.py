@@ -72,7 +72,8 @@ def _kept(x: Any, p: float) -> Any:
 
 
 def _kept_words(x: Any, p: float, shape: tuple[int, ...]) -> Any:
-    return (default_generator.bits(math.prod(shape), x) >= math.ceil(p * 2**32)).reshape(shape)
+    words, least = default_generator.bits(math.prod(shape), x), math.ceil(p * 2**32)
+    return (words >= least if least < 2**32 else words < 0).reshape(shape)  # 2³² is no number to compare words with
 
 
 def _scaled(x: Any, kept: Any, scale: float, out: Any) -> Any:
