@@ -1,11 +1,14 @@
-"""What nvcc makes of the CUDA kernels: no spills, and 16 bytes at a time in the loops that move memory."""
+"""What nvcc makes of the CUDA kernels: no warnings, no spills, and 16 bytes at a time in the loops that move memory."""
 
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+import atrous
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "csrc" / "kernels" / "cuda").glob("*.cu"))
@@ -19,8 +22,20 @@ pytestmark = [
 
 
 def compiled(source, *options):
-    command = [NVCC, "-std=c++17", "-O3", f"-I{ROOT / 'csrc'}", "-arch=sm_90", *options, str(source)]
+    how = ["-std=c++17", "-O3", "-arch=sm_90", "-Werror=all-warnings", "-Xcompiler=-Wall,-Wextra,-Werror"]
+    command = [NVCC, *how, f"-I{ROOT / 'csrc'}", *options, str(source)]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+
+
+def test_the_module_loads_where_there_is_neither_a_gpu_nor_cupy():
+    """In a process of its own: the tests may have loaded the module that runs on the CPU."""
+    built = sorted((Path(atrous.__file__).parent / "_cuda").glob("compiled*.so"))
+    if not built:
+        pytest.skip("this installation was built without CUDA")
+    code = f"import importlib.util as u; s = u.spec_from_file_location('compiled', {str(built[0])!r}); "
+    code += "m = u.module_from_spec(s); s.loader.exec_module(m); print(m.build_info()['architectures'])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert {"75-real", "80-real", "90-real", "90-virtual"} <= set(found.stdout.split())
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
