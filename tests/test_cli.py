@@ -230,6 +230,7 @@ def test_predict_reads_what_it_can_and_names_what_it_cannot(finished, capsys, tm
     assert "missing.png: No such file" in captured.err
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(finished, small):
     assert main(["train", "--epochs", "2", "--seed", "1"]) == 0
     (folder,) = (small / "runs").iterdir()

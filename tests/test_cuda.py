@@ -339,8 +339,8 @@ def test_the_namespace():
 
 @pytest.mark.usefixtures("cuda")
 def test_the_benchmark_runs(load, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("sys.argv", ["bench_cuda.py", "--quick", "--json", str(tmp_path / "figures.json")])
-    load("bench_cuda").main()
+    monkeypatch.setattr("sys.argv", ["gpu_kernels.py", "--quick", "--json", str(tmp_path / "figures.json")])
+    load("gpu_kernels").main()
     shown = capsys.readouterr().out
     for kernel in ("batch-norm + relu, backward", "max pool 3×3, backward", "Adam", "cross-entropy"):
         assert kernel in shown

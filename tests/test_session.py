@@ -563,7 +563,9 @@ def test_the_report_links_to_what_is_there_and_names_the_commands(command, tmp_p
     assert len(re.findall(r"^\| \d \| \d+ \|", text, re.M)) == 10
 
 
-@pytest.mark.parametrize("name", ["w.safetensors", "w.npz", None])
+@pytest.mark.parametrize(
+    "name", [pytest.param("w.safetensors", marks=pytest.mark.slow), "w.npz", pytest.param(None, marks=pytest.mark.slow)]
+)
 def test_export_writes_the_best_weights(command, tmp_path, name):
     command("train", "--epochs", 1)
     (folder,) = (tmp_path / "runs").iterdir()

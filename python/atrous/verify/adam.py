@@ -9,7 +9,7 @@ from .harness import Arguments, Array, Draw
 
 SHAPES = ((1,), (17,), (3, 5), (2, 17, 3, 3), (0,), (1000,))
 LARGE = (70_000,)  # enough work for several threads
-MANY = tuple((size % 7,) for size in range(100))
+MANY = tuple((size % 7 * 5,) for size in range(100))
 
 
 def _adam(step=3, lr=1e-2, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled=False, amsgrad=False, values=""):

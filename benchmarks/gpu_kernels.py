@@ -1,7 +1,7 @@
 """The GPU's memory-bound kernels: share of what a device copy moves, and PyTorch on the same GPU beside them.
 
-    python benchmarks/bench_cuda.py            needs a GPU and CuPy; PyTorch where it is installed
-    python benchmarks/bench_cuda.py --quick    small arrays, few rounds: whether it runs
+    python benchmarks/gpu_kernels.py            needs a GPU and CuPy; PyTorch where it is installed
+    python benchmarks/gpu_kernels.py --quick    small arrays, few rounds: whether it runs
 
 Inputs exceed the second-level cache. Times are medians between events on the stream, the competitors in turns. Bytes
 are those that must move: batch-norm in training reads x twice and writes y forward, reads x and grad_y twice and writes
