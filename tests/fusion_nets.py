@@ -75,13 +75,13 @@ def unfused(monkeypatch, function):
 
 
 def outcome(net, x, training=True):
-    """Output, gradients of input and parameters, and buffers after a step forward and back."""
-    net.train(training)
+    """Output, gradients of input and parameters, and buffers after a step forward and back, where x is."""
+    net.to(x.device).train(training)
     x = x.detach().clone().requires_grad_()
     y = net(x)
-    (y * at.tensor(np.cos(np.arange(y.numel())).reshape(y.shape), dtype=y.dtype)).sum().backward()
+    (y * at.tensor(np.cos(np.arange(y.numel())).reshape(y.shape), y.dtype, y.device)).sum().backward()
     grads = [t.grad for t in (x, *net.parameters()) if t.grad is not None]
-    return [t.detach().data for t in (y, *grads, *net.buffers())]
+    return [t.detach().cpu().data for t in (y, *grads, *net.buffers())]
 
 
 def same(found, expected, exact):
