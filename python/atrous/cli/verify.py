@@ -24,8 +24,8 @@ DESCRIPTION = """Checks every kernel on this machine against its reference, a Nu
 
 Each kernel runs over its family's case table at each instruction-set level that this processor has, with each algorithm
 that is legal, in float32 and float64, on four memory layouts, on 1, 3 and the usual number of threads. The reference
-runs in float64. The table shows, for the element that came closest to its bound, its error and that bound, which follows
-from the number of roundings. Exit code 1 means that a kernel is wrong here: please report it with this output.
+runs in float64. The table shows, for the element that came closest to its bound, its error and that bound, which
+follows from the number of roundings. Exit code 1 means that a kernel is wrong here: please report it with this output.
 
 With --device cuda it checks the GPU's kernels, over the same tables.
 
