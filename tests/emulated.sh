@@ -28,7 +28,7 @@ if [ ! -d "$site" ]; then
 fi
 python=$(basename "$root"/usr/include/python3.*)
 
-cmake -S "$source" -B "$folder/build" -G Ninja -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+cmake -DATROUS_CUDA=OFF -S "$source" -B "$folder/build" -G Ninja -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
   -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_CXX_FLAGS="-idirafter $root/usr/include" -DATROUS_WERROR=ON \
   -DSKBUILD=ON -DPython_EXECUTABLE="$(command -v python)" -DPython_INCLUDE_DIR="$root/usr/include/$python" \
   -DPYTHON_MODULE_EXTENSION=.so >"$folder/build.log"
