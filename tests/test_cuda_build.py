@@ -13,6 +13,7 @@ import atrous
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "csrc" / "kernels" / "cuda").glob("*.cu"))
 NVCC = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
+PACK = re.compile(r"\b(ld|st)(\.global)?(\.nc|\.wb)?\.v(4\.[a-z]32|2\.[a-z]64)")  # 16 bytes
 UNPACKED = {"values"}  # looks at single numbers, and little of them
 
 pytestmark = [
@@ -55,5 +56,5 @@ def test_memory_moves_16_bytes_at_a_time(source, tmp_path):
     path = tmp_path / "x.ptx"
     compiled(source, "-ptx", "-o", str(path))
     kernels = re.split(r"\.visible \.entry |\n\t*\.entry ", path.read_text())[1:]
-    packed = [text for text in kernels if re.search(r"(ld|st)\.global(\.nc)?\.v(4\.[a-z]32|2\.[a-z]64)", text)]
+    packed = [text for text in kernels if PACK.search(text)]
     assert packed, f"{source.stem}: none of {len(kernels)} kernels"
