@@ -21,5 +21,6 @@ def check_array(name: str, array: Any, ndims: tuple[int, ...], dtype: Any = None
 
 
 def check_sizes(function: str, what: str, a: int, b: int) -> None:
+    """Raises a ValueError unless two sizes agree."""
     if a != b:
         raise ValueError(f"{function}: {what} {a} and {b} differ")

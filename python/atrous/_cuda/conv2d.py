@@ -119,11 +119,13 @@ def conv2d_backward_bias(grad_y: Array) -> Array:
 
 
 def check_algorithm(function: str, algorithm: str | None) -> None:
+    """Raises a ValueError for another algorithm than the one there is."""
     if algorithm not in (None, "im2col"):
         raise ValueError(f"{function}: algorithm {algorithm!r} is not one of im2col")
 
 
 def check_output(function: str, grad_y: Array, x: tuple, weight: tuple, window: tuple) -> None:
+    """Raises a ValueError unless grad_y has the shape of what these sizes give."""
     size = compiled.conv2d_output_size(function, x, weight, *window[1:])
     expected = (x[0], weight[0], *size)
     if grad_y.shape != expected:
@@ -131,6 +133,7 @@ def check_output(function: str, grad_y: Array, x: tuple, weight: tuple, window: 
 
 
 def channels_last(shape: tuple[int, int, int, int], dtype: Any) -> Array:
+    """An uninitialised (N, C, H, W) in NHWC memory."""
     N, C, H, W = shape
     return cupy.empty((N, H, W, C), dtype).transpose(0, 3, 1, 2)
 
@@ -144,9 +147,10 @@ def parts(x: Array, output_size: Pair, window: tuple) -> Iterator[slice]:
 
 
 def columns_of(x: Array, window: tuple) -> Array:
+    """What each window sees, (G, P, K): by im2col, but for 1×1 windows, which see the image itself."""
     (KH, KW), stride, padding, _, groups = window
     if (KH, KW) == (1, 1) == tuple(stride) and tuple(padding) == (0, 0) and groups == 1:
-        return rows_of(x)[None]  # the image itself
+        return rows_of(x)[None]
     return compiled.im2col(x, *window)
 
 
