@@ -228,9 +228,10 @@ void max_backward(const WindowPool2dShape& s, const T* grad_y, const int64_t* in
       const int64_t corner = rows.begin * s.IW + columns.begin, KH = rows.end - rows.begin;
       const auto IW = static_cast<uint32_t>(s.IW), KW = static_cast<uint32_t>(columns.end - columns.begin);
       for (int64_t c = first; c < last; ++c) {
-        const int64_t at = (n * outputs + o) * s.C + c, offset = indices[at] - corner;
-        if (offset >= 0 && offset < KH * s.IW && static_cast<uint32_t>(offset) % IW < KW)
-          image[indices[at] * s.C + c] += grad_y[at];
+        const int64_t at = (n * outputs + o) * s.C + c;
+        const int64_t index = indices[at];  // read once: another Python thread may write meanwhile
+        if (index >= corner && index - corner < KH * s.IW && static_cast<uint32_t>(index - corner) % IW < KW)
+          image[index * s.C + c] += grad_y[at];
       }
     }
   });
