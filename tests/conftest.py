@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 from fusion_nets import watched
 
-from atrous import fusion, reference, verify
+from atrous import fusion, gpu, reference, verify
 
 try:
     from atrous import _cpu
@@ -54,6 +54,15 @@ def cuda():
     if _cuda is None:
         pytest.skip("no GPU, and no build of the CUDA backend that runs on the CPU (see tests/cuda_on_cpu)")
     return _cuda
+
+
+@pytest.fixture
+def foreign(monkeypatch):
+    """The array library of tests/cuda_on_cpu, with no kernels for it."""
+    module = cuda_on_cpu.stand_in()
+    monkeypatch.setattr(gpu, "cupy", module)
+    monkeypatch.setattr(gpu, "kernels", None)
+    return module
 
 
 @pytest.fixture(params=LEVELS, ids="-".join)

@@ -1,22 +1,11 @@
 """Code composed in Python runs on any array library: here on one that refuses to become NumPy's in silence."""
 
-import cuda_on_cpu
 import numpy as np
 import pytest
 from parity import draw
 
 import atrous as at
-from atrous import gpu
 from atrous.nn import functional as F
-
-
-@pytest.fixture
-def foreign(monkeypatch):
-    """The array library of tests/cuda_on_cpu, with no kernels for it."""
-    module = cuda_on_cpu.stand_in()
-    monkeypatch.setattr(gpu, "cupy", module)
-    monkeypatch.setattr(gpu, "kernels", None)
-    return module
 
 
 def test_the_stand_in_refuses(foreign):
