@@ -25,7 +25,7 @@ RUNGS = {
     "test": "tests/test_{}.py",
     "benchmark": "benchmarks/bench_{}.py",
 }
-CUBLAS = {"linear", "conv2d"}  # families that on a GPU are NVIDIA's library: of Python there, of their own binding here
+CUBLAS = {"linear", "conv2d"}  # families that on a GPU are NVIDIA's library: Python around it, in place of a kernel
 
 DATA = {"DW.ref.__gxx_personality_v0"}  # a pointer for unwinding, the same in every unit
 
@@ -41,10 +41,8 @@ def test_every_family_has_every_rung(family, rung):
 
 
 def rung_of(rung, family):
-    if family in CUBLAS:
-        other = {"CUDA kernel": f"python/atrous/_cuda/{family}.py", "binding": f"csrc/bindings/cpu/{family}.cpp"}
-        return other.get(rung, RUNGS[rung].format(family))
-    return RUNGS[rung].format(family)
+    of_python = rung == "CUDA kernel" and family in CUBLAS
+    return f"python/atrous/_cuda/{family}.py" if of_python else RUNGS[rung].format(family)
 
 
 @pytest.mark.parametrize("rung", ["reference", "contract", "CUDA kernel", "binding", "case table"])
@@ -53,7 +51,7 @@ def test_no_rung_is_outside_a_family(rung):
     shared = {"__init__", "harness", "device", "kernels", "student", "guess", "winograd", "array", "im2col", "values"}
     path = ROOT / RUNGS[rung]
     stems = {found.stem for found in path.parent.glob(f"*{path.suffix}")}
-    elsewhere = CUBLAS if rung in ("CUDA kernel", "binding") else set()
+    elsewhere = CUBLAS if rung == "CUDA kernel" else set()
     assert stems - shared - {"pool2d_windows"} == set(verify.FAMILIES) - elsewhere
 
 

@@ -106,6 +106,22 @@ T* mutable_data(NdArray& array) {
   return static_cast<T*>(array.mutable_data());
 }
 
+// What a device does, in device.cpp of each:
+
+// A new array in the device's pool. Strides are in bytes.
+NdArray new_array(const py::dtype& dtype, const std::vector<int64_t>& shape, const std::vector<int64_t>& strides);
+
+// The elements of an array of any strides, copied into dense memory with these axes from slowest to fastest.
+std::shared_ptr<void> copy_in_order(const NdArray& array, const Axes& axes);
+
+// n float32 values in float64.
+std::shared_ptr<double> widened(const float* values, int64_t n);
+
+// The first of n values that is neither in [0, end) nor `except`: kernels take such values as addresses. On a GPU it
+// waits until all that came before is done.
+template <typename Int>
+std::optional<int64_t> find_outside(const Int* values, int64_t n, int64_t end, int64_t except);
+
 void require_shape(const std::vector<int64_t>& shape, const std::vector<int64_t>& expected, const char* name);
 
 // Calls f(float{}) or f(double{}) by the dtype of the argument that decides; TypeError for any other.

@@ -25,6 +25,6 @@ struct ActivationKernels {
 };
 
 template <Level L, typename T>
-ActivationKernels<T> activation_kernels();  // specialised in kernels/cpu/activation.cpp, once per level
+ActivationKernels<T> activation_kernels();  // specialised in {cpu,cuda}/activation.*, once per level
 
 }  // namespace atrous

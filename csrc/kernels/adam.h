@@ -54,6 +54,6 @@ struct AdamKernels {
 };
 
 template <Level L, typename T>
-AdamKernels<T> adam_kernels();  // specialised in kernels/cpu/adam.cpp, once per level
+AdamKernels<T> adam_kernels();  // specialised in {cpu,cuda}/adam.*, once per level
 
 }  // namespace atrous

@@ -46,6 +46,6 @@ struct BatchNormKernels {
 };
 
 template <Level L, typename T>
-BatchNormKernels<T> batch_norm_kernels();  // specialised in kernels/cpu/batch_norm.cpp, once per level
+BatchNormKernels<T> batch_norm_kernels();  // specialised in {cpu,cuda}/batch_norm.*, once per level
 
 }  // namespace atrous

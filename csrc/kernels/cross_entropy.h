@@ -42,6 +42,6 @@ struct CrossEntropyKernels {
 };
 
 template <Level L, typename T>
-CrossEntropyKernels<T> cross_entropy_kernels();  // specialised in kernels/cpu/cross_entropy.cpp, once per level
+CrossEntropyKernels<T> cross_entropy_kernels();  // specialised in {cpu,cuda}/cross_entropy.*, once per level
 
 }  // namespace atrous

@@ -17,6 +17,6 @@ struct ElementwiseKernels {
 };
 
 template <Level L, typename T>
-ElementwiseKernels<T> elementwise_kernels();  // specialised in kernels/cpu/elementwise.cpp, once per level
+ElementwiseKernels<T> elementwise_kernels();  // specialised in {cpu,cuda}/elementwise.*, once per level
 
 }  // namespace atrous

@@ -58,9 +58,9 @@ struct WindowPool2dKernels {
 };
 
 template <Level L, typename T, typename Tap>
-MaxPool2dKernels<T, Tap> max_pool2d_kernels();  // specialised in kernels/cpu/pool2d.cpp, once per level
+MaxPool2dKernels<T, Tap> max_pool2d_kernels();  // specialised in {cpu,cuda}/pool2d.*, once per level
 
 template <Level L, typename T>
-WindowPool2dKernels<T> window_pool2d_kernels();  // specialised in kernels/cpu/pool2d_windows.cpp, once per level
+WindowPool2dKernels<T> window_pool2d_kernels();  // specialised in {cpu,cuda}/pool2d_windows.*, once per level
 
 }  // namespace atrous

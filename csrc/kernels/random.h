@@ -15,6 +15,6 @@ struct RandomKernels {
 };
 
 template <Level L>
-RandomKernels random_kernels();  // specialised in kernels/cpu/random.cpp, once per level
+RandomKernels random_kernels();  // specialised in {cpu,cuda}/random.*, once per level
 
 }  // namespace atrous

@@ -49,6 +49,6 @@ struct Upsample2dKernels {
 };
 
 template <Level L, typename T>
-Upsample2dKernels<T> upsample2d_kernels();  // specialised in kernels/cpu/upsample2d.cpp, once per level
+Upsample2dKernels<T> upsample2d_kernels();  // specialised in {cpu,cuda}/upsample2d.*, once per level
 
 }  // namespace atrous

@@ -1,11 +1,10 @@
-// What the bindings ask of a GPU: its arrays are CuPy's, memory comes from CuPy's pool, and kernels run on CuPy's
+// A GPU as the bindings see it: its arrays are CuPy's, memory comes from CuPy's pool, and kernels run on CuPy's
 // current stream. CuPy is asked through Python, as any caller would: nothing of it is needed to compile this.
 #pragma once
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include <memory>
-#include <optional>
 #include <type_traits>
 #include <vector>
 
@@ -15,8 +14,6 @@ namespace atrous {
 namespace py = pybind11;
 
 inline constexpr const char* kArrayType = "cupy.ndarray";
-
-class Axes;
 
 // A cupy.ndarray, with what the bindings use of py::array's methods.
 class NdArray : public py::object {
@@ -51,20 +48,6 @@ class NdArray : public py::object {
 
 // A cupy.cuda.MemoryPointer of CuPy's pool.
 py::object device_memory(int64_t bytes);
-
-// A new array in CuPy's pool. Strides are in bytes.
-NdArray new_array(const py::dtype& dtype, const std::vector<int64_t>& shape, const std::vector<int64_t>& strides);
-
-// The elements of an array of any strides, copied into dense memory with these axes from slowest to fastest.
-std::shared_ptr<void> copy_in_order(const NdArray& array, const Axes& axes);
-
-// n float32 values in float64.
-std::shared_ptr<double> widened(const float* values, int64_t n);
-
-// The first of n values that is neither in [0, end) nor `except`. Kernels take such values as addresses. Waits for the
-// GPU.
-template <typename Int>
-std::optional<int64_t> find_outside(const Int* values, int64_t n, int64_t end, int64_t except);
 
 // A launch returns at once, and workspace comes from Python's side: the GIL stays.
 class ReleaseGil {
