@@ -63,9 +63,11 @@ def _on_gpu(array: Any) -> bool:
     """Whether an array, a tensor's, or the one that a pending call will make, is a GPU's."""
     if array is None or type(array) is np.ndarray:
         return False
+    if gpu.holds(array):
+        return True
     pending = getattr(array, "_pending", None) or array  # a tensor's, if it waits
     kernels = getattr(pending, "kernels", None)
-    return kernels is gpu.kernels if kernels is not None else gpu.holds(array) or gpu.holds(array.data)
+    return kernels is gpu.kernels if kernels is not None else gpu.holds(array.data)
 
 
 def array_module(array: Any) -> ModuleType:

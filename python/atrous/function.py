@@ -46,6 +46,8 @@ class Context:
 
 
 class FunctionBackward(Backward):
+    """Calls a user's ``backward`` with tensors, and checks what it returns."""
+
     function: type[Function]
     context: Context
     input_shapes: list[tuple[int, ...] | None]

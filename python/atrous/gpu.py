@@ -49,8 +49,8 @@ def load() -> Any:
         module = importlib.import_module("atrous._cuda")
     except ImportError as error:
         raise RuntimeError(
-            f"cuda: this build of atrous has no CUDA kernels ({error}); build it where CUDA's nvcc is at hand: "
-            "pip install 'atrous[cuda]' --no-binary atrous"
+            f"cuda: this build of atrous has no CUDA kernels ({error}); build it from source by "
+            "ATROUS_CUDA=ON pip install ."
         ) from error
     cupy, kernels = found, module
     return cupy

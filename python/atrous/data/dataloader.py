@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from .. import gpu
 from ..random import Generator, default_generator, using
 from .arguments import check_batching, check_dataset, check_generator, check_workers
 from .collate import default_collate, default_convert, pinned
@@ -176,6 +177,7 @@ class DataLoader:
             made_batches = prefetched(fetch, numbers, self.num_workers, ahead, self.worker_init_fn, self.timeout)
         else:
             made_batches = (fetch(b) for b in numbers)
+        pin = self.pin_memory and gpu.available()
         with contextlib.closing(made_batches):  # type: ignore[type-var]  # both are generators
             for made in made_batches:
                 if made is None:
@@ -188,7 +190,7 @@ class DataLoader:
                 if made.indices != []:
                     position.indices = made.indices
                     self._position = position  # whoever looked into the loader meanwhile
-                    yield pinned(made.value) if self.pin_memory else made.value
+                    yield pinned(made.value) if pin else made.value
         position.finished = True
 
     @property

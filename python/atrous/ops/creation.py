@@ -56,6 +56,7 @@ def as_shape(size: tuple, op: str) -> tuple[int, ...]:
 
 
 def dtype_or(dtype: Any, op: str, default: np.dtype = dtypes.float32) -> np.dtype:
+    """The dtype that a user named, or the default."""
     return default if dtype is None else dtypes.as_dtype(dtype, op)
 
 

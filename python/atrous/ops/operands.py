@@ -153,6 +153,7 @@ def binary_(op: str, function: str, backward: type[Binary], a: Tensor, b: Any) -
 
 
 def kind(tensor: Tensor | None) -> tuple | None:
+    """What its gradient needs to know of an operand: shape and dtype; None for a number."""
     if tensor is None:
         return None
     array = tensor._pending or tensor.data

@@ -51,6 +51,7 @@ class Unary(Backward):
 
 
 def unary(op: str, function: str, backward: type[Unary], input: Tensor) -> Tensor:
+    """The function of each element."""
     y = _apply(function, input.data)
     return record(
         y, backward, (input,), saved=(input,) if backward.saves == "x" else (y,) if backward.saves == "y" else ()
