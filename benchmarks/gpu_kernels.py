@@ -231,7 +231,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small arrays and few rounds: whether it runs")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     args = parser.parse_args()
-    gpu.load()
+    try:
+        gpu.load()
+    except RuntimeError as error:
+        raise SystemExit(str(error)) from error
     torch, rounds = peer(), 3 if args.quick else 30
     rate = copy_rate(1000 if args.quick else 1 << 27, rounds)
     print(f"{gpu.describe()}; PyTorch {torch.__version__ if torch else 'is not here'}; copy {1e-9 * rate:.0f} GB/s")

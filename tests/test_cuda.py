@@ -54,7 +54,7 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(
     ("cupy", "message"),
     [
-        (None, r"CuPy cannot be imported .* pip install 'atrous\[cuda\]'"),
+        (None, r"CuPy cannot be imported .* pip install 'cupy-cuda13x\[ctk\]'"),
         (fake_cupy(driver=0, error="cudaErrorInsufficientDriver"), "no NVIDIA driver is loaded"),
         (fake_cupy(driver=12040, error="cudaErrorInsufficientDriver"), r"supports CUDA 12\.4; the .* needs 13\.2"),
         (fake_cupy(count=0), "finds no GPU"),

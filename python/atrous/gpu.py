@@ -41,8 +41,8 @@ def load() -> Any:
         found = importlib.import_module("cupy")
     except ImportError as error:
         raise RuntimeError(
-            f"cuda: CuPy cannot be imported ({error}); pip install 'atrous[cuda]' installs it for CUDA 13, "
-            "cupy-cuda12x is for CUDA 12"
+            f"cuda: CuPy cannot be imported ({error}); pip install 'cupy-cuda13x[ctk]', which is the extra 'cuda', or "
+            "'cupy-cuda12x[ctk]' for CUDA 12"
         ) from error
     check_gpu(found)
     try:
