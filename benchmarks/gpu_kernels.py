@@ -3,9 +3,10 @@
     python benchmarks/gpu_kernels.py            needs a GPU and CuPy; PyTorch where it is installed
     python benchmarks/gpu_kernels.py --quick    small arrays, few rounds: whether it runs
 
-Inputs exceed the second-level cache. Times are medians between events on the stream, the competitors in turns. Bytes
-are those that must move: batch-norm in training reads x twice and writes y forward, reads x and grad_y twice and writes
-grad_x backward. Every result is compared with the CPU's kernel first.
+Inputs exceed the second-level cache. Times are medians between events on the stream, the competitors in turns, each
+behind a copy that keeps the GPU busy until the call has launched all its kernels: the GPU's time is measured, and not
+Python's. Bytes are those that must move: batch-norm in training reads x twice and writes y forward, reads x and grad_y
+twice and writes grad_x backward. Every result is compared with the CPU's kernel first.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from atrous import _cpu, gpu
 
 EPS = 1e-5
 TOLERANCE = 1e-5  # of the largest element
+AHEAD = 1 << 30  # bytes copied before each call: half a millisecond or more, for it to launch its kernels in
 Call = Callable[[], Any]
 
 
@@ -196,12 +198,13 @@ def check(case: Case) -> None:
         raise SystemExit(f"{case.name}: off by {worst:.1e} of the largest element; nothing was timed")
 
 
-def times(calls: dict[str, Call], rounds: int) -> dict[str, float]:
+def times(calls: dict[str, Call], rounds: int, ahead: Call) -> dict[str, float]:
     """Medians in seconds, between events on the stream; the competitors take turns."""
     cuda, seconds = gpu.cupy.cuda, {name: [] for name in calls}
     for turn in range(rounds + 3):
         for name, call in calls.items():
             begin, end = cuda.Event(), cuda.Event()
+            ahead()
             begin.record()
             call()
             end.record()
@@ -211,10 +214,9 @@ def times(calls: dict[str, Call], rounds: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def copy_rate(n: int, rounds: int) -> float:
-    """Bytes a second that a device copy reads and writes."""
-    a, b = gpu.cupy.zeros(n, np.float32), gpu.cupy.empty(n, np.float32)
-    return 2 * a.nbytes / times({"copy": lambda: b.data.copy_from_device_async(a.data, a.nbytes)}, rounds)["copy"]
+def device_copy(nbytes: int) -> Call:
+    a, b = gpu.cupy.zeros(nbytes, np.uint8), gpu.cupy.zeros(nbytes, np.uint8)
+    return lambda: b.data.copy_from_device_async(a.data, nbytes)
 
 
 def peer() -> Any:
@@ -236,13 +238,15 @@ def main() -> None:
     except RuntimeError as error:
         raise SystemExit(str(error)) from error
     torch, rounds = peer(), 3 if args.quick else 30
-    rate = copy_rate(1000 if args.quick else 1 << 27, rounds)
+    nbytes = 1 << 12 if args.quick else AHEAD
+    ahead = device_copy(nbytes)
+    rate = 2 * nbytes / times({"copy": ahead}, rounds, ahead)["copy"]  # read and written
     print(f"{gpu.describe()}; PyTorch {torch.__version__ if torch else 'is not here'}; copy {1e-9 * rate:.0f} GB/s")
     print(f"{'kernel':<42}{'ms':>9}{'GB/s':>9}{'of copy':>9}{'PyTorch':>9}")
     rows = []
     for case in cases(torch, args.quick):
         check(case)
-        found = times({"atrous": case.ours} | ({"pytorch": case.pytorch} if case.pytorch else {}), rounds)
+        found = times({"atrous": case.ours} | ({"pytorch": case.pytorch} if case.pytorch else {}), rounds, ahead)
         moved, ratio = case.bytes / found["atrous"], found.get("pytorch", float("nan")) / found["atrous"]
         print(
             f"{case.name:<42}{1e3 * found['atrous']:>9.3f}{1e-9 * moved:>9.0f}{moved / rate:>9.2f}{ratio:>9.2f}",

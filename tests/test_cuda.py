@@ -16,11 +16,13 @@ from atrous.nn import functional as F
 from atrous.training import Trainer
 
 
-def fake_cupy(count=1, driver=13000, capability=(9, 0), error=None):
+def fake_cupy(count=1, driver=13000, capability=(9, 0), error=None, status=35):
     """As much of CuPy as tells what a machine has."""
 
     class CUDARuntimeError(RuntimeError):
         pass
+
+    CUDARuntimeError.status = status
 
     def get_device_count():
         if error:
@@ -58,6 +60,7 @@ def machine(monkeypatch):
         (fake_cupy(driver=0, error="cudaErrorInsufficientDriver"), "no NVIDIA driver is loaded"),
         (fake_cupy(driver=12040, error="cudaErrorInsufficientDriver"), r"supports CUDA 12\.4; the .* needs 13\.2"),
         (fake_cupy(count=0), "finds no GPU"),
+        (fake_cupy(error="cudaErrorNoDevice", status=100), "finds no GPU .* CUDA_VISIBLE_DEVICES may hide it"),
         (fake_cupy(capability=(6, 1)), r"Tesla has compute capability 6\.1; atrous has code for 7\.5 and newer"),
         (fake_cupy(), "this build of atrous has no CUDA kernels"),
     ],
@@ -191,11 +194,14 @@ class TestTensors:
         assert y.device == "cuda:0"
         y.zero_()
         assert x.tolist() == [0.0, 0.0]
+        with pytest.raises(TypeError, match="from_dlpack: arrays of dtype uint16 are not supported"):
+            at.from_dlpack(gpu.cupy.zeros(2, "uint16"))
 
     def test_out_of_memory_is_one_error_and_the_process_goes_on(self):
         pool = gpu.cupy.get_default_memory_pool()
         before = pool.get_limit()
-        pool.set_limit(size=pool.used_bytes() + (1 << 20))
+        pool.free_all_blocks()
+        pool.set_limit(size=pool.total_bytes() + (1 << 20))
         try:
             with pytest.raises(MemoryError, match="Out of memory"):
                 at.zeros(1 << 20, device="cuda").exp()

@@ -30,7 +30,7 @@ class ArrayList {
     if (!py::isinstance<py::list>(list) && !py::isinstance<py::tuple>(list))
       throw py::type_error(std::string(function) + ": " + name + " must be a list of arrays");
     for (const py::object item : py::reinterpret_borrow<py::sequence>(list)) {  // a subclass may make it on the spot
-      if (!py::isinstance<NdArray>(item)) throw py::type_error(label() + " is not a numpy.ndarray");
+      if (!py::isinstance<NdArray>(item)) throw py::type_error(label() + " is not a " + kArrayType);
       const auto array = py::reinterpret_borrow<NdArray>(item);
       if (!has_dtype<T>(array))
         throw py::type_error(label() + " has dtype " + std::string(py::str(array.dtype())) + "; expected " +

@@ -13,6 +13,8 @@ import numpy as np
 __all__ = ["check_device", "holds", "load", "to_gpu", "to_host"]
 
 OLDEST = 75  # compute capability times ten: Turing
+NO_DEVICE = 100  # cudaErrorNoDevice
+NO_GPU = "cuda: the driver finds no GPU on this machine; CUDA_VISIBLE_DEVICES may hide it"
 
 cupy: Any = None  # set by load(), as the next
 kernels: Any = None  # atrous._cuda
@@ -95,12 +97,14 @@ def check_gpu(found: Any) -> None:
         driver, needed = _version(_driver(runtime)), _version(runtime.runtimeGetVersion())
         if driver == "0.0":
             raise RuntimeError("cuda: no NVIDIA driver is loaded on this machine") from error
+        if getattr(error, "status", None) == NO_DEVICE:
+            raise RuntimeError(NO_GPU) from error
         raise RuntimeError(
             f"cuda: the NVIDIA driver supports CUDA {driver}; the installed CuPy needs {needed}. Update the driver, or "
             f"install the CuPy of its version ({error})"
         ) from error
     if count == 0:
-        raise RuntimeError("cuda: the driver finds no GPU on this machine")
+        raise RuntimeError(NO_GPU)
     properties = runtime.getDeviceProperties(runtime.getDevice())
     if 10 * properties["major"] + properties["minor"] < OLDEST:
         raise RuntimeError(

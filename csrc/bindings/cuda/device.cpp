@@ -9,15 +9,20 @@
 namespace atrous {
 namespace {
 
-// CuPy's names, looked up once.
+// CuPy's names, looked up once, and those of its attributes as Python's own strings: made anew, each would cost as much
+// as the look-up.
 struct CuPy {
   py::object ndarray, current_stream;
+  py::str shape = interned("shape"), strides = interned("strides"), dtype = interned("dtype"), data = interned("data"),
+          ptr = interned("ptr");
 
   CuPy() {
     const auto cupy = py::module_::import("cupy");
     ndarray = cupy.attr("ndarray");
     current_stream = cupy.attr("cuda").attr("get_current_stream");
   }
+
+  static py::str interned(const char* name) { return py::reinterpret_steal<py::str>(PyUnicode_InternFromString(name)); }
 };
 
 const CuPy& cupy() {
@@ -25,25 +30,33 @@ const CuPy& cupy() {
   return *names;
 }
 
-std::vector<py::ssize_t> numbers(const py::tuple& tuple) {
-  std::vector<py::ssize_t> result(tuple.size());
-  for (size_t i = 0; i < result.size(); ++i) result[i] = tuple[i].cast<py::ssize_t>();
+std::vector<py::ssize_t> numbers(const py::object& tuple) {
+  std::vector<py::ssize_t> result(py::len(tuple));
+  for (size_t i = 0; i < result.size(); ++i)
+    result[i] = PyLong_AsSsize_t(PyTuple_GetItem(tuple.ptr(), static_cast<py::ssize_t>(i)));
+  if (PyErr_Occurred()) throw py::error_already_set();
   return result;
+}
+
+py::tuple tuple_of(const std::vector<int64_t>& values) {
+  py::tuple tuple(values.size());
+  for (size_t i = 0; i < values.size(); ++i) tuple[i] = py::int_(values[i]);
+  return tuple;
 }
 
 }  // namespace
 
-cudaStream_t current_stream() {
-  return reinterpret_cast<cudaStream_t>(cupy().current_stream().attr("ptr").cast<uintptr_t>());
-}
+uintptr_t address_of(const py::object& memory) { return memory.attr(cupy().ptr).cast<uintptr_t>(); }
+
+cudaStream_t current_stream() { return reinterpret_cast<cudaStream_t>(address_of(cupy().current_stream())); }
 
 bool NdArray::check_(py::handle object) { return py::isinstance(object, cupy().ndarray); }
 
 const NdArray::Facts& NdArray::facts() const {
   if (!facts_)
-    facts_ = std::make_shared<const Facts>(Facts{numbers(attr("shape")), numbers(attr("strides")),
-                                                 attr("dtype").cast<py::dtype>(),
-                                                 reinterpret_cast<void*>(attr("data").attr("ptr").cast<uintptr_t>())});
+    facts_ = std::make_shared<const Facts>(Facts{numbers(attr(cupy().shape)), numbers(attr(cupy().strides)),
+                                                 attr(cupy().dtype).cast<py::dtype>(),
+                                                 reinterpret_cast<void*>(address_of(attr(cupy().data)))});
   return *facts_;
 }
 
@@ -62,9 +75,8 @@ int NdArray::flags() const {
 }
 
 NdArray new_array(const py::dtype& dtype, const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
-  const auto tuple = [](const std::vector<int64_t>& values) { return py::tuple(py::cast(values)); };
   py::object array =
-      cupy().ndarray(tuple(shape), dtype, device_memory(byte_count(shape, dtype.itemsize())), tuple(strides));
+      cupy().ndarray(tuple_of(shape), dtype, device_memory(byte_count(shape, dtype.itemsize())), tuple_of(strides));
   return py::reinterpret_steal<NdArray>(array.release());
 }
 

@@ -49,6 +49,9 @@ class NdArray : public py::object {
 // A cupy.cuda.MemoryPointer of CuPy's pool.
 py::object device_memory(int64_t bytes);
 
+// Of such a pointer, or of a stream.
+uintptr_t address_of(const py::object& memory);
+
 // A launch returns at once, and workspace comes from Python's side: the GIL stays.
 class ReleaseGil {
  public:

@@ -32,15 +32,13 @@ std::vector<Poisoned>& poisoned() {
   return *blocks;
 }
 
-char* address_of(const py::object& memory) { return reinterpret_cast<char*>(memory.attr("ptr").cast<uintptr_t>()); }
-
 }  // namespace
 
 py::object device_memory(int64_t bytes) {
   static const auto* alloc = new py::object(py::module_::import("cupy").attr("cuda").attr("alloc"));
   if (!poison) return (*alloc)(bytes);
   py::object memory = (*alloc)(bytes + kGuard);
-  char* block = address_of(memory);
+  char* block = reinterpret_cast<char*>(address_of(memory));
   check_cuda(cudaMemsetAsync(block, 0xFF, static_cast<size_t>(bytes + kGuard), current_stream()), "poison");
   poisoned().push_back({memory, block + bytes});
   return memory;
@@ -48,7 +46,7 @@ py::object device_memory(int64_t bytes) {
 
 void* allocate(int64_t bytes) {
   py::object memory = device_memory(bytes > 0 ? bytes : 1);
-  void* block = address_of(memory);
+  void* block = reinterpret_cast<void*>(address_of(memory));
   workspace()[block] = std::move(memory);
   return block;
 }

@@ -228,7 +228,7 @@ void with_packs(const Cut& cut, bool aligned, F f) {
 
 template <typename T>
 void statistics(const BatchNormShape& s, const T* x, double* mean, double* var) {
-  const Cut cut = Cut::of<T>(s);
+  const Cut cut = Cut::for_sums<T>(s);
   const Workspace<Sums> partial(cut.pieces * cut.lanes);
   with_packs<T>(cut, are_aligned(x), [&](auto pack) {
     launch(moments_kernel<decltype(pack), T>, cut.blocks(), kThreads, cut, x, partial.data());
@@ -245,7 +245,7 @@ void update_running(int64_t C, const double* batch, double factor, double moment
 template <typename T>
 void forward(const BatchNormShape& s, const T* x, const BatchNormParameters<T>& p, bool relu, const T* residual,
              bool relu_last, T* y) {
-  const Cut cut = Cut::of<T>(s);
+  const Cut cut = Cut::for_maps<T>(s);
   const T lowest = -static_cast<T>(INFINITY);
   const T floor = relu || (relu_last && !residual) ? T(0) : lowest, last_floor = relu_last ? T(0) : lowest;
   with_packs<T>(cut, are_aligned(x, residual, y), [&](auto pack) {
@@ -257,7 +257,7 @@ void forward(const BatchNormShape& s, const T* x, const BatchNormParameters<T>& 
 template <bool train, typename T>
 void backward(const BatchNormShape& s, const T* grad_y, const T* x, const BatchNormParameters<T>& p, bool relu,
               T* grad_x, T* grad_weight, T* grad_bias) {
-  const Cut cut = Cut::of<T>(s);
+  const Cut cut = Cut::for_sums<T>(s), map_cut = Cut::for_maps<T>(s);
   const Workspace<Sums> partial(cut.pieces * cut.lanes);
   const Workspace<Gradient<T>> table(train ? s.C : 0);
   with_packs<T>(cut, are_aligned(grad_y, x, grad_x), [&](auto pack) {
@@ -265,7 +265,8 @@ void backward(const BatchNormShape& s, const T* grad_y, const T* x, const BatchN
     launch(gradient_sums_kernel<train, M, T>, cut.blocks(), kThreads, cut, grad_y, x, p, relu, grad_x, partial.data());
     sum_rows(cut.pieces * cut.pixels(), s.C, partial.data(),
              Gradients<T>{s.P, p, grad_weight, grad_bias, train ? table.data() : nullptr});
-    if (train) launch(input_gradient_kernel<M, T>, cut.blocks(), kThreads, cut, grad_y, x, table.data(), relu, grad_x);
+    if (!train) return;
+    launch(input_gradient_kernel<M, T>, map_cut.blocks(), kThreads, map_cut, grad_y, x, table.data(), relu, grad_x);
   });
 }
 

@@ -19,12 +19,22 @@ struct Cut {
   int columns, groups;                            // threads of a block, side by side and below one another
   int64_t column_blocks, rows_per_piece, pieces;  // the last piece may be shorter
 
+  // For sums, whose pieces are added up afterwards: few of them.
   template <typename T>
-  static Cut of(const BatchNormShape& s) {
-    constexpr int64_t kLanes = 128;    // of a block, where there are rows enough: 512 bytes side by side
-    constexpr int64_t kBlocks = 1024;  // a few for each multiprocessor
-    constexpr int64_t kLeast = 8;      // rows of a thread, for its block's sums to be worth their while
-    constexpr int64_t kMost = 64;      // that are added up in T
+  static Cut for_sums(const BatchNormShape& s) {
+    return of<T>(s, 8, 64, 1024);  // at most 64 numbers are added up in T; a few blocks for each multiprocessor
+  }
+
+  // For maps: many blocks, so that the last ones leave no multiprocessor idle for long.
+  template <typename T>
+  static Cut for_maps(const BatchNormShape& s) {
+    return of<T>(s, 4, 16, 4096);
+  }
+
+  // A thread gets `least` to `most` rows, as many as make this number of blocks.
+  template <typename T>
+  static Cut of(const BatchNormShape& s, int64_t least, int64_t most, int64_t blocks) {
+    constexpr int64_t kLanes = 128;  // of a block, where there are rows enough: 512 bytes side by side
     Cut cut{s.C, s.C, s.P, 16 / sizeof(T), 0, 0, 0, 0, 0};
     const int64_t pixels = cut.pack / std::gcd(int64_t{cut.pack}, s.C);
     if (s.P % pixels == 0) {
@@ -37,8 +47,8 @@ struct Cut {
     cut.column_blocks = divide_up(packs, larger(kLanes / cut.pack, kThreads / larger(cut.rows, 1)));
     cut.columns = static_cast<int>(divide_up(packs, larger(cut.column_blocks, 1)));
     cut.groups = kThreads / static_cast<int>(larger(cut.columns, 1));
-    const int64_t even = divide_up(cut.rows * cut.column_blocks, cut.groups * kBlocks);
-    const int64_t rows_of_thread = divide_up(even < kLeast ? kLeast : even > kMost ? kMost : even, 4) * 4;
+    const int64_t even = divide_up(cut.rows * cut.column_blocks, cut.groups * blocks);
+    const int64_t rows_of_thread = divide_up(even < least ? least : even > most ? most : even, 4) * 4;
     cut.rows_per_piece = cut.groups * rows_of_thread;
     cut.pieces = divide_up(cut.rows, cut.rows_per_piece);
     return cut;

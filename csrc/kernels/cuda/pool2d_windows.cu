@@ -78,19 +78,42 @@ struct AverageForward {
   }
 };
 
+// Walks over the pixels of a window of width KW in strides, which are divided once: not for every pixel.
+struct WindowWalk {
+  int64_t h, w, KW, down, across;
+
+  __device__ WindowWalk(int64_t start, int64_t stride, int64_t KW_)
+      : h(start / KW_), w(start % KW_), KW(KW_), down(stride / KW_), across(stride % KW_) {}
+
+  __device__ void next() {
+    const bool wraps = w + across >= KW;
+    h += down + wraps;
+    w += across - (wraps ? KW : 0);
+  }
+};
+
 // One output pixel, some of its channels, by a block: `lanes` threads side by side for the channels, as many of these
-// rows as fit for the pixels of the window. For few large windows, which single threads would take too long over.
+// rows as fit for the pixels of the window, four of which a thread has under way at once. For few large windows, which
+// single threads would take too long over.
 template <int n, typename T>
 __global__ void average_kernel(WindowPool2dShape s, unsigned lanes, const T* x, T* y) {
+  constexpr int kTogether = 4;
   __shared__ Pack<T, n> sums[kThreads];
   const int64_t out = blockIdx.x, c = (int64_t{blockIdx.y} * lanes + threadIdx.x % lanes) * n;
   const int64_t row = out / s.OW, image = row / s.OH;
   const PoolWindow rows = s.rows[row % s.OH], columns = s.columns[out % s.OW];
   const int64_t KW = columns.end - columns.begin, pixels = c < s.C ? (rows.end - rows.begin) * KW : 0;
   const T* corner = x + ((image * s.IH + rows.begin) * s.IW + columns.begin) * s.C + c;
+  const int64_t start = threadIdx.x / lanes, stride = kThreads / lanes;
+  WindowWalk at(start, stride, KW > 0 ? KW : 1);
   Pack<T, n> sum = {};
-  for (int64_t i = threadIdx.x / lanes; i < pixels; i += kThreads / lanes)
-    add(load_pack<n>(corner + (i / KW * s.IW + i % KW) * s.C), sum);
+  for (int64_t i = start; i < pixels; i += kTogether * stride) {
+    Pack<T, n> packs[kTogether] = {};
+    for (int j = 0; j < kTogether; ++j, at.next())
+      if (i + j * stride < pixels) packs[j] = load_pack<n>(corner + (at.h * s.IW + at.w) * s.C);
+    for (int j = 0; j < kTogether; ++j)
+      if (i + j * stride < pixels) add(packs[j], sum);
+  }
   for (unsigned half = kThreads / 2; half >= lanes; half /= 2) {  // those of a lane meet in its first thread
     if (threadIdx.x < 2 * half) sums[threadIdx.x] = sum;          // not where others may still read
     __syncthreads();
@@ -117,7 +140,7 @@ void average_forward(const WindowPool2dShape& s, const T* x, T* y) {
   const int64_t packs =
       s.C % kPack == 0 ? s.C / kPack : s.C;  // wherever x begins: it must not change the order of sums
   unsigned lanes = 1;
-  while (lanes < 32 && lanes < packs) lanes *= 2;
+  while (lanes < 8 && lanes < packs) lanes *= 2;  // 8: 128 bytes side by side, and many blocks
   const auto run = [&](auto n) {
     if (outputs * packs >= kFew || pixels < kLarge)
       return for_pixels<n.value>(s.N, s.OH, s.OW, s.C, AverageForward<n.value, T>{tables.shape, x, y});

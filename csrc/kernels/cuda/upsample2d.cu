@@ -1,4 +1,5 @@
 // Bilinear and nearest resizing, forward and backward.
+#include <algorithm>
 #include <utility>
 
 #include "kernels/cuda/pixels.h"
@@ -19,36 +20,80 @@ __device__ inline void add_weighted(T weight, const Pack<T, n>& x, Pack<T, n>& s
   for (int i = 0; i < n; ++i) sum.v[i] = fma(weight, x.v[i], sum.v[i]);
 }
 
-template <int n, typename T>
+// The taps of one output coordinate: in registers where all coordinates have at most `most`, else (0) in memory.
+template <int most, typename T>
+struct OwnTaps {
+  Tap<T> taps[most];
+  int64_t count;
+
+  __device__ OwnTaps(const Taps<T>& axis, int64_t o) : count(axis.starts[o + 1] - axis.starts[o]) {
+    for (int i = 0; i < most; ++i)
+      if (i < count) taps[i] = axis.taps[axis.starts[o] + i];
+  }
+
+  template <typename F>
+  __device__ void each(F f) const {
+    for (int i = 0; i < most; ++i)
+      if (i < count) f(taps[i]);
+  }
+};
+
+template <typename T>
+struct OwnTaps<0, T> {
+  const Tap<T>* taps;
+  int64_t count;
+
+  __device__ OwnTaps(const Taps<T>& axis, int64_t o)
+      : taps(axis.taps + axis.starts[o]), count(axis.starts[o + 1] - axis.starts[o]) {}
+
+  template <typename F>
+  __device__ void each(F f) const {
+    for (int64_t i = 0; i < count; ++i) f(taps[i]);
+  }
+};
+
+// One output pixel by `lanes` threads, each of which takes every lanes-th pack of its channels.
+template <int n, int most, typename T>
 struct Resample {
   Upsample2dShape<T> s;
+  int64_t lanes;
   const T* x;
   T* y;
 
-  // The sum of rows at one column.
-  __device__ Pack<T, n> column_sum(const T* column, int64_t first, int64_t last) const {
-    Pack<T, n> sum;
-    for (int i = 0; i < n; ++i) sum.v[i] = empty_sum<T>(last - first);
-    for (int64_t t = first; t < last; ++t) {
-      const Tap<T> tap = s.rows.taps[t];
-      add_weighted(tap.weight, load_pack<n>(column + tap.source * s.IW * s.C), sum);
-    }
+  __device__ void operator()(const Place& out) const {
+    const OwnTaps<most, T> rows(s.rows, out.h), columns(s.columns, out.w);
+    const int64_t pixel = (out.n * s.rows.outputs + out.h) * s.columns.outputs + out.w;
+    for (int64_t c = out.c; c < s.C; c += lanes * n)
+      store_pack(y + pixel * s.C + c, value(rows, columns, x + out.n * s.IH * s.IW * s.C + c));
+  }
+
+  __device__ Pack<T, n> value(const OwnTaps<most, T>& rows, const OwnTaps<most, T>& columns, const T* image) const {
+    Pack<T, n> sum = filled(empty_sum<T>(columns.count));
+    columns.each([&](const Tap<T>& column) {
+      Pack<T, n> column_sum = filled(empty_sum<T>(rows.count));
+      rows.each([&](const Tap<T>& row) {
+        add_weighted(row.weight, load_pack<n>(image + (row.source * s.IW + column.source) * s.C), column_sum);
+      });
+      add_weighted(column.weight, column_sum, sum);
+    });
     return sum;
   }
 
-  __device__ void operator()(const Place& out) const {
-    const int64_t first_row = s.rows.starts[out.h], last_row = s.rows.starts[out.h + 1];
-    const int64_t first = s.columns.starts[out.w], last = s.columns.starts[out.w + 1];
-    const T* image = x + out.n * s.IH * s.IW * s.C + out.c;
-    Pack<T, n> sum;
-    for (int i = 0; i < n; ++i) sum.v[i] = empty_sum<T>(last - first);
-    for (int64_t t = first; t < last; ++t) {
-      const Tap<T> tap = s.columns.taps[t];
-      add_weighted(tap.weight, column_sum(image + tap.source * s.C, first_row, last_row), sum);
-    }
-    store_pack(y + out.at, sum);
+  __device__ static Pack<T, n> filled(T value) {
+    Pack<T, n> pack;
+    for (int i = 0; i < n; ++i) pack.v[i] = value;
+    return pack;
   }
 };
+
+// The most taps that an output of either axis has.
+template <typename T>
+int64_t most_taps(const Upsample2dShape<T>& s) {
+  int64_t most = 0;
+  for (const Taps<T>* axis : {&s.rows, &s.columns})
+    for (int64_t o = 0; o < axis->outputs; ++o) most = std::max(most, axis->starts[o + 1] - axis->starts[o]);
+  return most;
+}
 
 template <typename T>
 void resample(const Upsample2dShape<T>& on_host, const T* x, T* y) {
@@ -63,8 +108,20 @@ void resample(const Upsample2dShape<T>& on_host, const T* x, T* y) {
   s.rows.starts = upload.template at<int64_t>(rows.first), s.rows.taps = upload.template at<Tap<T>>(rows.second);
   s.columns.starts = upload.template at<int64_t>(columns.first),
   s.columns.taps = upload.template at<Tap<T>>(columns.second);
+  const int64_t most = most_taps(on_host);
   const auto run = [&](auto n) {
-    for_pixels<n.value>(s.N, s.rows.outputs, s.columns.outputs, s.C, Resample<n.value, T>{s, x, y});
+    constexpr int64_t kLeast = 128 / (n.value * sizeof(T));  // lanes: 128 bytes side by side
+    const int64_t packs = s.C / n.value, lanes = std::min(packs, std::max(kLeast, (packs + 3) / 4));
+    const auto resample_with = [&](auto most_of) {
+      for_pixels<n.value>(s.N, s.rows.outputs, s.columns.outputs, lanes * n.value,
+                          Resample<n.value, most_of.value, T>{s, lanes, x, y});
+    };
+    if (most <= 2)  // nearest, bilinear
+      resample_with(std::integral_constant<int, 2>{});
+    else if (most <= 4)  // back from twice the size
+      resample_with(std::integral_constant<int, 4>{});
+    else
+      resample_with(std::integral_constant<int, 0>{});
   };
   with_packs<T>(run, s.C, x, y);
 }

@@ -1,4 +1,5 @@
-#include "kernels/cuda/map.h"
+#include "core/memory.h"
+#include "kernels/cuda/reduce.h"
 #include "kernels/cuda/values.h"
 
 namespace atrous {
@@ -9,19 +10,27 @@ __global__ void widen_kernel(int64_t n, const float* values, double* wide) {
   if (i < n) wide[i] = values[i];
 }
 
-// One block: each thread looks for its first, and the first of those is the answer.
+struct Least {
+  __device__ int64_t operator()(int64_t a, int64_t b) const { return a < b ? a : b; }
+};
+
+// The first place of each block's values that are outside, or n.
 template <typename Int>
-__global__ void find_kernel(int64_t n, const Int* values, int64_t end, int64_t except, int64_t* found) {
-  __shared__ int64_t firsts[kThreads];
+__global__ void find_kernel(int64_t n, const Int* values, int64_t end, int64_t except, int64_t* firsts) {
   int64_t first = n;
-  for (int64_t i = threadIdx.x; i < n && first == n; i += kThreads) {
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += int64_t{gridDim.x} * blockDim.x) {
     const auto value = static_cast<int64_t>(values[i]);
-    if ((value < 0 || value >= end) && value != except) first = i;
+    if ((value < 0 || value >= end) && value != except && i < first) first = i;
   }
-  firsts[threadIdx.x] = first;
-  __syncthreads();
+  first = fold_block(first, Least{});
+  if (threadIdx.x == 0) firsts[blockIdx.x] = first;
+}
+
+// The first of all blocks, of which there are at most kThreads.
+template <typename Int>
+__global__ void first_kernel(unsigned blocks, const int64_t* firsts, int64_t n, const Int* values, int64_t* found) {
+  const int64_t first = fold_block(threadIdx.x < blocks ? firsts[threadIdx.x] : n, Least{});
   if (threadIdx.x > 0) return;
-  for (int i = 0; i < kThreads; ++i) first = firsts[i] < first ? firsts[i] : first;
   found[0] = first < n;
   found[1] = first < n ? static_cast<int64_t>(values[first]) : 0;
 }
@@ -34,7 +43,10 @@ void widen(int64_t n, const float* values, double* wide) {
 
 template <typename Int>
 void find_outside(int64_t n, const Int* values, int64_t end, int64_t except, int64_t* found) {
-  launch(find_kernel<Int>, 1, kThreads, n, values, end, except, found);
+  const unsigned wanted = blocks_for(n), blocks = wanted < kThreads ? wanted : kThreads;
+  const Workspace<int64_t> firsts(blocks);
+  launch(find_kernel<Int>, blocks, kThreads, n, values, end, except, firsts.data());
+  launch(first_kernel<Int>, 1, kThreads, blocks, firsts.data(), n, values, found);
 }
 
 template void find_outside(int64_t, const int64_t*, int64_t, int64_t, int64_t*);

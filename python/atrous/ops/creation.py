@@ -184,20 +184,26 @@ def from_numpy(array: np.ndarray) -> Tensor:
     """
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a numpy.ndarray, not {type(array).__name__}")
+    return Tensor(np.asarray(_supported(array, "from_numpy")))
+
+
+def _supported(array: Any, op: str) -> Any:
     if array.dtype not in dtypes.SUPPORTED:
-        raise TypeError(f"from_numpy: arrays of dtype {array.dtype} are not supported")
-    return Tensor(np.asarray(array))
+        raise TypeError(f"{op}: arrays of dtype {array.dtype} are not supported")
+    return array
 
 
 def from_dlpack(source: Any) -> Tensor:
     """A tensor on the memory of anything that speaks DLPack, a PyTorch tensor for one, without a copy.
 
+    Raises:
+        TypeError: a dtype that tensors do not have.
     Example:
         >>> from_dlpack(np.arange(3)).tolist()
         [0, 1, 2]
     """
     if source.__dlpack_device__()[0] == 2:  # kDLCUDA
-        return Tensor(gpu.load().from_dlpack(source))
+        return Tensor(_supported(gpu.load().from_dlpack(source), "from_dlpack"))
     return from_numpy(np.from_dlpack(source))
 
 
