@@ -74,7 +74,7 @@ def check(request) -> Callable[[str, str], None]:
         backend, table = BACKENDS[name], verify.FAMILIES[family]
         with verify.at_level(backend, level):
             for algorithm in verify.algorithms(backend, table, function):
-                for dtype in verify.dtypes(table):
+                for dtype in verify.dtypes(table, algorithm):
                     result = verify.check_function(backend, table, function, dtype, level, algorithm)
                     assert result.cases > 0
                     assert not result.failures, "\n".join(map(str, result.failures))

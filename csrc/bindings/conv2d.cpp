@@ -25,13 +25,15 @@ constexpr Name kNames[] = {{"implicit_gemm", Conv2dAlgorithm::implicit_gemm},
                            {"depthwise", Conv2dAlgorithm::depthwise},
                            {"grouped", Conv2dAlgorithm::grouped},
                            {"winograd_2x2", Conv2dAlgorithm::winograd_2x2},
-                           {"winograd_4x4", Conv2dAlgorithm::winograd_4x4}};
+                           {"winograd_4x4", Conv2dAlgorithm::winograd_4x4},
+                           {"tensor_cores", Conv2dAlgorithm::tensor_cores}};
 
-// Whether the rule may pick Winograd's algorithms; ATROUS_WINOGRAD=0 starts without them.
-std::atomic<bool>& winograd_switch() {
+// Whether the rule may pick the device's faster algorithms with larger rounding errors. ATROUS_WINOGRAD=0 starts
+// without those of the CPU; a GPU's are off at first, as PyTorch's of matrix products are.
+std::atomic<bool>& inexact_switch() {
   static std::atomic<bool> enabled{[] {
     const char* setting = std::getenv("ATROUS_WINOGRAD");
-    return !(setting && std::strcmp(setting, "0") == 0);
+    return kInexact.at_first && !(setting && std::strcmp(setting, "0") == 0);
   }()};
   return enabled;
 }
@@ -40,7 +42,7 @@ std::atomic<bool>& winograd_switch() {
 template <typename T>
 Conv2dAlgorithm choose(const char* function, const Conv2dShape& s, Conv2dDirection direction,
                        const std::optional<std::string>& name) {
-  if (!name) return kernels<T>().choose(s, direction, winograd_switch());
+  if (!name) return kernels<T>().choose(s, direction, inexact_switch());
   std::string known;
   for (const Name& candidate : kNames) {
     if (*name == candidate.text) {
@@ -67,7 +69,7 @@ std::vector<std::string> algorithms(const std::string& direction_name, const std
   require(x.size() == 4 && weight.size() == 4, "conv2d_algorithms: x and weight must have 4 sizes");
   const Conv2dDirection direction = direction_of(direction_name);
   const Conv2dShape s = conv2d_shape("conv2d_algorithms", x, weight, stride, padding, dilation, groups);
-  const Conv2dAlgorithm chosen = kernels<float>().choose(s, direction, winograd_switch());
+  const Conv2dAlgorithm chosen = kernels<float>().choose(s, direction, inexact_switch());
   std::vector<std::string> names;
   for (const Name& candidate : kNames)
     if (kernels<float>().supports(s, direction, candidate.algorithm))
@@ -174,8 +176,9 @@ void bind_conv2d(py::module_& m) {
   m.def("conv2d_backward_weight", &backward_weight, "grad_y"_a, "x"_a, "kernel_size"_a, "stride"_a, "padding"_a,
         "dilation"_a, "groups"_a, "algorithm"_a = py::none());
   m.def("conv2d_backward_bias", &backward_bias, "grad_y"_a);
-  m.def("get_winograd", [] { return winograd_switch().load(); });
-  m.def("set_winograd", [](bool enabled) { winograd_switch().store(enabled); }, "enabled"_a);
+  const std::string name = kInexact.name;
+  m.def(("get_" + name).c_str(), [] { return inexact_switch().load(); });
+  m.def(("set_" + name).c_str(), [](bool enabled) { inexact_switch().store(enabled); }, "enabled"_a);
   m.def("conv2d_algorithms", &algorithms, "direction"_a, "x_shape"_a, "weight_shape"_a, "stride"_a, "padding"_a,
         "dilation"_a, "groups"_a, "The algorithms that are legal for these sizes, first the one that the rule picks.");
 }

@@ -32,12 +32,14 @@ enum class Conv2dAlgorithm {
   grouped,        // IC == OC, groups of 2, 4 or 8 channels: the same, with several groups in a vector
   winograd_2x2,   // 3x3, stride 1, any dilation and groups: 4 multiplications an output instead of 9
   winograd_4x4,   // the same: 2.25, with somewhat larger rounding errors
+  tensor_cores,   // of a GPU: as implicit_gemm, of float32 numbers rounded to TF32 (10 explicit bits of mantissa)
 };
 
 template <typename T>
 struct Conv2dKernels {
   bool (*supports)(const Conv2dShape&, Conv2dDirection, Conv2dAlgorithm);
-  Conv2dAlgorithm (*choose)(const Conv2dShape&, Conv2dDirection, bool winograd);  // from the sizes alone
+  // From the sizes alone. `inexact` allows faster algorithms with larger rounding errors: Winograd's, tensor cores.
+  Conv2dAlgorithm (*choose)(const Conv2dShape&, Conv2dDirection, bool inexact);
   void (*forward)(const Conv2dShape&, Conv2dAlgorithm, const T* x, const T* weight, const Epilogue<T>&, T* y);
   void (*backward_input)(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* weight, T* grad_x);
   void (*backward_weight)(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* x, T* grad_weight);
@@ -45,6 +47,6 @@ struct Conv2dKernels {
 };
 
 template <Level L, typename T>
-Conv2dKernels<T> conv2d_kernels();  // specialised in kernels/cpu/conv2d.cpp, once per level
+Conv2dKernels<T> conv2d_kernels();  // specialised in kernels/{cpu/conv2d.cpp, once per level, cuda/conv2d.cu}
 
 }  // namespace atrous

@@ -27,7 +27,7 @@ struct Place {
 };
 extern Place* place;  // of the thread that runs now
 
-void run(dim3 grid, dim3 block, const std::function<void()>& thread);
+void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shared_bytes = 0);
 void set_order(int order);  // 1: descending, 2: ascending, as at first, from 3 on: shuffled
 int order();
 
@@ -45,6 +45,25 @@ T shuffle(T value, unsigned lane) {
 }
 
 inline unsigned lane() { return place->thread.x % 32; }
+
+// What each lane of the warp gives. All lanes call it; the table lasts until the next call but one.
+template <typename T>
+const T* of_warp(const T& given) {
+  static T table[2][1024];
+  static bool turn[1024];
+  const unsigned self = place->thread.x;
+  T* const half = table[turn[self] = !turn[self]];
+  half[self] = given;
+  warp_barrier();
+  return half + self / 32 * 32;
+}
+
+void* shared_memory();  // of the size that the block was launched with, NaN at first
+
+// Copies that are put off until they are waited for, thread by thread; zeros from nullptr.
+void copy_later(void* to, const void* from, size_t bytes);
+void close_copies();
+void wait_copies(int left);
 
 }  // namespace cuda_on_cpu
 
@@ -81,5 +100,8 @@ inline cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream
   std::memset(to, value, bytes);
   return cudaSuccess;
 }
+enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor };
+inline cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) { return *value = 8, cudaSuccess; }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
 inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }

@@ -2,6 +2,7 @@
 #include <ucontext.h>
 
 #include <csetjmp>
+#include <deque>
 #include <memory>
 #include <stdexcept>
 #include <vector>
@@ -16,6 +17,12 @@ namespace {
 
 enum class State { ready, waits_for_warp, waits_for_block, ended };
 
+struct Copy {
+  void* to;
+  const void* from;
+  size_t bytes;
+};
+
 // A stack of its own, kept for the next block. It is left and entered by _longjmp, which asks nothing of the system.
 struct Fiber {
   static constexpr size_t kStack = 1 << 16;
@@ -25,6 +32,8 @@ struct Fiber {
   bool started = false;
   State state = State::ended;
   Place place;
+  std::vector<Copy> open;  // copies put off, the last group's and those before
+  std::deque<std::vector<Copy>> closed;
 };
 
 std::vector<std::unique_ptr<Fiber>> fibers;
@@ -33,6 +42,7 @@ Fiber* current = nullptr;
 jmp_buf scheduler;
 int chosen_order = 2;
 uint64_t lanes[1024];
+std::vector<std::max_align_t> shared;
 
 void leave(State state) {
   Fiber* const self = current;
@@ -96,18 +106,22 @@ void run_block(size_t threads) {
 
 }  // namespace
 
-void run(dim3 grid, dim3 block, const std::function<void()>& thread) {
+void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shared_bytes) {
   if (block.y != 1 || block.z != 1 || block.x > 1024 || block.x % 32 != 0)
     throw std::runtime_error("blocks must be one-dimensional, of whole warps");
   while (fibers.size() < block.x) fibers.push_back(std::make_unique<Fiber>());
   work = &thread;
+  shared.resize(shared_bytes / sizeof(std::max_align_t) + 1);
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) {
         for (unsigned t = 0; t < block.x; ++t) {
           fibers[t]->place = {dim3(t, 0, 0), dim3(x, y, z), block, grid};
           fibers[t]->state = State::ready;
+          fibers[t]->open.clear();
+          fibers[t]->closed.clear();
         }
+        std::memset(shared.data(), 0xFF, shared.size() * sizeof(std::max_align_t));
         run_block(block.x);
       }
 }
@@ -125,6 +139,24 @@ uint64_t exchange(uint64_t bits, unsigned lane) {
   const uint64_t given = lanes[warp + lane % 32];
   warp_barrier();
   return given;
+}
+
+void* shared_memory() { return shared.data(); }
+
+void copy_later(void* to, const void* from, size_t bytes) { current->open.push_back({to, from, bytes}); }
+
+void close_copies() {
+  current->closed.push_back(std::move(current->open));
+  current->open.clear();
+}
+
+void wait_copies(int left) {
+  for (auto& groups = current->closed; groups.size() > static_cast<size_t>(left); groups.pop_front())
+    for (const Copy& copy : groups.front())
+      if (copy.from)
+        std::memcpy(copy.to, copy.from, copy.bytes);
+      else
+        std::memset(copy.to, 0, copy.bytes);
 }
 
 }  // namespace cuda_on_cpu

@@ -15,6 +15,13 @@ namespace py = pybind11;
 using NdArray = py::array;
 inline constexpr const char* kArrayType = "numpy.ndarray";
 
+// The switch that lets convolutions run by faster algorithms with larger rounding errors: get_name(), set_name(enabled).
+struct Switch {
+  const char* name;
+  bool at_first;
+};
+inline constexpr Switch kInexact{"winograd", true};
+
 // Releases the GIL for work above about 200 us only: taking it back from a busy Python thread costs milliseconds.
 // Its scope ends before the return: an array that becomes the py::object of the result is copied, and counted.
 class ReleaseGil {

@@ -15,6 +15,13 @@ namespace py = pybind11;
 
 inline constexpr const char* kArrayType = "cupy.ndarray";
 
+// The switch that lets convolutions run by faster algorithms with larger rounding errors: get_name(), set_name(enabled).
+struct Switch {
+  const char* name;
+  bool at_first;
+};
+inline constexpr Switch kInexact{"tf32", false};
+
 // A cupy.ndarray, with what the bindings use of py::array's methods.
 class NdArray : public py::object {
  public:

@@ -1,5 +1,5 @@
 // The extension module atrous._cuda.compiled: an index. The families bind themselves as they do in _cpu, compiled for
-// CuPy's arrays; linear and conv2d are Python, around cuBLAS (python/atrous/_cuda/).
+// CuPy's arrays; linear is Python, around cuBLAS (python/atrous/_cuda/).
 #include <pybind11/pybind11.h>
 
 namespace py = pybind11;
@@ -9,6 +9,7 @@ void bind_runtime(py::module_& m);
 void bind_products(py::module_& m);
 void bind_activation(py::module_& m);
 void bind_batch_norm(py::module_& m);
+void bind_conv2d(py::module_& m);
 void bind_cross_entropy(py::module_& m);
 void bind_elementwise(py::module_& m);
 void bind_pool2d(py::module_& m);
@@ -24,6 +25,7 @@ PYBIND11_MODULE(compiled, m) {
   atrous::bind_products(m);
   atrous::bind_activation(m);
   atrous::bind_batch_norm(m);
+  atrous::bind_conv2d(m);
   atrous::bind_cross_entropy(m);
   atrous::bind_elementwise(m);
   atrous::bind_pool2d(m);

@@ -18,6 +18,8 @@ bool supports(const Conv2dShape& s, Conv2dDirection, Conv2dAlgorithm algorithm) 
     case Conv2dAlgorithm::winograd_2x2:
     case Conv2dAlgorithm::winograd_4x4:
       return s.KH == 3 && s.KW == 3 && s.sh == 1 && s.sw == 1;
+    case Conv2dAlgorithm::tensor_cores:
+      return false;
   }
   return false;
 }

@@ -20,16 +20,25 @@ inline unsigned blocks_for(int64_t n) {
 template <typename P>
 using Exactly = std::enable_if_t<true, P>;  // P is not deduced from such an argument
 
-// kernel(args...) by blocks of `threads`, on the caller's stream; nothing where there are no blocks.
+// kernel(args...) by blocks of `threads`, on the caller's stream, with `bytes` of shared memory beside what it
+// declares; nothing where there are no blocks.
 template <typename... P>
-void launch(void (*kernel)(P...), dim3 blocks, unsigned threads, Exactly<P>... args) {
+void launch_shared(void (*kernel)(P...), dim3 blocks, unsigned threads, int bytes, Exactly<P>... args) {
   if (blocks.x == 0 || blocks.y == 0 || blocks.z == 0) return;
 #ifdef __CUDACC__
-  kernel<<<blocks, threads, 0, current_stream()>>>(args...);
+  constexpr int kUnasked = 48 * 1024;
+  if (bytes > kUnasked)
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "shared memory");
+  kernel<<<blocks, threads, static_cast<size_t>(bytes), current_stream()>>>(args...);
   check_cuda(cudaGetLastError(), "launch");
 #else
-  cuda_on_cpu::run(blocks, threads, [&] { kernel(args...); });
+  cuda_on_cpu::run(blocks, threads, [&] { kernel(args...); }, static_cast<size_t>(bytes));
 #endif
+}
+
+template <typename... P>
+void launch(void (*kernel)(P...), dim3 blocks, unsigned threads, Exactly<P>... args) {
+  launch_shared(kernel, blocks, threads, 0, args...);
 }
 
 }  // namespace atrous

@@ -1,19 +1,14 @@
 """The CUDA backend: the functions of ``atrous.reference`` on CuPy's arrays, on CuPy's current stream.
 
-Most are compiled (csrc/kernels/cuda/, bound as the CPU's are). Products and convolutions are NVIDIA's cuBLAS, through
-CuPy: ``linear.py`` and ``conv2d.py`` here. A call returns before the GPU is done; what is given to it later waits.
+Most are compiled (csrc/kernels/cuda/, bound as the CPU's are). Linear layers and products of matrices are NVIDIA's
+cuBLAS, through CuPy: ``linear.py`` here. A call returns before the GPU is done; what is given to it later waits.
 """
 
 from .. import reference
 from . import compiled
-from .conv2d import conv2d_backward_bias, conv2d_backward_input, conv2d_backward_weight, conv2d_forward
 from .linear import linear_backward_bias, linear_backward_input, linear_backward_weight, linear_forward, matmul
 
 __all__ = [
-    "conv2d_backward_bias",
-    "conv2d_backward_input",
-    "conv2d_backward_weight",
-    "conv2d_forward",
     "linear_backward_bias",
     "linear_backward_input",
     "linear_backward_weight",
@@ -25,3 +20,4 @@ globals().update({name: getattr(compiled, name) for name in __all__ if hasattr(c
 
 build_info, conversions = compiled.build_info, compiled.conversions
 memory_overruns, memory_set_poison = compiled.memory_overruns, compiled.memory_set_poison
+conv2d_algorithms, get_tf32, set_tf32 = compiled.conv2d_algorithms, compiled.get_tf32, compiled.set_tf32

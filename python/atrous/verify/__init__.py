@@ -63,9 +63,9 @@ def algorithms(backend: ModuleType, family: ModuleType, function: str) -> list[s
     return [None, *sorted({name for names in legal for name in names})]
 
 
-def dtypes(family: ModuleType) -> tuple[Any, ...]:
+def dtypes(family: ModuleType, algorithm: str | None = None) -> tuple[Any, ...]:
     """The dtypes that a family's kernels compute in: float32 and float64, unless its module says otherwise."""
-    return getattr(family, "DTYPES", DTYPES)
+    return getattr(family, "ALGORITHM_DTYPES", {}).get(algorithm, getattr(family, "DTYPES", DTYPES))
 
 
 def verify(
@@ -83,7 +83,7 @@ def verify(
             for name in families:
                 for function in FAMILIES[name].CASES:
                     for algorithm in algorithms(backend, FAMILIES[name], function):
-                        for dtype in dtypes(FAMILIES[name]):
+                        for dtype in dtypes(FAMILIES[name], algorithm):
                             yield check_function(backend, FAMILIES[name], function, dtype, level, algorithm)
 
 

@@ -121,6 +121,8 @@ CASES = {
     "conv2d_backward_bias": CASES_2D,
 }
 
+ALGORITHM_DTYPES = {"tensor_cores": (np.float32,)}
+
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
     """Arguments of one kernel; special values go where the sum over the padding's zeros does not meet them."""
@@ -160,6 +162,7 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array:
     """Direct sums: c = sum_bound(products per output), over the same sum of absolute values.
 
     Winograd's transforms add at most 32 roundings of half an epsilon, and its own magnitudes take the sum's place.
+    Tensor cores round both factors to 11 bits, by 2^-11 at most, and cut off what exceeds float32 in their additions.
     """
     a = arguments
     if a.get("algorithm", "").startswith("winograd"):
@@ -171,6 +174,11 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array:
     else:
         N, _, OH, OW = a["grad_y"].shape
         terms = N * OH * OW
+    if a.get("algorithm") == "tensor_cores":
+        sums = {name: value for name, value in magnitudes(a).items() if name not in _EPILOGUE}
+        sums |= {"bias": None} if "bias" in a else {}
+        values = getattr(reference, function)(**sums)
+        return _through_epilogue(values * (2 * 2**-11 / 2**-23 + terms), a)
     return sum_bound(terms + len(_EPILOGUE & a.keys())) * getattr(reference, function)(**magnitudes(a))
 
 

@@ -1,0 +1,120 @@
+// The convolution on a GPU: which kernel does it, and the gradient of the bias.
+#include "core/check.h"
+#include "core/memory.h"
+#include "kernels/conv2d.h"
+#include "kernels/cuda/batch_norm_cut.h"
+#include "kernels/cuda/conv2d_directions.h"
+
+namespace atrous {
+namespace {
+
+// The sum of grad_y for each lane of each piece, in double throughout.
+template <typename M, typename T>
+__global__ void bias_kernel(Cut cut, const T* grad_y, Sums* partial) {
+  constexpr int n = M::size;
+  __shared__ Sums table[kThreads * n];
+  const Part part(cut, false);
+  double sum[n] = {};
+  for_rows<4>(cut, part, [&](auto rows) {
+    const auto packs = load_rows<M>(grad_y, rows);
+    for (int j = 0; j < rows.count; ++j)
+      for (int i = 0; i < n; ++i) sum[i] += static_cast<double>(packs.of_row[j].v[i]);
+  });
+  if (part.inside)
+    for (int i = 0; i < n; ++i) table[part.slot + i] = {sum[i], 0};
+  store_sums(cut, part, table, partial);
+}
+
+template <typename T>
+struct StoreFirst {
+  T* to;
+  __device__ void operator()(int64_t c, const Sums& sums) const { to[c] = static_cast<T>(sums.first); }
+};
+
+// Launchers.
+
+// Tensor cores that know TF32.
+bool have_tf32() {
+  int device = 0, major = 0;
+  check_cuda(cudaGetDevice(&device), "device");
+  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "device");
+  return major >= 8;
+}
+
+template <typename T>
+bool supports(const Conv2dShape&, Conv2dDirection, Conv2dAlgorithm algorithm) {
+  switch (algorithm) {
+    case Conv2dAlgorithm::implicit_gemm:
+      return true;
+    case Conv2dAlgorithm::tensor_cores:
+      return sizeof(T) == 4 && have_tf32();
+    default:
+      return false;
+  }
+}
+
+template <typename T>
+Conv2dAlgorithm choose(const Conv2dShape& s, Conv2dDirection direction, bool inexact) {
+  if (inexact && supports<T>(s, direction, Conv2dAlgorithm::tensor_cores)) return Conv2dAlgorithm::tensor_cores;
+  return Conv2dAlgorithm::implicit_gemm;
+}
+
+// Places in a padded image are 32-bit numbers, with room for one that is nowhere.
+void check_padded(const Conv2dShape& s) {
+  require(s.IH + 2 * s.ph < 1 << 30 && s.IW + 2 * s.pw < 1 << 30,
+          "conv2d: on a GPU, an image with its padding must have less than 2**30 rows and columns");
+}
+
+template <typename T>
+void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
+  check_padded(s);
+  forward_tiles(s, algorithm, x, weight, e, y);
+}
+
+template <typename T>
+void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight, T* grad_x) {
+  check_padded(s);
+  backward_input_tiles(s, algorithm, grad_y, weight, grad_x);
+}
+
+template <typename T>
+void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* x, T* grad_weight) {
+  check_padded(s);
+  backward_weight_tiles(s, algorithm, grad_y, x, grad_weight);
+}
+
+template <typename T>
+void backward_bias(int64_t pixels, int64_t OC, const T* grad_y, T* grad_bias) {
+  constexpr int n = 16 / sizeof(T);
+  const Cut cut = Cut::of<T>({pixels, OC});
+  const Workspace<Sums> partial(cut.pieces * cut.lanes);
+  const auto run = [&](auto pack) {
+    launch(bias_kernel<decltype(pack), T>, cut.blocks(), kThreads, cut, grad_y, partial.data());
+  };
+  if (cut.pack == 1)
+    run(Elements<T, 1>{});
+  else if (are_aligned(grad_y))
+    run(Pack<T, n>{});
+  else
+    run(Elements<T, n>{});
+  sum_rows(cut.pieces * cut.pixels(), OC, partial.data(), StoreFirst<T>{grad_bias});
+}
+
+template <typename T>
+Conv2dKernels<T> table() {
+  return {supports<T>, choose<T>, forward<T>, backward_input<T>, backward_weight<T>, backward_bias<T>};
+}
+
+}  // namespace
+
+template <>
+Conv2dKernels<float> conv2d_kernels<Level::cuda, float>() {
+  return table<float>();
+}
+
+template <>
+Conv2dKernels<double> conv2d_kernels<Level::cuda, double>() {
+  return table<double>();
+}
+
+}  // namespace atrous

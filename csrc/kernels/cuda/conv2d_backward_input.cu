@@ -1,0 +1,123 @@
+// grad_x (pixels, ICG) = what of grad_y each pixel reached (pixels, taps and OCG) * weight (taps and OCG, ICG), for
+// each group. With a stride, a pixel is reached through some of the taps only: those of all pixels that are a multiple
+// of the stride apart are the same. So these make a part, which is as a convolution of stride 1, backwards through the
+// taps.
+#include <numeric>
+
+#include "kernels/cuda/conv2d_tiles.h"
+
+namespace atrous {
+namespace {
+
+// Along one axis, of pixels that are a multiple of the stride apart, the first `parts` start one.
+struct Stride {
+  int stride, padding, dilation, taps, size;
+  int period, jump;  // the taps that reach a pixel are a period apart, and what they come from `jump` output pixels
+  int outputs, parts;
+
+  static Stride of(int64_t stride, int64_t padding, int64_t dilation, int64_t taps, int64_t size, int64_t outputs) {
+    const auto narrow = [](int64_t value) { return static_cast<int>(value); };
+    const int64_t common = std::gcd(stride, dilation);
+    return {narrow(stride),
+            narrow(padding),
+            narrow(dilation),
+            narrow(taps),
+            narrow(size),
+            narrow(stride / common),
+            narrow(dilation / common),
+            narrow(outputs),
+            narrow(stride < size ? stride : size)};
+  }
+
+  int64_t pixels() const { return (int64_t{size} + stride - 1) / stride; }  // of the longest part
+
+  // The taps that reach pixel `first`, and where in grad_y the first of them comes from.
+  __device__ TapsOfAxis reach(int first, Axis& axis) const {
+    for (int tap = 0; tap < taps && tap < period; ++tap) {
+      const int away = first + padding - tap * dilation;
+      if (away % stride != 0) continue;
+      const int reaching = (taps - tap + period - 1) / period;
+      axis = {outputs, 1, away / stride, -jump, reaching};
+      return {tap, period, reaching};
+    }
+    axis = {outputs, 1, 0, 0, 0};
+    return {0, 0, 0};
+  }
+};
+
+// The pixels of a part, in grad_x.
+template <typename T>
+struct PixelTarget : Target<T> {
+  int64_t pixels, C;
+  int first_h, first_w;
+  Stride h, w;
+  Divisor rows, columns;
+
+  __device__ int64_t row(int64_t i) const {
+    const int64_t row = i / columns, image = row / rows;
+    const int64_t ih = first_h + (row - image * rows.value()) * h.stride;
+    const int64_t iw = first_w + (i - row * columns.value()) * w.stride;
+    return i < pixels && ih < h.size && iw < w.size ? ((image * h.size + ih) * w.size + iw) * C : -1;
+  }
+};
+
+template <typename T>
+struct BackwardInput {
+  Scene<T> grad_y;
+  const T* weight;
+  int64_t pixels, columns, taps, KW;
+  PixelTarget<T> grad_x;
+
+  struct Part {
+    Scene<T> grad_y;
+    const T* weight;
+    TapsOfAxis h, w;
+    int64_t pixels, channels, taps, KW, steps;
+    PixelTarget<T> target;
+
+    template <int n, int extent>
+    __device__ Windows<T, n, extent> rows(int64_t first) const {
+      return {grad_y, first, pixels};
+    }
+    template <int n, int extent>
+    __device__ WeightColumns<T, n, extent> columns(int64_t first) const {
+      return {weight, h, w, KW, taps * channels, grad_y.channels, first, channels};
+    }
+  };
+
+  __device__ Part part(unsigned number) const {
+    const unsigned rest = number / grad_x.w.parts, group = rest / grad_x.h.parts;
+    Part part{grad_y, weight, {}, {}, pixels, columns, taps, KW, 0, grad_x};
+    part.target.first_w = static_cast<int>(number - rest * grad_x.w.parts);
+    part.target.first_h = static_cast<int>(rest - group * grad_x.h.parts);
+    part.h = grad_x.h.reach(part.target.first_h, part.grad_y.h);
+    part.w = grad_x.w.reach(part.target.first_w, part.grad_y.w);
+    part.steps = (part.grad_y.depth() + kDepth<T> - 1) / kDepth<T>;
+    part.grad_y.images += group * grad_y.channels;
+    part.weight += group * grad_y.channels * taps * columns;
+    part.target.y += group * columns;
+    return part;
+  }
+};
+
+}  // namespace
+
+template <typename T>
+void backward_input_tiles(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight,
+                          T* grad_x) {
+  const int64_t ICG = s.IC / s.G, OCG = s.OC / s.G;
+  const Stride h = Stride::of(s.sh, s.ph, s.dh, s.KH, s.IH, s.OH), w = Stride::of(s.sw, s.pw, s.dw, s.KW, s.IW, s.OW);
+  const int64_t pixels = s.N * h.pixels() * w.pixels(), parts = s.G * h.parts * w.parts;
+  const Scene<T> scene{grad_y, s.N, s.OC, OCG, {}, {}, h.pixels(), w.pixels()};
+  const bool packed_out = may_be_packed<kChunk<T>>(ICG, grad_x);
+  const PixelTarget<T> target{{grad_x, {}, packed_out}, pixels, s.IC, 0, 0, h, w, h.pixels(), w.pixels()};
+  const BackwardInput<T> problem{scene, weight, pixels, ICG, s.KH * s.KW, s.KW, target};
+  const bool packed = may_be_packed<kChunk<T>>(ICG, weight) && may_be_packed<kChunk<T>>(OCG, grad_y);
+  const TileSize size = choose_tile<T>(pixels, ICG, parts, packed);
+  run_tiles<T>(algorithm, problem, pixels, parts, size, packed);
+}
+
+template void backward_input_tiles(const Conv2dShape&, Conv2dAlgorithm, const float*, const float*, float*);
+template void backward_input_tiles(const Conv2dShape&, Conv2dAlgorithm, const double*, const double*, double*);
+
+}  // namespace atrous

@@ -1,0 +1,14 @@
+// The convolution's kernels, a file for each; the functions are those of kernels/conv2d.h, with checked sizes.
+#pragma once
+#include "kernels/conv2d.h"
+
+namespace atrous {
+
+template <typename T>
+void forward_tiles(const Conv2dShape&, Conv2dAlgorithm, const T* x, const T* weight, const Epilogue<T>&, T* y);
+template <typename T>
+void backward_input_tiles(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* weight, T* grad_x);
+template <typename T>
+void backward_weight_tiles(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* x, T* grad_weight);
+
+}  // namespace atrous

@@ -1,0 +1,128 @@
+// A direction of the convolution as a product of matrices: what its kernel and launcher share. Reached from conv2d.cu
+// through conv2d_directions.h.
+#pragma once
+#include "core/epilogue.h"
+#include "kernels/cuda/conv2d_directions.h"
+#include "kernels/cuda/conv2d_sources.h"
+
+namespace atrous {
+
+// How sums are stored: through the epilogue, into y.
+template <typename T>
+struct Target {
+  T* y;
+  Epilogue<T> then;
+  bool packed;  // 16 bytes at a time
+
+  template <int n>
+  __device__ void put(int64_t row, int64_t column, Pack<T, n> sums) const {
+    const int64_t at = row + column;
+    if (then.scale) combine(load_pack<n>(then.scale + column), [](T v, T scale) { return v * scale; }, sums);
+    if (then.bias) combine(load_pack<n>(then.bias + column), [](T v, T bias) { return v + bias; }, sums);
+    if (then.relu) clamp(sums);
+    if (then.residual) combine(load_pack<n>(then.residual + at), [](T v, T added) { return v + added; }, sums);
+    if (then.relu_last) clamp(sums);
+    store_pack(y + at, sums);
+  }
+
+ private:
+  template <int n, typename F>
+  __device__ static void combine(const Pack<T, n>& other, F f, Pack<T, n>& sums) {
+    for (int i = 0; i < n; ++i) sums.v[i] = f(sums.v[i], other.v[i]);
+  }
+  template <int n>
+  __device__ static void clamp(Pack<T, n>& sums) {
+    for (int i = 0; i < n; ++i) sums.v[i] = sums.v[i] < T(0) ? T(0) : sums.v[i];  // NaN stays
+  }
+};
+
+// Rows of a dense matrix.
+template <typename T>
+struct MatrixTarget : Target<T> {
+  int64_t rows, stride;
+
+  __device__ int64_t row(int64_t i) const { return i < rows ? i * stride : -1; }
+};
+
+// Blocks: column tiles of row tiles of parts, which are products of their own (a group's, for example). A Problem has
+// part(number), and that has its steps, rows<n, extent>(first), columns<n, extent>(first) and a target.
+template <typename Math, int WM, int WN, int n, typename Problem>
+__global__ void __launch_bounds__(kTileThreads, 2)
+    tiles_kernel(Problem problem, unsigned row_tiles, unsigned column_tiles) {
+  using T = typename Math::T;
+  const unsigned row_tile = blockIdx.x / column_tiles % row_tiles;
+  const int64_t first_row = int64_t{row_tile} * (2 * WM), first_column = int64_t{blockIdx.x % column_tiles} * (2 * WN);
+  const auto part = problem.part(blockIdx.x / column_tiles / row_tiles);
+  auto rows = part.template rows<n, 2 * WM>(first_row);
+  auto columns = part.template columns<n, 2 * WN>(first_column);
+  TileSums<T, WM, WN> sums{};
+  accumulate<Math>(rows, columns, part.steps, sums);
+  if (part.target.packed)
+    store_sums<kChunk<T>>(sums, first_row, first_column, problem.columns, part.target);
+  else
+    store_sums<1>(sums, first_row, first_column, problem.columns, part.target);
+}
+
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Some two blocks for each multiprocessor of a large GPU; fewer leave some without work.
+constexpr int64_t kEnoughBlocks = 200;
+
+struct TileSize {
+  int rows, columns;
+  int64_t blocks(int64_t M, int64_t N, int64_t parts) const {
+    return divide_up(M, rows) * divide_up(N, columns) * parts;
+  }
+};
+
+// The largest tile of which there are enough, and that is not mostly empty.
+template <typename T>
+TileSize choose_tile(int64_t M, int64_t N, int64_t parts, bool packed) {
+  constexpr TileSize kSizes[] = {{128, 128}, {128, 64}};
+  if (packed && sizeof(T) == 4)
+    for (const TileSize& size : kSizes)
+      if (N > size.columns / 2 && M > size.rows / 2 && size.blocks(M, N, parts) >= kEnoughBlocks) return size;
+  return {64, 64};
+}
+
+template <typename Math, int WM, int WN, int n, typename Problem>
+void launch_tiles(const Problem& problem, int64_t M, int64_t parts) {
+  const int64_t row_tiles = divide_up(M, 2 * WM), column_tiles = divide_up(problem.columns, 2 * WN);
+  launch_shared(tiles_kernel<Math, WM, WN, n, Problem>, static_cast<unsigned>(row_tiles * column_tiles * parts),
+                kTileThreads, kTileBytes<typename Math::T, WM, WN>, problem, static_cast<unsigned>(row_tiles),
+                static_cast<unsigned>(column_tiles));
+}
+
+template <typename Math, typename Problem>
+void run_math(const Problem& problem, int64_t M, int64_t parts, TileSize size, bool packed) {
+  constexpr int n = kChunk<typename Math::T>;
+  if (!packed) return launch_tiles<Math, 32, 32, 1>(problem, M, parts);
+  if constexpr (n == 4) {
+    if (size.columns == 128) return launch_tiles<Math, 64, 64, n>(problem, M, parts);
+    if (size.rows == 128) return launch_tiles<Math, 64, 32, n>(problem, M, parts);
+  }
+  launch_tiles<Math, 32, 32, n>(problem, M, parts);
+}
+
+// M rows, problem.columns and `parts` parts; `packed`: both factors may be read 16 bytes at a time.
+template <typename T, typename Problem>
+void run_tiles(Conv2dAlgorithm algorithm, const Problem& problem, int64_t M, int64_t parts, TileSize size,
+               bool packed) {
+  if constexpr (sizeof(T) == 4)
+    if (algorithm == Conv2dAlgorithm::tensor_cores) return run_math<Tf32>(problem, M, parts, size, packed);
+  run_math<Fma<T>>(problem, M, parts, size, packed);
+}
+
+inline Axis axis_of(int64_t size, int64_t step, int64_t first, int64_t tap, int64_t taps) {
+  const auto narrow = [](int64_t value) { return static_cast<int>(value); };
+  return {narrow(size), narrow(step), narrow(first), narrow(tap), narrow(taps)};
+}
+
+// What output pixels see of x, in the first group.
+template <typename T>
+Scene<T> windows_of(const Conv2dShape& s, const T* x) {
+  return {x,    s.N, s.IC, s.IC / s.G, axis_of(s.IH, s.sh, -s.ph, s.dh, s.KH), axis_of(s.IW, s.sw, -s.pw, s.dw, s.KW),
+          s.OH, s.OW};
+}
+
+}  // namespace atrous
