@@ -24,7 +24,9 @@ def main(families: list[str]) -> int:
                 for algorithm in verify.algorithms(kernels, table, function):
                     result = verify.check_function(kernels, table, function, dtype, "cuda", algorithm)
                     wrong += len(result.failures)
-                    print(function, result.dtype, algorithm or "", f"{result.cases} cases", *result.failures, flush=True)
+                    print(
+                        function, result.dtype, algorithm or "", f"{result.cases} cases", *result.failures, flush=True
+                    )
     return min(wrong, 1)
 
 

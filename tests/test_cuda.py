@@ -197,6 +197,31 @@ class TestTensors:
         with pytest.raises(TypeError, match="from_dlpack: arrays of dtype uint16 are not supported"):
             at.from_dlpack(gpu.cupy.zeros(2, "uint16"))
 
+    def test_memory_is_shared_with_pytorch(self):
+        torch = pytest.importorskip("torch")
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU and a PyTorch that uses it")
+        x = at.arange(6.0, device="cuda").reshape(2, 3)
+        torch.from_dlpack(x).mul_(2)
+        torch.cuda.synchronize()
+        assert x.tolist() == [[0.0, 2.0, 4.0], [6.0, 8.0, 10.0]]
+        theirs = torch.ones(2, 3, 4, 4, device="cuda").contiguous(memory_format=torch.channels_last)
+        ours = at.from_dlpack(theirs)
+        assert ours.data.data.ptr == theirs.data_ptr()
+        assert ours.data.strides == tuple(4 * stride for stride in theirs.stride())
+        with pytest.raises(TypeError, match="from_dlpack: arrays of dtype bfloat16 are not supported"):
+            at.from_dlpack(theirs.bfloat16())
+
+    def test_memory_is_shared_with_jax(self, monkeypatch):
+        monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # else it takes most of the GPU
+        jax = pytest.importorskip("jax")
+        if jax.default_backend() != "gpu":
+            pytest.skip("needs a GPU and a JAX that uses it")
+        theirs = jax.numpy.arange(3.0)
+        ours = at.from_dlpack(theirs)
+        assert ours.data.data.ptr == theirs.unsafe_buffer_pointer()
+        assert jax.dlpack.from_dlpack(ours).tolist() == [0.0, 1.0, 2.0]
+
     def test_out_of_memory_is_one_error_and_the_process_goes_on(self):
         pool = gpu.cupy.get_default_memory_pool()
         before = pool.get_limit()
@@ -208,6 +233,31 @@ class TestTensors:
         finally:
             pool.set_limit(size=before)
         assert at.ones(2, device="cuda").exp().shape == (2,)
+
+
+@pytest.fixture
+def restored_precision():
+    before = at.get_float32_matmul_precision()
+    yield
+    at.set_float32_matmul_precision(before)
+
+
+@pytest.mark.usefixtures("cuda", "restored_precision")
+def test_matmul_precision():
+    x, weight = at.randn(2, 16, 8, 8, device="cuda"), at.randn(8, 16, 3, 3, device="cuda")
+    exact = F.conv2d(x, weight)
+    at.set_float32_matmul_precision("high")
+    assert at.get_float32_matmul_precision() == "high"
+    error = (F.conv2d(x, weight) - exact).abs().max().item()
+    assert 1e-4 < error < 144 * 2**-10 * x.abs().max().item() * weight.abs().max().item()
+    at.set_float32_matmul_precision("highest")
+    assert (F.conv2d(x, weight) == exact).all().item()
+
+
+@pytest.mark.parametrize("word", ["low", None, True])
+def test_a_precision_that_does_not_exist(word):
+    with pytest.raises(ValueError, match=r"set_float32_matmul_precision: precision is .*; expected one of"):
+        at.set_float32_matmul_precision(word)
 
 
 def network():

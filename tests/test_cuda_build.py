@@ -23,7 +23,14 @@ pytestmark = [
 
 
 def compiled(source, *options):
-    how = ["-std=c++17", "-O3", "-fmad=false", "-arch=sm_90", "-Werror=all-warnings", "-Xcompiler=-Wall,-Wextra,-Werror"]
+    how = [
+        "-std=c++17",
+        "-O3",
+        "-fmad=false",
+        "-arch=sm_90",
+        "-Werror=all-warnings",
+        "-Xcompiler=-Wall,-Wextra,-Werror",
+    ]
     command = [NVCC, *how, f"-I{ROOT / 'csrc'}", *options, str(source)]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
 

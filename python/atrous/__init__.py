@@ -16,7 +16,15 @@ from typing import Any as _Any
 from . import autograd, cuda, memory, random
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backend import backend
-from .config import get_num_threads, get_winograd, set_num_threads, set_winograd, show_config
+from .config import (
+    get_float32_matmul_precision,
+    get_num_threads,
+    get_winograd,
+    set_float32_matmul_precision,
+    set_num_threads,
+    set_winograd,
+    show_config,
+)
 from .dtypes import bool_ as bool
 from .dtypes import (
     double,

@@ -13,7 +13,15 @@ from . import gpu
 from .backend import backend_name, kernels_for, load, on_cpu
 from .checks import require
 
-__all__ = ["get_num_threads", "get_winograd", "set_num_threads", "set_winograd", "show_config"]
+__all__ = [
+    "get_float32_matmul_precision",
+    "get_num_threads",
+    "get_winograd",
+    "set_float32_matmul_precision",
+    "set_num_threads",
+    "set_winograd",
+    "show_config",
+]
 
 
 def get_num_threads() -> int:
@@ -68,6 +76,36 @@ def set_winograd(enabled: bool) -> None:
     kernels = kernels_for(None)
     if on_cpu(kernels):
         kernels.set_winograd(enabled)
+
+
+def get_float32_matmul_precision() -> str:
+    """How exactly a GPU multiplies float32 numbers; see `set_float32_matmul_precision`."""
+    return gpu.matmul_precision
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """How exactly a GPU multiplies float32 numbers in convolutions and linear layers.
+
+    ``"highest"``, the default, multiplies float32 as it is. ``"high"`` and ``"medium"`` let tensor cores do it: they
+    round both factors to TF32, which has 10 explicit bits of mantissa instead of 23 (an error of up to 2^-11 of each),
+    and add up in float32. That is several times faster. The CPU is always exact to float32.
+
+    PyTorch's function of this name speaks of products of matrices alone; its convolutions round to TF32 unless
+    ``torch.backends.cudnn.allow_tf32`` forbids it.
+
+    Raises:
+        ValueError: another word.
+    Example:
+        >>> set_float32_matmul_precision("high")
+        >>> get_float32_matmul_precision()
+        'high'
+        >>> set_float32_matmul_precision("highest")
+    """
+    words = ("highest", "high", "medium")
+    require(
+        precision in words, "set_float32_matmul_precision", f"precision is {precision!r}; expected one of {words}"
+    )
+    gpu.set_matmul_precision(precision)
 
 
 def show_config() -> str:

@@ -18,6 +18,7 @@ NO_GPU = "cuda: the driver finds no GPU on this machine; CUDA_VISIBLE_DEVICES ma
 
 cupy: Any = None  # set by load(), as the next
 kernels: Any = None  # atrous._cuda
+matmul_precision = "highest"  # as set_matmul_precision() sets it
 
 
 def holds(array: Any) -> bool:
@@ -55,7 +56,16 @@ def load() -> Any:
             "ATROUS_CUDA=ON pip install ."
         ) from error
     cupy, kernels = found, module
+    set_matmul_precision(matmul_precision)
     return cupy
+
+
+def set_matmul_precision(precision: str) -> None:
+    """ "highest", or another word that lets the kernels round float32 factors to TF32: now, or once they are loaded."""
+    global matmul_precision
+    matmul_precision = precision
+    if kernels is not None:
+        kernels.set_tf32(precision != "highest")
 
 
 def available() -> bool:

@@ -31,6 +31,10 @@ struct Cut {
     return of<T>(s, 4, 16, 4096);
   }
 
+  unsigned blocks() const { return static_cast<unsigned>(pieces * column_blocks); }
+  int64_t pixels() const { return C > 0 ? lanes / C : 1; }  // of a row
+
+ private:
   // A thread gets `least` to `most` rows, as many as make this number of blocks.
   template <typename T>
   static Cut of(const BatchNormShape& s, int64_t least, int64_t most, int64_t blocks) {
@@ -54,10 +58,6 @@ struct Cut {
     return cut;
   }
 
-  unsigned blocks() const { return static_cast<unsigned>(pieces * column_blocks); }
-  int64_t pixels() const { return C > 0 ? lanes / C : 1; }  // of a row
-
- private:
   static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
   static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 };

@@ -86,7 +86,7 @@ void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* g
 template <typename T>
 void backward_bias(int64_t pixels, int64_t OC, const T* grad_y, T* grad_bias) {
   constexpr int n = 16 / sizeof(T);
-  const Cut cut = Cut::of<T>({pixels, OC});
+  const Cut cut = Cut::for_sums<T>({pixels, OC});
   const Workspace<Sums> partial(cut.pieces * cut.lanes);
   const auto run = [&](auto pack) {
     launch(bias_kernel<decltype(pack), T>, cut.blocks(), kThreads, cut, grad_y, partial.data());

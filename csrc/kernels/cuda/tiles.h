@@ -103,6 +103,14 @@ template <typename T_>
 struct Fma {
   using T = T_;
 
+  __device__ static void add_product(T a, T b, T& sum) {
+#ifdef __CUDACC__
+    sum = fma(a, b, sum);
+#else
+    sum += a * b;  // a CPU may have to call a function for fma
+#endif
+  }
+
   template <typename A, typename B, int WM, int WN>
   __device__ static void multiply(const T* a, const T* b, const Seat<WM, WN>& seat, TileSums<T, WM, WN>& sums) {
     constexpr int n = kChunk<T>;
@@ -118,7 +126,7 @@ struct Fma {
 #pragma unroll
           for (int i = 0; i < WM / 8; ++i)
 #pragma unroll
-            for (int j = 0; j < 8; ++j) sums.v[i][8 * q + j] += rows[i][k] * columns[j][k];
+            for (int j = 0; j < 8; ++j) add_product(rows[i][k], columns[j][k], sums.v[i][8 * q + j]);
       }
     }
   }

@@ -43,6 +43,11 @@ def _new(array: Any, requires_grad: bool, device: Any, op: str) -> Tensor:
     return Tensor(on_device(array, device, op), requires_grad)
 
 
+def _module(device: Any, op: str) -> Any:
+    """The array library that makes an array where the user wants it: on a GPU, memory of the host is not touched."""
+    return np if device is None or gpu.check_device(device, op) == "cpu" else gpu.load()
+
+
 def as_shape(size: tuple, op: str) -> tuple[int, ...]:
     """The shape from ``zeros(2, 3)`` or ``zeros((2, 3))``."""
     if len(size) == 1 and isinstance(size[0], (tuple, list)):
@@ -214,7 +219,8 @@ def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
         >>> zeros(2, 3).shape
         (2, 3)
     """
-    return _new(np.zeros(as_shape(size, "zeros"), dtype_or(dtype, "zeros")), requires_grad, device, "zeros")
+    array = _module(device, "zeros").zeros(as_shape(size, "zeros"), dtype_or(dtype, "zeros"))
+    return Tensor(array, requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -224,7 +230,8 @@ def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
         >>> ones(2).tolist()
         [1.0, 1.0]
     """
-    return _new(np.ones(as_shape(size, "ones"), dtype_or(dtype, "ones")), requires_grad, device, "ones")
+    array = _module(device, "ones").ones(as_shape(size, "ones"), dtype_or(dtype, "ones"))
+    return Tensor(array, requires_grad)
 
 
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -234,7 +241,8 @@ def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
         >>> empty(2, 3).shape
         (2, 3)
     """
-    return _new(layout.empty(as_shape(size, "empty"), dtype_or(dtype, "empty")), requires_grad, device, "empty")
+    xp, shape, found = _module(device, "empty"), as_shape(size, "empty"), dtype_or(dtype, "empty")
+    return Tensor(layout.empty(shape, found) if xp is np else xp.empty(shape, found), requires_grad)
 
 
 def full(size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -246,9 +254,8 @@ def full(size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requ
     """
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     shape = as_shape(tuple(size) if isinstance(size, (tuple, list)) else (size,), "full")
-    return _new(
-        np.full(shape, value, dtype_or(dtype, "full", dtypes.number_type(value))), requires_grad, device, "full"
-    )
+    array = _module(device, "full").full(shape, value, dtype_or(dtype, "full", dtypes.number_type(value)))
+    return Tensor(array, requires_grad)
 
 
 def arange(
