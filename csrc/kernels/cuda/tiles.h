@@ -26,13 +26,18 @@ constexpr int kDepth = kChunks * kChunk<T>;  // of K in a step
 // A factor's part in shared memory, of `extent` rows of the first factor or columns of the second (its indices), and
 // kDepth of K. In both layouts a warp that reads 16 bytes a lane, or writes them, meets every bank of shared memory
 // evenly: that is what the exclusive ors are for.
+//   load       for plain arithmetic: of a chunk of K, `count` indices in runs of four that are `step` apart, from
+//   `first`
+//              on (a multiple of 4; of 8 if step < 32)
+//   load_rows, load_columns    for tensor cores: what a lane holds of the 8 numbers of K from 8 * half on, for indices
+//              from `first` (a multiple of 32) on. Where a product has row or column c of 8, number o of such, stands
+//              32 (o / 4) + 4c + o % 4.
 
 // For factors that lie in memory with K fastest.
 template <typename T, int extent_>
 struct ByIndex {
   static constexpr int extent = extent_;
 
-  // Indices come in runs of four, at `first` (a multiple of 4; of 8 if step < 32) and every `step` from there on.
   template <int count, int step>
   __device__ static void load(const T* tile, int first, int chunk, T (&to)[count][kChunk<T>]) {
     static_assert(step == 32 || step * count == 32);
@@ -46,6 +51,23 @@ struct ByIndex {
     }
   }
 
+  template <int count>
+  __device__ static void load_rows(const T* tile, int first, int half, uint32_t (&to)[count][4]) {
+    const int lane = static_cast<int>(threadIdx.x) % 32, matrix = lane / 8;
+    load_matrices_of<count>(tile + place(first + 4 * (lane % 8) + matrix % 2, 8 * half + matrix / 2 * 4), to);
+  }
+
+  template <int count>
+  __device__ static void load_columns(const T* tile, int first, int half, uint32_t (&to)[count][2]) {
+    const int lane = static_cast<int>(threadIdx.x) % 32, matrix = lane / 8;
+    uint32_t pairs[count / 2][4];
+    load_matrices_of<count / 2>(tile + place(first + 4 * (lane % 8) + matrix / 2, 8 * half + matrix % 2 * 4), pairs);
+#pragma unroll
+    for (int i = 0; i < count; ++i)
+#pragma unroll
+      for (int k = 0; k < 2; ++k) to[i][k] = pairs[i / 2][i % 2 * 2 + k];
+  }
+
   __device__ static int place(int index, int k) {
     return ((index ^ turn(index)) * kChunks + (k / kChunk<T> ^ shift(index))) * kChunk<T> + k % kChunk<T>;
   }
@@ -53,6 +75,13 @@ struct ByIndex {
  private:
   __device__ static int turn(int index) { return index / 4 % 2; }
   __device__ static int shift(int index) { return index / 8 % 4; }
+
+  // Of indices that are two and 32 apart: what turn() and shift() give is the same.
+  template <int count>
+  __device__ static void load_matrices_of(const T* row, uint32_t (&to)[count][4]) {
+#pragma unroll
+    for (int i = 0; i < count; ++i) load_matrices(row + (i / 2 * 32 + i % 2 * 2) * kDepth<T>, to[i]);
+  }
 };
 
 // For factors that lie in memory with the index fastest.
@@ -67,14 +96,46 @@ struct ByDepth {
     for (int k = 0; k < kChunk<T>; ++k)
 #pragma unroll
       for (int i = 0; i < count; i += kChunk<T>) {
-        const int index = (first ^ 8 * chunk) + i / 4 * step + i % 4;
-        const auto pack = load_pack<kChunk<T>>(tile + (chunk * kChunk<T> + k) * extent + index);
+        const auto pack = load_pack<kChunk<T>>(tile + place(first, chunk * kChunk<T> + k) + i / 4 * step + i % 4);
 #pragma unroll
         for (int j = 0; j < kChunk<T>; ++j) to[i + j][k] = pack.v[j];
       }
   }
 
-  __device__ static int place(int index, int k) { return k * extent + (index ^ 8 * (k / kChunk<T>)); }
+  template <int count>
+  __device__ static void load_rows(const T* tile, int first, int half, uint32_t (&to)[count][4]) {
+#pragma unroll
+    for (int i = 0; i < count; i += 2) {
+      const auto low = load_four(tile, first + 16 * i, 8 * half), high = load_four(tile, first + 16 * i, 8 * half + 4);
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        to[i + k / 2][k % 2] = low.v[k];
+        to[i + k / 2][2 + k % 2] = high.v[k];
+      }
+    }
+  }
+
+  template <int count>
+  __device__ static void load_columns(const T* tile, int first, int half, uint32_t (&to)[count][2]) {
+#pragma unroll
+    for (int i = 0; i < count; i += 4) {
+      const auto low = load_four(tile, first + 8 * i, 8 * half), high = load_four(tile, first + 8 * i, 8 * half + 4);
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        to[i + k][0] = low.v[k];
+        to[i + k][1] = high.v[k];
+      }
+    }
+  }
+
+  __device__ static int place(int index, int k) { return k * extent + (index ^ 8 * (k % 4)); }
+
+ private:
+  // A lane's four of 32 indices, at its place after k.
+  __device__ static Pack<uint32_t, 4> load_four(const T* tile, int first, int k) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    return load_pack<4>(reinterpret_cast<const uint32_t*>(tile + place(first + lane / 4 * 4, k + lane % 4)));
+  }
 };
 
 // A thread's place: its lane is lane g, t of the warp at (row, column) of the block's tile.
@@ -132,38 +193,36 @@ struct Fma {
   }
 };
 
-// Tensor cores, for float32 numbers rounded to TF32. Lane t takes chunk t of K, of which products 0 and 1 make their
-// k = t, t + 4.
+// Tensor cores, for float32 numbers rounded to TF32.
 struct Tf32 {
   using T = float;
 
   template <typename A, typename B, int WM, int WN>
   __device__ static void multiply(const T* a, const T* b, const Seat<WM, WN>& seat, TileSums<T, WM, WN>& sums) {
-    uint32_t rows[WM / 8][4], columns[WN / 8][4];
-    fragments<A>(a, seat.row + 4 * seat.g, seat.t, rows);
-    fragments<B>(b, seat.column + 4 * seat.g, seat.t, columns);
 #pragma unroll
-    for (int k = 0; k < 4; k += 2)
+    for (int half = 0; half < 2; ++half) {
+      uint32_t rows[WM / 16][4], columns[WN / 8][2];
+      A::load_rows(a, seat.row, half, rows);
+      B::load_columns(b, seat.column, half, columns);
+      round(rows);
+      round(columns);
 #pragma unroll
-      for (int i = 0; i < WM / 8; i += 2)
+      for (int i = 0; i < WM / 16; ++i)
 #pragma unroll
         for (int j = 0; j < WN / 8; ++j) {
-          const auto &upper = rows[i], &lower = rows[i + 1], &column = columns[j];
-          T *const c = sums.v[i] + j / 4 * 8 + j % 4, *const d = sums.v[i + 1] + j / 4 * 8 + j % 4;
-          multiply_add(c[0], c[4], d[0], d[4],
-                       {{upper[k], lower[k], upper[k + 1], lower[k + 1]}, {column[k], column[k + 1]}});
+          T *const c = sums.v[2 * i] + j / 4 * 8 + j % 4, *const d = sums.v[2 * i + 1] + j / 4 * 8 + j % 4;
+          multiply_add(c[0], c[4], d[0], d[4], rows[i], columns[j]);
         }
+    }
   }
 
  private:
-  template <typename Layout, int count>
-  __device__ static void fragments(const T* tile, int first, int chunk, uint32_t (&to)[count][4]) {
-    T numbers[count][4];
-    Layout::template load<count, 32>(tile, first, chunk, numbers);
+  template <int count, int registers>
+  __device__ static void round(uint32_t (&numbers)[count][registers]) {
 #pragma unroll
     for (int i = 0; i < count; ++i)
 #pragma unroll
-      for (int k = 0; k < 4; ++k) to[i][k] = to_tf32(numbers[i][k]);
+      for (int k = 0; k < registers; ++k) numbers[i][k] = to_tf32(numbers[i][k]);
   }
 };
 
