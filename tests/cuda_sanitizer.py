@@ -1,8 +1,9 @@
 """The case tables on a GPU for compute-sanitizer, which looks behind each array and at what was never written:
 
-    compute-sanitizer --tool memcheck python tests/cuda_sanitizer.py [family ...]     # also racecheck, initcheck
+    compute-sanitizer --tool memcheck python tests/cuda_sanitizer.py [name ...]     # also racecheck, initcheck
 
-Each array is an allocation of its own, out of no pool, and nothing is poisoned beforehand.
+Names are families (pool2d) or functions (conv2d_forward); none means all. Each array is an allocation of its own, out
+of no pool, and nothing is poisoned beforehand.
 """
 
 import sys
@@ -13,20 +14,20 @@ from atrous import _cuda, verify
 from atrous.verify import on_the_gpu
 
 
-def main(families: list[str]) -> int:
+def main(names: list[str]) -> int:
     cupy.cuda.set_allocator(None)
     _cuda.memory_set_poison = lambda enabled: None
     kernels, wrong = on_the_gpu(), 0
-    for name in families or verify.FAMILIES:
-        table = verify.FAMILIES[name]
+    for family, table in verify.FAMILIES.items():
         for function in table.CASES:
-            for dtype in verify.dtypes(table):
-                for algorithm in verify.algorithms(kernels, table, function):
+            if names and not {family, function} & set(names):
+                continue
+            for algorithm in verify.algorithms(kernels, table, function):
+                for dtype in verify.dtypes(table, algorithm):
                     result = verify.check_function(kernels, table, function, dtype, "cuda", algorithm)
                     wrong += len(result.failures)
-                    print(
-                        function, result.dtype, algorithm or "", f"{result.cases} cases", *result.failures, flush=True
-                    )
+                    how = f"{function} {algorithm or 'rule'} {result.dtype}: {result.cases} cases"
+                    print(how, *result.failures, flush=True)
     return min(wrong, 1)
 
 

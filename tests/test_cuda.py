@@ -242,16 +242,29 @@ def restored_precision():
     at.set_float32_matmul_precision(before)
 
 
+PRODUCTS = {  # op: shapes of its two factors
+    F.conv2d: ((2, 16, 8, 8), (8, 16, 3, 3)),
+    F.linear: ((20, 36), (12, 36)),
+    at.matmul: ((20, 36), (36, 12)),
+}
+
+
 @pytest.mark.usefixtures("cuda", "restored_precision")
-def test_matmul_precision():
-    x, weight = at.randn(2, 16, 8, 8, device="cuda"), at.randn(8, 16, 3, 3, device="cuda")
-    exact = F.conv2d(x, weight)
-    at.set_float32_matmul_precision("high")
-    assert at.get_float32_matmul_precision() == "high"
-    error = (F.conv2d(x, weight) - exact).abs().max().item()
-    assert 1e-4 < error < 144 * 2**-10 * x.abs().max().item() * weight.abs().max().item()
-    at.set_float32_matmul_precision("highest")
-    assert (F.conv2d(x, weight) == exact).all().item()
+@pytest.mark.parametrize("op", PRODUCTS, ids=lambda op: op.__name__)
+def test_matmul_precision(op):
+    at.manual_seed(0)
+    factors = [at.randn(*shape, device="cuda", requires_grad=True) for shape in PRODUCTS[op]]
+
+    def at_precision(precision):
+        at.set_float32_matmul_precision(precision)
+        assert at.get_float32_matmul_precision() == precision
+        y = op(*factors)
+        return [y, *at.autograd.grad(y.square().sum(), factors)]
+
+    exact, fast, again = map(at_precision, ("highest", "high", "highest"))
+    for a, b, c in zip(exact, fast, again, strict=True):
+        assert 1e-5 < ((a - b).abs().max() / a.abs().max()).item() < 2e-3
+        assert (a == c).all().item()
 
 
 @pytest.mark.parametrize("word", ["low", None, True])

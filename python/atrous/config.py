@@ -102,9 +102,7 @@ def set_float32_matmul_precision(precision: str) -> None:
         >>> set_float32_matmul_precision("highest")
     """
     words = ("highest", "high", "medium")
-    require(
-        precision in words, "set_float32_matmul_precision", f"precision is {precision!r}; expected one of {words}"
-    )
+    require(precision in words, "set_float32_matmul_precision", f"precision is {precision!r}; expected one of {words}")
     gpu.set_matmul_precision(precision)
 
 

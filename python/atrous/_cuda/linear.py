@@ -1,4 +1,7 @@
-"""The fully connected layer and the matrix product: cuBLAS through CuPy, with an epilogue of our own."""
+"""The fully connected layer and the matrix product: cuBLAS through CuPy, with an epilogue of our own.
+
+Where float32 may be rounded to TF32, the convolution's tensor cores multiply instead: two to three times as fast.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,17 @@ from . import compiled
 from .check import check_array, check_sizes
 
 Array = Any
+WINDOW = ((1, 1), (0, 0), (1, 1), 1)  # stride, padding, dilation and groups of a window of one pixel
 
 
 def linear_forward(x: Array, weight: Array, bias: Array | None, relu: bool = False) -> Array:
     """x (M, IN), weight (OUT, IN), bias (OUT,) or None -> y (M, OUT), with relu after it if asked for."""
     check_array("linear_forward: x", x, (2,))
     check_array("linear_forward: weight", weight, (2,), x.dtype)
-    y = product("linear_forward", c_order(x), c_order(weight).T)
+    check_sizes("linear_forward", "inner sizes", x.shape[1], weight.shape[1])
+    if on_tensor_cores(x, weight):
+        return matrix(compiled.conv2d_forward(image(x), image(weight), bias, *WINDOW, relu=relu))
+    y = product(c_order(x), c_order(weight).T)
     compiled.epilogue(y, None, bias, relu, None, False)
     return y
 
@@ -25,20 +32,26 @@ def linear_backward_input(grad_y: Array, weight: Array) -> Array:
     """grad_y (M, OUT), weight (OUT, IN) -> grad_x (M, IN)."""
     check_array("linear_backward_input: grad_y", grad_y, (2,))
     check_array("linear_backward_input: weight", weight, (2,), grad_y.dtype)
-    return product("linear_backward_input", c_order(grad_y), c_order(weight))
+    check_sizes("linear_backward_input", "inner sizes", grad_y.shape[1], weight.shape[0])
+    if on_tensor_cores(grad_y, weight):
+        return matrix(compiled.conv2d_backward_input(image(grad_y), image(weight), (1, 1), *WINDOW))
+    return product(c_order(grad_y), c_order(weight))
 
 
 def linear_backward_weight(grad_y: Array, x: Array) -> Array:
     """grad_y (M, OUT), x (M, IN) -> grad_weight (OUT, IN)."""
     check_array("linear_backward_weight: grad_y", grad_y, (2,))
     check_array("linear_backward_weight: x", x, (2,), grad_y.dtype)
-    return product("linear_backward_weight", c_order(grad_y).T, c_order(x))
+    check_sizes("linear_backward_weight", "inner sizes", grad_y.shape[0], x.shape[0])
+    if on_tensor_cores(grad_y, x):
+        return matrix(compiled.conv2d_backward_weight(image(grad_y), image(x), (1, 1), *WINDOW))
+    return product(c_order(grad_y).T, c_order(x))
 
 
 def linear_backward_bias(grad_y: Array) -> Array:
     """grad_y (M, OUT) -> grad_bias (OUT,)."""
     check_array("linear_backward_bias: grad_y", grad_y, (2,))
-    return column_sums(grad_y)
+    return compiled.conv2d_backward_bias(image(grad_y))
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -49,12 +62,29 @@ def matmul(a: Array, b: Array) -> Array:
         raise ValueError("matmul: a and b must both have 2 or both have 3 dimensions")
     if a.ndim == 3:
         check_sizes("matmul", "batch sizes", a.shape[0], b.shape[0])
-    return product("matmul", c_order(a), c_order(b))
+    check_sizes("matmul", "inner sizes", a.shape[-1], b.shape[-2])
+    if a.ndim == 2 and on_tensor_cores(a, b):
+        return matrix(compiled.conv2d_backward_input(image(a), image(b), (1, 1), *WINDOW))
+    return product(c_order(a), c_order(b))
 
 
-def product(function: str, a: Array, b: Array) -> Array:
+def on_tensor_cores(a: Array, b: Array) -> bool:
+    """Whether the product may round its factors to TF32: then it is a convolution with a window of one pixel."""
+    return compiled.get_tf32() and a.dtype == "float32" and a.size > 0 and b.size > 0
+
+
+def image(rows: Array) -> Array:
+    """(M, C) as M images of one pixel, or as OUT filters of one."""
+    return rows[:, :, None, None]
+
+
+def matrix(images: Array) -> Array:
+    """And back."""
+    return images[:, :, 0, 0]
+
+
+def product(a: Array, b: Array) -> Array:
     """a @ b in C order, of operands that cuBLAS reads where they lie. An empty sum is 0."""
-    check_sizes(function, "inner sizes", a.shape[-1], b.shape[-2])
     if a.size == 0 or b.size == 0:
         return cupy.zeros((*a.shape[:-1], b.shape[-1]), a.dtype)
     return cupy.matmul(a, b)
@@ -64,8 +94,3 @@ def c_order(array: Array) -> Array:
     """The array, or a copy, in C order from 16 bytes on: the order in which cuBLAS adds depends on how operands lie."""
     dense = cupy.ascontiguousarray(array)
     return dense if dense.data.ptr % 16 == 0 else dense.copy()
-
-
-def column_sums(rows: Array) -> Array:
-    """The sums over the rows of a matrix, added up in float64."""
-    return c_order(rows).sum(axis=0, dtype="float64").astype(rows.dtype)
