@@ -42,10 +42,12 @@ bool have_tf32() {
 }
 
 template <typename T>
-bool supports(const Conv2dShape&, Conv2dDirection, Conv2dAlgorithm algorithm) {
+bool supports(const Conv2dShape& s, Conv2dDirection, Conv2dAlgorithm algorithm) {
   switch (algorithm) {
     case Conv2dAlgorithm::implicit_gemm:
       return true;
+    case Conv2dAlgorithm::depthwise:
+      return s.IC == s.G && s.OC == s.G;
     case Conv2dAlgorithm::tensor_cores:
       return sizeof(T) == 4 && have_tf32();
     default:
@@ -55,6 +57,7 @@ bool supports(const Conv2dShape&, Conv2dDirection, Conv2dAlgorithm algorithm) {
 
 template <typename T>
 Conv2dAlgorithm choose(const Conv2dShape& s, Conv2dDirection direction, bool inexact) {
+  if (s.G > 1 && supports<T>(s, direction, Conv2dAlgorithm::depthwise)) return Conv2dAlgorithm::depthwise;
   if (inexact && supports<T>(s, direction, Conv2dAlgorithm::tensor_cores)) return Conv2dAlgorithm::tensor_cores;
   return Conv2dAlgorithm::implicit_gemm;
 }
@@ -68,18 +71,21 @@ void check_padded(const Conv2dShape& s) {
 template <typename T>
 void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
   check_padded(s);
+  if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().forward(s, x, weight, e, y);
   forward_tiles(s, algorithm, x, weight, e, y);
 }
 
 template <typename T>
 void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight, T* grad_x) {
   check_padded(s);
+  if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().backward_input(s, grad_y, weight, grad_x);
   backward_input_tiles(s, algorithm, grad_y, weight, grad_x);
 }
 
 template <typename T>
 void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* x, T* grad_weight) {
   check_padded(s);
+  if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().backward_weight(s, grad_y, x, grad_weight);
   backward_weight_tiles(s, algorithm, grad_y, x, grad_weight);
 }
 

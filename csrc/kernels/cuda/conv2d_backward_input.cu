@@ -2,48 +2,10 @@
 // each group. With a stride, a pixel is reached through some of the taps only: those of all pixels that are a multiple
 // of the stride apart are the same. So these make a part, which is as a convolution of stride 1, backwards through the
 // taps.
-#include <numeric>
-
 #include "kernels/cuda/conv2d_tiles.h"
 
 namespace atrous {
 namespace {
-
-// Along one axis, of pixels that are a multiple of the stride apart, the first `parts` start one.
-struct Stride {
-  int stride, padding, dilation, taps, size;
-  int period, jump;  // the taps that reach a pixel are a period apart, and what they come from `jump` output pixels
-  int outputs, parts;
-
-  static Stride of(int64_t stride, int64_t padding, int64_t dilation, int64_t taps, int64_t size, int64_t outputs) {
-    const auto narrow = [](int64_t value) { return static_cast<int>(value); };
-    const int64_t common = std::gcd(stride, dilation);
-    return {narrow(stride),
-            narrow(padding),
-            narrow(dilation),
-            narrow(taps),
-            narrow(size),
-            narrow(stride / common),
-            narrow(dilation / common),
-            narrow(outputs),
-            narrow(stride < size ? stride : size)};
-  }
-
-  int64_t pixels() const { return (int64_t{size} + stride - 1) / stride; }  // of the longest part
-
-  // The taps that reach pixel `first`, and where in grad_y the first of them comes from.
-  __device__ TapsOfAxis reach(int first, Axis& axis) const {
-    for (int tap = 0; tap < taps && tap < period; ++tap) {
-      const int away = first + padding - tap * dilation;
-      if (away % stride != 0) continue;
-      const int reaching = (taps - tap + period - 1) / period;
-      axis = {outputs, 1, away / stride, -jump, reaching};
-      return {tap, period, reaching};
-    }
-    axis = {outputs, 1, 0, 0, 0};
-    return {0, 0, 0};
-  }
-};
 
 // The pixels of a part, in grad_x.
 template <typename T>

@@ -69,9 +69,9 @@ template <typename T>
 void backward_weight_tiles(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* x,
                            T* grad_weight) {
   const int64_t pixels = s.N * s.OH * s.OW, ICG = s.IC / s.G, OCG = s.OC / s.G, columns = s.KH * s.KW * ICG;
-  const bool packed = may_be_packed<kChunk<T>>(ICG, x) && may_be_packed<kChunk<T>>(OCG, grad_y);
-  const TileSize size = packed && sizeof(T) == 4 && OCG > 64 && columns > 64 ? TileSize{128, 128} : TileSize{64, 64};
-  const int64_t steps = steps_of_piece<T>(size.blocks(OCG, columns, s.G), pixels);
+  const bool whole = ICG % kChunk<T> == 0 && OCG % kChunk<T> == 0, packed = whole && are_aligned(grad_y, x);
+  const TileSize size = whole && sizeof(T) == 4 && OCG > 64 && columns > 64 ? TileSize{128, 128} : TileSize{64, 64};
+  const int64_t steps = steps_of_piece<T>(size.blocks(OCG, columns, s.G), pixels);  // whatever the addresses are
   const int64_t pieces = pixels > 0 ? divide_up(pixels, steps * kDepth<T>) : 1, weights = s.OC * columns;
   const Workspace<T> workspace(pieces > 1 ? pieces * weights : 0);
   T* const sums = pieces > 1 ? workspace.data() : grad_weight;

@@ -2,6 +2,7 @@
 // by digit, so that nothing is divided but at the start.
 //   template n: numbers copied at a time, 16 bytes or one, where channels or addresses allow no more
 #pragma once
+#include "kernels/cuda/conv2d_axes.h"
 #include "kernels/cuda/pixels.h"
 #include "kernels/cuda/tiles.h"
 
@@ -27,12 +28,6 @@ struct Walk {
     if (c >= C) c -= C, ++b;
     if (b >= B) b -= B, ++a;
   }
-};
-
-// Along one axis, pixel i of a grid meets tap k at i * step + first + k * tap of an image.
-struct Axis {
-  int size;  // of the image
-  int step, first, tap, taps;
 };
 
 // What the pixels of N grids see of N images (NHWC), of `channels` out of C.
@@ -205,10 +200,6 @@ class WindowColumns : Share<n, extent, kDepth<T>> {
 };
 
 // Weights (OCG, KH, KW, ICG) by input channels, with K: some taps and all output channels.
-struct TapsOfAxis {
-  int first, step, taps;  // in the kernel
-};
-
 template <typename T, int n, int extent>
 class WeightColumns : Share<n, extent, kDepth<T>> {
   using Base = Share<n, extent, kDepth<T>>;

@@ -1,40 +1,11 @@
 // A direction of the convolution as a product of matrices: what its kernel and launcher share. Reached from conv2d.cu
 // through conv2d_directions.h.
 #pragma once
-#include "core/epilogue.h"
 #include "kernels/cuda/conv2d_directions.h"
 #include "kernels/cuda/conv2d_sources.h"
+#include "kernels/cuda/conv2d_target.h"
 
 namespace atrous {
-
-// How sums are stored: through the epilogue, into y.
-template <typename T>
-struct Target {
-  T* y;
-  Epilogue<T> then;
-  bool packed;  // 16 bytes at a time
-
-  template <int n>
-  __device__ void put(int64_t row, int64_t column, Pack<T, n> sums) const {
-    const int64_t at = row + column;
-    if (then.scale) combine(load_pack<n>(then.scale + column), [](T v, T scale) { return v * scale; }, sums);
-    if (then.bias) combine(load_pack<n>(then.bias + column), [](T v, T bias) { return v + bias; }, sums);
-    if (then.relu) clamp(sums);
-    if (then.residual) combine(load_pack<n>(then.residual + at), [](T v, T added) { return v + added; }, sums);
-    if (then.relu_last) clamp(sums);
-    store_pack(y + at, sums);
-  }
-
- private:
-  template <int n, typename F>
-  __device__ static void combine(const Pack<T, n>& other, F f, Pack<T, n>& sums) {
-    for (int i = 0; i < n; ++i) sums.v[i] = f(sums.v[i], other.v[i]);
-  }
-  template <int n>
-  __device__ static void clamp(Pack<T, n>& sums) {
-    for (int i = 0; i < n; ++i) sums.v[i] = sums.v[i] < T(0) ? T(0) : sums.v[i];  // NaN stays
-  }
-};
 
 // Rows of a dense matrix.
 template <typename T>
@@ -114,7 +85,6 @@ void run_tiles(Conv2dAlgorithm algorithm, const Problem& problem, int64_t M, int
 }
 
 inline Axis axis_of(int64_t size, int64_t step, int64_t first, int64_t tap, int64_t taps) {
-  const auto narrow = [](int64_t value) { return static_cast<int>(value); };
   return {narrow(size), narrow(step), narrow(first), narrow(tap), narrow(taps)};
 }
 

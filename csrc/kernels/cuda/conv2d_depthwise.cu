@@ -1,0 +1,261 @@
+// Depthwise convolution: each channel by itself, a few multiplications for a number that is read. So memory limits it:
+// a thread has 16 bytes of channels, and four pixels of a row for which it reads a weight once. What windows share
+// comes from the caches.
+#include "core/memory.h"
+#include "kernels/cuda/conv2d_axes.h"
+#include "kernels/cuda/conv2d_directions.h"
+#include "kernels/cuda/conv2d_target.h"
+#include "kernels/cuda/pixels.h"
+
+namespace atrous {
+namespace {
+
+constexpr int kStrip = 4;  // pixels of a thread
+
+// Pixels of a strip, with n channels of each, and the weights of these channels for each tap.
+template <int n, typename T>
+struct Strip {
+  T sums[kStrip][n] = {};
+
+  // Adds weight * image[(first + i * step) * C] for each pixel i, where that is inside.
+  __device__ void add(const Pack<T, n>& weight, const T* image, int first, int step, int size, int64_t C) {
+    Pack<T, n> packs[kStrip];
+#pragma unroll
+    for (int i = 0; i < kStrip; ++i) {
+      const int at = first + i * step;
+      packs[i] = at >= 0 && at < size ? load_pack<n>(image + at * C) : Pack<T, n>{};
+    }
+#pragma unroll
+    for (int i = 0; i < kStrip; ++i)
+#pragma unroll
+      for (int j = 0; j < n; ++j) sums[i][j] += packs[i].v[j] * weight.v[j];
+  }
+
+  __device__ Pack<T, n> pack(int i) const {
+    Pack<T, n> pack;
+#pragma unroll
+    for (int j = 0; j < n; ++j) pack.v[j] = sums[i][j];
+    return pack;
+  }
+};
+
+// (C, taps) to (taps, C).
+template <typename T>
+__global__ void by_tap_kernel(int64_t C, int64_t taps, const T* weight, T* by_tap) {
+  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (i < C * taps) by_tap[i] = weight[i % C * taps + i / C];
+}
+
+template <int n, typename T>
+struct Forward {
+  int64_t C;
+  Axis h, w;
+  int OH, OW;
+  const T *x, *by_tap;
+  Target<T> y;
+
+  __device__ void operator()(const Place& place) const {
+    const int first = static_cast<int>(place.w) * kStrip, top = static_cast<int>(place.h) * h.step + h.first;
+    const T* weight = by_tap + place.c;
+    Strip<n, T> strip;
+    for (int kh = 0; kh < h.taps; ++kh) {
+      const int ih = top + kh * h.tap;
+      const T* row = x + (place.n * h.size + ih) * w.size * C + place.c;
+      for (int kw = 0; kw < w.taps; ++kw, weight += C)
+        if (ih >= 0 && ih < h.size)
+          strip.add(load_pack<n>(weight), row, first * w.step + w.first + kw * w.tap, w.step, w.size, C);
+    }
+    const int64_t pixel = (place.n * OH + place.h) * OW + first;
+#pragma unroll
+    for (int i = 0; i < kStrip; ++i)
+      if (first + i < OW) y.template put<n>((pixel + i) * C, place.c, strip.pack(i));
+  }
+};
+
+// The pixels of a strip are the stride apart: the same taps reach them.
+template <int n, typename T>
+struct BackwardInput {
+  int64_t C, KW;
+  Stride h, w;
+  const T *grad_y, *by_tap;
+  T* grad_x;
+
+  __device__ void operator()(const Place& place) const {
+    const int ih = static_cast<int>(place.h), part = static_cast<int>(place.w) % w.parts;
+    const int first = static_cast<int>(place.w) / w.parts * kStrip;
+    Axis rows, columns;
+    const TapsOfAxis taps_h = h.reach(ih % h.stride, rows), taps_w = w.reach(part, columns);
+    Strip<n, T> strip;
+    for (int i = 0; i < taps_h.taps; ++i) {
+      const int oh = ih / h.stride + rows.first + i * rows.tap;
+      if (oh < 0 || oh >= rows.size) continue;
+      const T* row = grad_y + (place.n * rows.size + oh) * columns.size * C + place.c;
+      const T* weight = by_tap + ((taps_h.first + i * taps_h.step) * KW + taps_w.first) * C + place.c;
+      for (int j = 0; j < taps_w.taps; ++j, weight += taps_w.step * C)
+        strip.add(load_pack<n>(weight), row, first + columns.first + j * columns.tap, 1, columns.size, C);
+    }
+#pragma unroll
+    for (int i = 0; i < kStrip; ++i) {
+      const int64_t iw = part + int64_t{first + i} * w.stride;
+      if (iw < w.size) store_pack(grad_x + ((place.n * h.size + ih) * w.size + iw) * C + place.c, strip.pack(i));
+    }
+  }
+};
+
+constexpr int kTaps = 9;  // of a thread: those of 3 x 3
+
+// How blocks share the sums over pixels: `columns` packs of channels side by side, `groups` threads for each, which
+// take every groups-th pixel of a piece; and a turn for each kTaps taps.
+struct WeightCut {
+  int64_t P, C, taps, column_blocks, pieces, pixels_of_piece;
+  int columns, groups, turns;
+
+  static WeightCut of(int64_t P, int64_t C, int64_t taps, int n) {
+    constexpr int64_t kColumns = 32, kBlocks = 1024, kLeast = 16;  // blocks on a large GPU, pixels of a thread
+    WeightCut cut{P, C, taps, (C / n + kColumns - 1) / kColumns, 0, 0, 0, 0, narrow((taps + kTaps - 1) / kTaps)};
+    cut.columns = narrow((C / n + cut.column_blocks - 1) / cut.column_blocks);
+    cut.groups = kThreads / cut.columns;
+    const int64_t others = cut.column_blocks * cut.turns, pieces = (kBlocks + others - 1) / others;
+    const int64_t even = (P + pieces - 1) / pieces, least = cut.groups * kLeast;
+    cut.pixels_of_piece = even < least ? least : even;
+    cut.pieces = P > 0 ? (P + cut.pixels_of_piece - 1) / cut.pixels_of_piece : 1;
+    return cut;
+  }
+};
+
+// Sums of grad_y * x for each channel and tap of a piece, to partial (pieces, taps, C).
+template <typename M, typename T>
+__global__ void __launch_bounds__(kThreads)
+    weight_sums_kernel(WeightCut cut, Axis h, Axis w, Divisor OH, Divisor OW, const T* grad_y, const T* x, T* partial) {
+  constexpr int n = M::size;
+  __shared__ T table[kThreads * kTaps * n];
+  const int64_t block = blockIdx.x / cut.turns, piece = block / cut.column_blocks;
+  const int turn = static_cast<int>(blockIdx.x % cut.turns), group = static_cast<int>(threadIdx.x) / cut.columns;
+  const int column = static_cast<int>(threadIdx.x) % cut.columns;
+  const int64_t first_channel = block % cut.column_blocks * cut.columns * n, c = first_channel + column * n;
+  int64_t end = (piece + 1) * cut.pixels_of_piece;
+  if (end > cut.P) end = cut.P;
+  T sums[kTaps][n] = {};
+  if (group < cut.groups && c < cut.C) {
+    for (int64_t pixel = piece * cut.pixels_of_piece + group; pixel < end; pixel += cut.groups) {
+      const int64_t row = pixel / OW, image = row / OH;
+      const int top = static_cast<int>(row - image * OH.value()) * h.step + h.first;
+      const int left = static_cast<int>(pixel - row * OW.value()) * w.step + w.first;
+      const auto g = load_as<M>(grad_y + pixel * cut.C + c);
+      const T* const corner = x + image * h.size * w.size * cut.C + c;
+      int kh = turn * kTaps / w.taps, kw = turn * kTaps % w.taps;
+#pragma unroll
+      for (int tap = 0; tap < kTaps; ++tap) {
+        const int ih = top + kh * h.tap, iw = left + kw * w.tap;
+        const bool inside = kh < h.taps && ih >= 0 && ih < h.size && iw >= 0 && iw < w.size;
+        const auto v = inside ? load_as<M>(corner + (int64_t{ih} * w.size + iw) * cut.C) : M{};
+#pragma unroll
+        for (int j = 0; j < n; ++j) sums[tap][j] += g.v[j] * v.v[j];
+        if (++kw == w.taps) kw = 0, ++kh;
+      }
+    }
+  }
+  const int width = cut.columns * n;
+  if (group < cut.groups) {
+#pragma unroll
+    for (int tap = 0; tap < kTaps; ++tap)
+#pragma unroll
+      for (int j = 0; j < n; ++j) table[(group * kTaps + tap) * width + column * n + j] = sums[tap][j];
+  }
+  __syncthreads();
+  for (int i = static_cast<int>(threadIdx.x); i < kTaps * width; i += kThreads) {
+    const int64_t tap = turn * kTaps + i / width, channel = first_channel + i % width;
+    T sum = table[i];
+    for (int k = 1; k < cut.groups; ++k) sum += table[k * kTaps * width + i];
+    if (tap < cut.taps && channel < cut.C) partial[(piece * cut.taps + tap) * cut.C + channel] = sum;
+  }
+}
+
+template <typename T>
+__global__ void add_weight_sums_kernel(WeightCut cut, const T* partial, T* grad_weight) {
+  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x, count = cut.C * cut.taps;
+  if (i >= count) return;
+  T sum = partial[i];
+  for (int64_t piece = 1; piece < cut.pieces; ++piece) sum += partial[piece * count + i];
+  grad_weight[i % cut.C * cut.taps + i / cut.C] = sum;
+}
+
+// Launchers.
+
+unsigned blocks_of_all(int64_t n) { return static_cast<unsigned>((n + kThreads - 1) / kThreads); }
+
+template <typename T>
+void order_by_tap(int64_t C, int64_t taps, const T* weight, T* by_tap) {
+  launch(by_tap_kernel<T>, blocks_of_all(C * taps), kThreads, C, taps, weight, by_tap);
+}
+
+Axis height_of(const Conv2dShape& s) { return {narrow(s.IH), narrow(s.sh), narrow(-s.ph), narrow(s.dh), narrow(s.KH)}; }
+
+Axis width_of(const Conv2dShape& s) { return {narrow(s.IW), narrow(s.sw), narrow(-s.pw), narrow(s.dw), narrow(s.KW)}; }
+
+int64_t strips(int64_t pixels) { return (pixels + kStrip - 1) / kStrip; }
+
+template <typename T>
+void forward(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
+  const Workspace<T> by_tap(s.KH * s.KW * s.OC);
+  order_by_tap(s.OC, s.KH * s.KW, weight, by_tap.data());
+  with_packs<T>(
+      [&](auto n) {
+        const Forward<n, T> job{s.IC, height_of(s),  width_of(s),  narrow(s.OH), narrow(s.OW),
+                                x,    by_tap.data(), {y, e, n > 1}};
+        for_pixels<n>(s.N, s.OH, strips(s.OW), s.OC, job);
+      },
+      s.OC, x, y, e.scale, e.bias, e.residual);
+}
+
+template <typename T>
+void backward_input(const Conv2dShape& s, const T* grad_y, const T* weight, T* grad_x) {
+  const Workspace<T> by_tap(s.KH * s.KW * s.OC);
+  order_by_tap(s.OC, s.KH * s.KW, weight, by_tap.data());
+  const Stride h = Stride::of(s.sh, s.ph, s.dh, s.KH, s.IH, s.OH), w = Stride::of(s.sw, s.pw, s.dw, s.KW, s.IW, s.OW);
+  with_packs<T>(
+      [&](auto n) {
+        const BackwardInput<n, T> job{s.IC, s.KW, h, w, grad_y, by_tap.data(), grad_x};
+        for_pixels<n>(s.N, s.IH, strips(w.pixels()) * w.parts, s.IC, job);
+      },
+      s.IC, grad_y, grad_x);
+}
+
+// The order of the sums does not depend on addresses.
+template <typename T>
+void backward_weight(const Conv2dShape& s, const T* grad_y, const T* x, T* grad_weight) {
+  constexpr int n = 16 / sizeof(T);
+  const bool whole = s.IC % n == 0;
+  const WeightCut cut = WeightCut::of(s.N * s.OH * s.OW, s.IC, s.KH * s.KW, whole ? n : 1);
+  const Workspace<T> partial(cut.pieces * cut.taps * cut.C);
+  const auto run = [&](auto pack) {
+    launch(weight_sums_kernel<decltype(pack), T>, static_cast<unsigned>(cut.pieces * cut.column_blocks * cut.turns),
+           kThreads, cut, height_of(s), width_of(s), s.OH, s.OW, grad_y, x, partial.data());
+  };
+  if (!whole)
+    run(Elements<T, 1>{});
+  else if (are_aligned(grad_y, x))
+    run(Pack<T, n>{});
+  else
+    run(Elements<T, n>{});
+  launch(add_weight_sums_kernel<T>, blocks_of_all(cut.C * cut.taps), kThreads, cut, partial.data(), grad_weight);
+}
+
+template <typename T>
+DepthwiseKernels<T> table() {
+  return {forward<T>, backward_input<T>, backward_weight<T>};
+}
+
+}  // namespace
+
+template <>
+DepthwiseKernels<float> depthwise_kernels<float>() {
+  return table<float>();
+}
+
+template <>
+DepthwiseKernels<double> depthwise_kernels<double>() {
+  return table<double>();
+}
+
+}  // namespace atrous
