@@ -35,14 +35,15 @@ inline bool axis_fits(int64_t size, int64_t outputs, int64_t stride, int64_t pad
 inline int64_t hopper_steps(const Conv2dShape& s) { return s.KH * s.KW * ((s.IC + kHopperDepth - 1) / kHopperDepth); }
 
 // From the sizes alone, as all choices. Packs of 16 bytes; from 16 channels on, as below them more than half of a step
-// would be zeros; indices of 32 bits, with room for a last tile that is not full; rows of memory below 2^40 bytes.
+// would be zeros; indices of 32 bits, with room for a last tile that is not full; distances below 2^40 bytes. (x and
+// weight exist, so that no product here overflows.)
 inline bool hopper_fits(const Conv2dShape& s) {
-  constexpr int64_t kEnd = (int64_t{1} << 31) - (1 << 16), kRow = int64_t{1} << 38;
+  constexpr int64_t kEnd = (int64_t{1} << 31) - (1 << 16), kFar = int64_t{1} << 38;
   const int64_t M = s.N * s.OH * s.OW;
-  return s.G == 1 && s.IC % 4 == 0 && s.IC >= kHopperDepth / 2 && M > 0 && M < kEnd && s.OC > 0 && s.OC < kEnd &&
+  return s.G == 1 && s.IC % 4 == 0 && s.IC >= kHopperDepth / 2 && s.OC > 0 && s.OC < kEnd && M > 0 && M < kEnd &&
          axis_fits(s.IH, s.OH, s.sh, s.ph, s.dh, s.KH) && axis_fits(s.IW, s.OW, s.sw, s.pw, s.dw, s.KW) &&
-         (M / kHopperRows + 1) * (s.OC / 64 + 1) < kEnd && hopper_steps(s) < kEnd && s.IC * s.IW < kRow / s.IH &&
-         s.IC * s.KH * s.KW < kRow;
+         (M / kHopperRows + 1) * (s.OC / 64 + 1) < kEnd && hopper_steps(s) < kEnd && s.IH * s.IW * s.IC < kFar &&
+         s.KH * s.KW * s.IC < kFar;
 }
 
 // The convolution that leads back from the outputs to the inputs where the stride is 1: its filters are weight's,
