@@ -13,6 +13,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __shared__ static  // blocks run one after the other
 
 struct dim3 {
@@ -65,6 +66,14 @@ void copy_later(void* to, const void* from, size_t bytes);
 void close_copies();
 void wait_copies(int left);
 
+// What others than the threads do, at some time; the thread waits until then. (hopper_on_cpu.h)
+void do_later(std::function<void()> work);
+void wait_until(std::function<bool()> holds);
+
+inline int capability = 80;  // of the device, times ten
+inline void set_capability(int value) { capability = value; }
+inline int64_t products = 0;  // of matrix units, a thread each
+
 }  // namespace cuda_on_cpu
 
 #define threadIdx (cuda_on_cpu::place->thread)
@@ -100,8 +109,16 @@ inline cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream
   std::memset(to, value, bytes);
   return cudaSuccess;
 }
-enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor };
+enum cudaDeviceAttr {
+  cudaDevAttrComputeCapabilityMajor,
+  cudaDevAttrComputeCapabilityMinor,
+  cudaDevAttrMultiProcessorCount
+};
 inline cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
-inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) { return *value = 8, cudaSuccess; }
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  const int values[] = {cuda_on_cpu::capability / 10, cuda_on_cpu::capability % 10, 2};
+  *value = values[attribute];
+  return cudaSuccess;
+}
 inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
 inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }

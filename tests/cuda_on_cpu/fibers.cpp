@@ -15,7 +15,7 @@ Place* place = nullptr;
 
 namespace {
 
-enum class State { ready, waits_for_warp, waits_for_block, ended };
+enum class State { ready, waits_for_warp, waits_for_block, waits_for_others, ended };
 
 struct Copy {
   void* to;
@@ -32,6 +32,7 @@ struct Fiber {
   bool started = false;
   State state = State::ended;
   Place place;
+  std::function<bool()> holds;  // what it waits for, of others
   std::vector<Copy> open;  // copies put off, the last group's and those before
   std::deque<std::vector<Copy>> closed;
 };
@@ -43,6 +44,7 @@ jmp_buf scheduler;
 int chosen_order = 2;
 uint64_t lanes[1024];
 std::vector<std::max_align_t> shared;
+std::vector<std::function<void()>> put_off;
 
 void leave(State state) {
   Fiber* const self = current;
@@ -83,6 +85,16 @@ bool release(State waiting, size_t begin, size_t end) {
   return true;
 }
 
+// The youngest of what was put off, unless threads take turns in ascending order.
+bool work_for_others() {
+  if (put_off.empty()) return false;
+  const auto next = chosen_order == 2 ? put_off.begin() : put_off.end() - 1;
+  const std::function<void()> work = std::move(*next);
+  put_off.erase(next);
+  work();
+  return true;
+}
+
 void run_block(size_t threads) {
   const size_t step = chosen_order < 3 ? 1 : 7;  // prime to every block size that is a multiple of 32
   for (;;) {
@@ -90,6 +102,7 @@ void run_block(size_t threads) {
     for (size_t i = 0; i < threads; ++i) {
       const size_t at = i * step % threads;
       Fiber& fiber = *fibers[chosen_order == 1 ? threads - 1 - at : at];
+      if (fiber.state == State::waits_for_others && fiber.holds()) fiber.state = State::ready;
       if (fiber.state == State::ready) resume(fiber), progress = true;
     }
     for (size_t i = 0; i < threads; ++i) ended = ended && fibers[i]->state == State::ended;
@@ -97,7 +110,7 @@ void run_block(size_t threads) {
     for (size_t warp = 0; warp < threads; warp += 32)
       progress = release(State::waits_for_warp, warp, warp + 32 < threads ? warp + 32 : threads) || progress;
     progress = release(State::waits_for_block, 0, threads) || progress;
-    if (!progress) {
+    if (!progress && !work_for_others()) {
       fibers.clear();  // with what is on their stacks
       throw std::runtime_error("a kernel hangs: some threads of a block wait where others do not come");
     }
@@ -111,6 +124,7 @@ void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shar
     throw std::runtime_error("blocks must be one-dimensional, of whole warps");
   while (fibers.size() < block.x) fibers.push_back(std::make_unique<Fiber>());
   work = &thread;
+  put_off.clear();
   shared.resize(shared_bytes / sizeof(std::max_align_t) + 1);
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
@@ -128,6 +142,14 @@ void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shar
 
 void set_order(int order) { chosen_order = order; }
 int order() { return chosen_order; }
+
+void do_later(std::function<void()> work) { put_off.push_back(std::move(work)); }
+
+void wait_until(std::function<bool()> holds) {
+  if (holds()) return;
+  current->holds = std::move(holds);
+  leave(State::waits_for_others);
+}
 
 void block_barrier() { leave(State::waits_for_block); }
 void warp_barrier() { leave(State::waits_for_warp); }

@@ -4,6 +4,7 @@
 #include "kernels/conv2d.h"
 #include "kernels/cuda/batch_norm_cut.h"
 #include "kernels/cuda/conv2d_directions.h"
+#include "kernels/cuda/conv2d_hopper.h"
 
 namespace atrous {
 namespace {
@@ -62,6 +63,12 @@ Conv2dAlgorithm choose(const Conv2dShape& s, Conv2dDirection direction, bool ine
   return Conv2dAlgorithm::implicit_gemm;
 }
 
+#ifdef ATROUS_HOPPER  // this build has conv2d_hopper.cu
+constexpr bool kHopper = true;
+#else
+constexpr bool kHopper = false;
+#endif
+
 // Places in a padded image are 32-bit numbers, with room for one that is nowhere.
 void check_padded(const Conv2dShape& s) {
   require(s.IH + 2 * s.ph < 1 << 30 && s.IW + 2 * s.pw < 1 << 30,
@@ -72,6 +79,8 @@ template <typename T>
 void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
   check_padded(s);
   if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().forward(s, x, weight, e, y);
+  if constexpr (kHopper && sizeof(T) == 4)
+    if (algorithm == Conv2dAlgorithm::tensor_cores && forward_hopper(s, x, weight, e, y)) return;
   forward_tiles(s, algorithm, x, weight, e, y);
 }
 
@@ -79,6 +88,8 @@ template <typename T>
 void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight, T* grad_x) {
   check_padded(s);
   if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().backward_input(s, grad_y, weight, grad_x);
+  if constexpr (kHopper && sizeof(T) == 4)
+    if (algorithm == Conv2dAlgorithm::tensor_cores && backward_input_hopper(s, grad_y, weight, grad_x)) return;
   backward_input_tiles(s, algorithm, grad_y, weight, grad_x);
 }
 

@@ -1,0 +1,126 @@
+// What Hopper (sm_90a) adds for products of matrices, an instruction a function: barriers that count bytes, the copy
+// engine (TMA), and products of whole tiles from shared memory. Addresses in shared memory are the 32-bit ones of PTX.
+// Where the compiler knows no CUDA, tests/cuda_on_cpu/hopper_on_cpu.h stands in for all of it.
+#pragma once
+#include <cuda.h>  // CUtensorMap
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#ifndef __CUDACC__
+#include "hopper_on_cpu.h"
+#else
+#include "kernels/cuda/pack.h"
+#include "kernels/cuda/wgmma.h"
+
+namespace atrous {
+
+__device__ inline uint32_t shared_address(const void* place) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(place));
+}
+
+__device__ inline void store_shared(uint32_t to, float first, float second) {
+  asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(first), "f"(second) : "memory");
+}
+
+__device__ inline Pack<float, 4> load_shared(uint32_t from) {
+  return *static_cast<const Pack<float, 4>*>(__cvta_shared_to_generic(from));
+}
+
+// A barrier's phase ends when `arrivals` threads have arrived and the copy engine has written all bytes they announced.
+// One waits for the end of the phase of parity 0, then 1, then 0 and so on; before the first, parity 1 counts as ended.
+__device__ inline void barrier_init(uint32_t barrier, uint32_t arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
+}
+
+// By the thread that initialised them: the copy engine, too, finds the barriers ready.
+__device__ inline void publish_barriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::: "memory");
+}
+
+__device__ inline void barrier_arrive(uint32_t barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
+__device__ inline void barrier_arrive_expecting(uint32_t barrier, uint32_t bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+}
+
+// Until the phase has ended. Then the caller sees what those who arrived had written, and may overwrite what they read.
+__device__ inline void barrier_wait(uint32_t barrier, uint32_t parity) {
+  uint32_t ended;
+  do {  // each try sleeps for a while
+    asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
+                 : "=r"(ended)
+                 : "r"(barrier), "r"(parity)
+                 : "memory");
+  } while (ended == 0);
+}
+
+// Copies by the engine, whose bytes are counted at the barrier; what lies outside of the tensor becomes 0.
+//
+// Pixels of an NHWC tensor: the first is (n, h, w), the next ones follow in the box of the map, along w, then h, then
+// n; all are read at (h + offset_h, w + offset_w), from channel c on.
+__device__ inline void copy_pixels(uint32_t to, const CUtensorMap* map, uint32_t barrier, int c, int w, int h, int n,
+                                   uint16_t offset_w, uint16_t offset_h) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%0], "
+      "[%1, {%3, %4, %5, %6}], [%2], {%7, %8};" ::"r"(to),
+      "l"(map), "r"(barrier), "r"(c), "r"(w), "r"(h), "r"(n), "h"(offset_w), "h"(offset_h)
+      : "memory");
+}
+
+// A box of a tensor of three axes, from (c2, c1, c0) on.
+__device__ inline void copy_box(uint32_t to, const CUtensorMap* map, uint32_t barrier, int c0, int c1, int c2) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], "
+      "[%2];" ::"r"(to),
+      "l"(map), "r"(barrier), "r"(c0), "r"(c1), "r"(c2)
+      : "memory");
+}
+
+// Products (wgmma.h) are started between wgmma_fence and wgmma_commit, which closes a group of them.
+__device__ inline void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ inline void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+
+// Waits until of this warp's groups at most the last `left` are under way.
+template <int left>
+__device__ inline void wgmma_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(left) : "memory");
+}
+
+// The compiler must not move what it does with these registers past this place: products write them unseen by it.
+template <int n>
+__device__ inline void pin(float (&sums)[n]) {
+#pragma unroll
+  for (int i = 0; i < n; ++i) asm volatile("" : "+f"(sums[i])::"memory");
+}
+
+}  // namespace atrous
+#endif
+
+namespace atrous {
+
+// A factor of a product in shared memory: rows of 128 bytes, in groups of 8 rows that are 1024 bytes apart, whose
+// 16-byte pieces the copy engine permutes (piece p of row r lies at p ^ r % 8). `address` is a multiple of 1024 and
+// some multiple of 32 bytes of a row. PTX manual, "Matrix descriptor format": in bits 0 to 13 the address / 16, from
+// bit 32 on the distance of the groups / 16, in bits 62 and 63 a 1, for the permutation; bits 16 to 29 mean nothing
+// here.
+__device__ inline uint64_t matrix_descriptor(uint32_t address) {
+  return uint64_t{(address & 0x3FFFF) >> 4} | uint64_t{1} << 16 | uint64_t{1024 >> 4} << 32 | uint64_t{1} << 62;
+}
+
+// A ring's present stage, and the parity of its barriers' phase.
+template <int stages>
+struct Ring {
+  int stage = 0;
+  uint32_t parity = 0;
+
+  __device__ void next() {
+    if (++stage < stages) return;
+    stage = 0;
+    parity ^= 1;
+  }
+};
+
+}  // namespace atrous
