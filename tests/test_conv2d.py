@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atrous import reference
-from atrous.verify.conv2d import CASES, CASES_2D, arguments
-from atrous.verify.harness import Draw
+from atrous.verify.conv2d import CASES, CASES_2D, arguments, bound
+from atrous.verify.harness import Draw, call, compare, in_float64
 
 DENSE = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 
@@ -271,3 +271,57 @@ def test_backward_input_visits_no_residue_beyond_the_image(cpu):
     one, far = np.ones((1, 1, 1, 1), np.float32), (2**30, 2**30)
     grad_x = cpu.conv2d_backward_input(one, one, (3, 4), far, (0, 0), (1, 1), 1)
     assert grad_x.tolist() == [[[[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]]]
+
+
+# Each runs one of the GPU's larger tiles, which small arrays do not; by the tile, where it is of use.
+LARGE = [
+    ("128x128", "conv2d_forward", (1, 20, 160, 162), (136, 20, 1, 1), {}),
+    ("128x64", "conv2d_forward", (2, 12, 81, 160), (60, 12, 3, 3), {"padding": (1, 1), "then": "scale residual relu"}),
+    ("128x128", "conv2d_backward_input", (1, 132, 160, 162), (8, 132, 1, 1), {}),
+    ("128x64", "conv2d_backward_input", (2, 72, 81, 80), (68, 72, 3, 1), {"padding": (1, 0), "stride": (1, 2)}),
+    ("128x128", "conv2d_backward_weight", (2, 72, 31, 30), (68, 72, 3, 1), {"padding": (1, 0), "stride": (1, 2)}),
+]
+
+
+@pytest.mark.parametrize(("tile", "function", "x", "weight", "more"), LARGE)
+@pytest.mark.parametrize("algorithm", ["implicit_gemm", "tensor_cores"])
+def test_large_tiles(cuda, tile, function, x, weight, more, algorithm):
+    case = {**CASES_2D[0], "x": x, "weight": weight, **more}
+    a = {**arguments(function, case, Draw(np.float32, tile, case)), "algorithm": algorithm}
+    exact = in_float64(a)
+    (got,), (expected,) = call(cuda, function, a), call(reference, function, exact)
+    ratio, *_ = compare(got, expected, bound(function, exact, np.dtype(np.float32)))
+    assert ratio.max() <= 1
+    cuda.set_num_threads(3)  # other turns of a block's threads
+    try:
+        np.testing.assert_array_equal(call(cuda, function, a)[0], got)
+    finally:
+        cuda.set_num_threads(2)
+
+
+def test_tensor_cores_round_to_the_nearest_and_keep_what_is_not_finite(cuda):
+    """1 x 1 windows of 1 x 1 channels beside zeros: products of single numbers."""
+    ulp = np.float32(2**-10)
+    values = np.array(
+        [1, 1 + ulp, 1 + ulp / 2, 1 + 0.49 * ulp, -1 - ulp / 2, 3e38, np.inf, -np.inf, np.nan], np.float32
+    )
+    expected = np.array([1, 1 + ulp, 1 + ulp, 1, -1 - ulp, 3e38, np.inf, -np.inf, np.nan], np.float32)
+    values[-1:].view(np.uint32)[:] = 0x7FFFFFFF  # the NaN that GPUs make
+    x, weight = np.zeros((1, 8, 9, 1), np.float32), np.zeros((8, 8, 1, 1), np.float32)
+    x[0, 3, :, 0], weight[5, 3] = values, 1
+    y = cuda.conv2d_forward(x, weight, None, **DENSE, algorithm="tensor_cores")[0, 5, :, 0]
+    np.testing.assert_allclose(y, expected, rtol=2**-11)
+    assert np.array_equal(y[:5], expected[:5])
+
+
+def test_the_switch_of_the_gpu(cuda):
+    sizes = ((2, 8, 9, 9), (16, 8, 3, 3), *DENSE.values())
+    assert not cuda.kernels.get_tf32()
+    assert cuda.kernels.conv2d_algorithms("forward", *sizes)[0] == "implicit_gemm"
+    cuda.kernels.set_tf32(True)
+    try:
+        assert cuda.kernels.conv2d_algorithms("forward", *sizes)[0] == "tensor_cores"
+    finally:
+        cuda.kernels.set_tf32(False)
+    with pytest.raises(ValueError, match="'tensor_cores' does not fit"):
+        cuda.conv2d_forward(np.zeros((1, 2, 3, 3)), np.zeros((2, 2, 1, 1)), None, **DENSE, algorithm="tensor_cores")

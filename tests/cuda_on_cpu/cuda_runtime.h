@@ -94,6 +94,11 @@ T __shfl_sync(unsigned, T value, unsigned lane) {
   return cuda_on_cpu::shuffle(value, lane);
 }
 
+inline float __uint_as_float(unsigned bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>((uint64_t{a} * b) >> 32); }
 
 // The runtime's functions: host and device memory are the same, and nothing is put off.

@@ -33,8 +33,9 @@ struct Fiber {
   State state = State::ended;
   Place place;
   std::function<bool()> holds;  // what it waits for, of others
-  std::vector<Copy> open;  // copies put off, the last group's and those before
-  std::deque<std::vector<Copy>> closed;
+  std::deque<Copy> copies;      // that are put off
+  std::deque<size_t> groups;    // how many of them belong together; those of none are the last
+  size_t ungrouped = 0;
 };
 
 std::vector<std::unique_ptr<Fiber>> fibers;
@@ -132,8 +133,9 @@ void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shar
         for (unsigned t = 0; t < block.x; ++t) {
           fibers[t]->place = {dim3(t, 0, 0), dim3(x, y, z), block, grid};
           fibers[t]->state = State::ready;
-          fibers[t]->open.clear();
-          fibers[t]->closed.clear();
+          fibers[t]->copies.clear();
+          fibers[t]->groups.clear();
+          fibers[t]->ungrouped = 0;
         }
         std::memset(shared.data(), 0xFF, shared.size() * sizeof(std::max_align_t));
         run_block(block.x);
@@ -165,20 +167,26 @@ uint64_t exchange(uint64_t bits, unsigned lane) {
 
 void* shared_memory() { return shared.data(); }
 
-void copy_later(void* to, const void* from, size_t bytes) { current->open.push_back({to, from, bytes}); }
+void copy_later(void* to, const void* from, size_t bytes) {
+  current->copies.push_back({to, from, bytes});
+  ++current->ungrouped;
+}
 
 void close_copies() {
-  current->closed.push_back(std::move(current->open));
-  current->open.clear();
+  current->groups.push_back(current->ungrouped);
+  current->ungrouped = 0;
 }
 
 void wait_copies(int left) {
-  for (auto& groups = current->closed; groups.size() > static_cast<size_t>(left); groups.pop_front())
-    for (const Copy& copy : groups.front())
+  for (auto& groups = current->groups; groups.size() > static_cast<size_t>(left); groups.pop_front())
+    for (size_t i = 0; i < groups.front(); ++i) {
+      const Copy copy = current->copies.front();
+      current->copies.pop_front();
       if (copy.from)
         std::memcpy(copy.to, copy.from, copy.bytes);
       else
         std::memset(copy.to, 0, copy.bytes);
+    }
 }
 
 }  // namespace cuda_on_cpu

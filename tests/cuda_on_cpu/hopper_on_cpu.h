@@ -83,7 +83,7 @@ inline void copy_row(uint32_t to, const CUtensorMap& map, const float* row, int 
   for (int i = 0; i < map.box[0]; ++i) {
     uint32_t bits = 0;
     if (row && c + i < map.sizes[0]) std::memcpy(&bits, row + c + i, 4);
-    if (map.rounds) bits = to_tf32(bits);
+    if (map.rounds) bits = to_tf32<false>(bits) & ~0x1FFFu;
     std::memcpy(shared_place(permuted(to + static_cast<uint32_t>(4 * i))), &bits, 4);
   }
 }

@@ -42,15 +42,17 @@ bool have_tf32() {
   return major >= 8;
 }
 
+bool is_depthwise(const Conv2dShape& s) { return s.IC == s.G && s.OC == s.G; }
+
 template <typename T>
 bool supports(const Conv2dShape& s, Conv2dDirection, Conv2dAlgorithm algorithm) {
   switch (algorithm) {
     case Conv2dAlgorithm::implicit_gemm:
       return true;
     case Conv2dAlgorithm::depthwise:
-      return s.IC == s.G && s.OC == s.G;
+      return is_depthwise(s);
     case Conv2dAlgorithm::tensor_cores:
-      return sizeof(T) == 4 && have_tf32();
+      return sizeof(T) == 4 && have_tf32() && !is_depthwise(s);
     default:
       return false;
   }
@@ -58,7 +60,7 @@ bool supports(const Conv2dShape& s, Conv2dDirection, Conv2dAlgorithm algorithm) 
 
 template <typename T>
 Conv2dAlgorithm choose(const Conv2dShape& s, Conv2dDirection direction, bool inexact) {
-  if (s.G > 1 && supports<T>(s, direction, Conv2dAlgorithm::depthwise)) return Conv2dAlgorithm::depthwise;
+  if (is_depthwise(s)) return Conv2dAlgorithm::depthwise;
   if (inexact && supports<T>(s, direction, Conv2dAlgorithm::tensor_cores)) return Conv2dAlgorithm::tensor_cores;
   return Conv2dAlgorithm::implicit_gemm;
 }

@@ -2,21 +2,24 @@
 #pragma once
 #include <cuda_runtime.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
 namespace atrous {
 
 // The nearest number of TF32, which is float32 with 10 explicit bits of mantissa and all of its exponent; ties go away
-// from zero.
+// from zero, NaN and Inf stay. The other 13 bits are left as they come: tensor cores ignore them. `in_place` says that
+// the register may hold the result, too; then the instruction for it is the shorter way, else it costs a copy.
+template <bool in_place>
 __device__ inline uint32_t to_tf32(uint32_t bits) {
-#ifndef __CUDACC__
-  const bool finite = (bits & 0x7F800000u) != 0x7F800000u;
-  return finite ? (bits + 0x1000u) & 0xFFFFE000u : bits;
-#elif __CUDA_ARCH__ >= 800
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(__uint_as_float(bits)));
+#if defined(__CUDACC__) && __CUDA_ARCH__ >= 800
+  if constexpr (in_place) {
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(__uint_as_float(bits)));
+    return bits;
+  }
 #endif
-  return bits;
+  return bits + (std::fabs(__uint_as_float(bits)) < INFINITY ? 0x1000u : 0u);
 }
 
 // Four matrices of 8 rows of 16 bytes: lane l gives the address of row l % 8 of matrix l / 8, and gets of each matrix
@@ -48,11 +51,7 @@ __device__ inline void multiply_add(float& c0, float& c1, float& c2, float& c3, 
   };
   const Factors* const of_lane = cuda_on_cpu::of_warp(Factors{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}});
   const unsigned g = cuda_on_cpu::lane() / 4, t = cuda_on_cpu::lane() % 4;
-  const auto number = [](uint32_t bits) {
-    float value;
-    std::memcpy(&value, &bits, 4);
-    return value;
-  };
+  const auto number = [](uint32_t bits) { return __uint_as_float(bits & 0xFFFFE000u); };
   for (unsigned k = 0; k < 8; ++k) {
     const unsigned high = k / 4;
     const Factors &rows = of_lane[4 * g + k % 4], &first = of_lane[8 * t + k % 4],

@@ -31,12 +31,13 @@ constexpr int kDepth = kChunks * kChunk<T>;  // of K in a step
 //              on (a multiple of 4; of 8 if step < 32)
 //   load_rows, load_columns    for tensor cores: what a lane holds of the 8 numbers of K from 8 * half on, for indices
 //              from `first` (a multiple of 32) on. Where a product has row or column c of 8, number o of such, stands
-//              32 (o / 4) + 4c + o % 4.
+//              32 (o / 4) + 4c + o % 4. in_order: they are loaded into the registers where tensor cores want them.
 
 // For factors that lie in memory with K fastest.
 template <typename T, int extent_>
 struct ByIndex {
   static constexpr int extent = extent_;
+  static constexpr bool in_order = true;
 
   template <int count, int step>
   __device__ static void load(const T* tile, int first, int chunk, T (&to)[count][kChunk<T>]) {
@@ -88,6 +89,7 @@ struct ByIndex {
 template <typename T, int extent_>
 struct ByDepth {
   static constexpr int extent = extent_;
+  static constexpr bool in_order = false;
 
   template <int count, int step>
   __device__ static void load(const T* tile, int first, int chunk, T (&to)[count][kChunk<T>]) {
@@ -204,8 +206,8 @@ struct Tf32 {
       uint32_t rows[WM / 16][4], columns[WN / 8][2];
       A::load_rows(a, seat.row, half, rows);
       B::load_columns(b, seat.column, half, columns);
-      round(rows);
-      round(columns);
+      round<A>(rows);
+      round<B>(columns);
 #pragma unroll
       for (int i = 0; i < WM / 16; ++i)
 #pragma unroll
@@ -217,12 +219,12 @@ struct Tf32 {
   }
 
  private:
-  template <int count, int registers>
+  template <typename Layout, int count, int registers>
   __device__ static void round(uint32_t (&numbers)[count][registers]) {
 #pragma unroll
     for (int i = 0; i < count; ++i)
 #pragma unroll
-      for (int k = 0; k < registers; ++k) numbers[i][k] = to_tf32(numbers[i][k]);
+      for (int k = 0; k < registers; ++k) numbers[i][k] = to_tf32<Layout::in_order>(numbers[i][k]);
   }
 };
 
