@@ -35,6 +35,7 @@ def on_hopper():
         COMPILED.set_capability(80)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not EMULATED, reason="a GPU runs these cases in test_conv2d.py")
 @pytest.mark.parametrize("function", ["conv2d_forward", "conv2d_backward_input"])
 def test_the_case_table(function):
