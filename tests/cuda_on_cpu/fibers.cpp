@@ -33,7 +33,7 @@ struct Fiber {
   State state = State::ended;
   Place place;
   std::function<bool()> holds;  // what it waits for, of others
-  std::vector<Copy> open;  // copies put off, the last group's and those before
+  std::vector<Copy> open;       // copies put off, the last group's and those before
   std::deque<std::vector<Copy>> closed;
 };
 
