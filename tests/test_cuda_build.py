@@ -66,8 +66,10 @@ def test_no_kernel_spills(source, tmp_path):
     assert spills
     assert {numbers[1:] for numbers in spills} == {("0", "0")}
     registers = [int(number) for number in re.findall(r"Used (\d+) registers", report)]
-    # 512 threads on a multiprocessor at least; Hopper's largest tile is alone there, with 288
-    assert max(registers) <= (224 if is_for_hopper(source) else 128)
+    # 512 threads on a multiprocessor at least; of products of matrices two blocks of 128, with their sums in registers,
+    # and of Hopper's largest tile one of 288
+    most = 224 if is_for_hopper(source) else 256 if "conv2d_tiles.h" in source.read_text() else 128
+    assert max(registers) <= most
 
 
 @pytest.mark.parametrize("source", [s for s in SOURCES if s.stem not in UNPACKED], ids=lambda path: path.stem)

@@ -15,7 +15,8 @@ namespace py = pybind11;
 using NdArray = py::array;
 inline constexpr const char* kArrayType = "numpy.ndarray";
 
-// The switch that lets convolutions run by faster algorithms with larger rounding errors: get_name(), set_name(enabled).
+// The switch that lets convolutions run by faster algorithms with larger rounding errors: get_name(),
+// set_name(enabled).
 struct Switch {
   const char* name;
   bool at_first;

@@ -15,7 +15,8 @@ namespace py = pybind11;
 
 inline constexpr const char* kArrayType = "cupy.ndarray";
 
-// The switch that lets convolutions run by faster algorithms with larger rounding errors: get_name(), set_name(enabled).
+// The switch that lets convolutions run by faster algorithms with larger rounding errors: get_name(),
+// set_name(enabled).
 struct Switch {
   const char* name;
   bool at_first;
