@@ -414,3 +414,11 @@ def test_the_benchmark_runs(load, monkeypatch, capsys, tmp_path):
     for kernel in ("batch-norm + relu, backward", "max pool 3×3, backward", "Adam", "cross-entropy"):
         assert kernel in shown
     assert (tmp_path / "figures.json").stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", ["gpu_kernels", "gpu_conv2d", "gpu_networks"])
+def test_a_benchmark_without_a_gpu_ends_in_a_sentence(name, load, machine, monkeypatch):
+    machine(None)
+    monkeypatch.setattr("sys.argv", [name])
+    with pytest.raises(SystemExit, match="CuPy cannot be imported"):
+        load(name).main()
