@@ -285,7 +285,7 @@ LARGE = [
 
 @pytest.mark.parametrize(("tile", "function", "x", "weight", "more"), LARGE)
 @pytest.mark.parametrize("algorithm", ["implicit_gemm", "tensor_cores"])
-def test_large_tiles(cuda, tile, function, x, weight, more, algorithm):
+def test_large_tiles_of_cuda(cuda, tile, function, x, weight, more, algorithm):
     case = {**CASES_2D[0], "x": x, "weight": weight, **more}
     a = {**arguments(function, case, Draw(np.float32, tile, case)), "algorithm": algorithm}
     exact = in_float64(a)
@@ -299,7 +299,7 @@ def test_large_tiles(cuda, tile, function, x, weight, more, algorithm):
         cuda.set_num_threads(2)
 
 
-def test_tensor_cores_round_to_the_nearest_and_keep_what_is_not_finite(cuda):
+def test_cuda_tensor_cores_round_to_the_nearest_and_keep_what_is_not_finite(cuda):
     """1 x 1 windows of 1 x 1 channels beside zeros: products of single numbers."""
     ulp = np.float32(2**-10)
     values = np.array(
@@ -314,7 +314,7 @@ def test_tensor_cores_round_to_the_nearest_and_keep_what_is_not_finite(cuda):
     assert np.array_equal(y[:5], expected[:5])
 
 
-def test_the_switch_of_the_gpu(cuda):
+def test_the_switch_of_cuda(cuda):
     sizes = ((2, 8, 9, 9), (16, 8, 3, 3), *DENSE.values())
     assert not cuda.kernels.get_tf32()
     assert cuda.kernels.conv2d_algorithms("forward", *sizes)[0] == "implicit_gemm"
