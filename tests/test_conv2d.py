@@ -273,6 +273,16 @@ def test_backward_input_visits_no_residue_beyond_the_image(cpu):
     assert grad_x.tolist() == [[[[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]]]
 
 
+@pytest.mark.parametrize(("rows", "padding"), [(1, 0), (2, 2**29)])
+def test_what_a_gpu_cannot_count(cuda, rows, padding):
+    """Places are 32-bit numbers there."""
+    grad_y, weight = np.ones((1, 1, rows, 1), np.float32), np.ones((1, 1, 1, 1), np.float32)
+    with pytest.raises(
+        ValueError, match=r"padded rows and columns, stride and dilation must be below 2\*\*30, not 1073"
+    ):
+        cuda.conv2d_backward_input(grad_y, weight, (1, 1), (2**30, 1), (padding, 0), (1, 1), 1)
+
+
 # Each runs one of the GPU's larger tiles, which small arrays do not; by the tile, where it is of use.
 LARGE = [
     ("128x128", "conv2d_forward", (1, 20, 160, 162), (136, 20, 1, 1), {}),

@@ -72,14 +72,16 @@ constexpr bool kHopper = false;
 #endif
 
 // Places in a padded image are 32-bit numbers, with room for one that is nowhere.
-void check_padded(const Conv2dShape& s) {
-  require(s.IH + 2 * s.ph < 1 << 30 && s.IW + 2 * s.pw < 1 << 30,
-          "conv2d: on a GPU, an image with its padding must have less than 2**30 rows and columns");
+void check_sizes(const Conv2dShape& s) {
+  constexpr int64_t kEnd = 1 << 30;
+  for (int64_t size : {s.IH + 2 * s.ph, s.IW + 2 * s.pw, s.sh, s.sw, s.dh, s.dw})
+    require(size < kEnd, "conv2d: on a GPU, padded rows and columns, stride and dilation must be below 2**30, not ",
+            size);
 }
 
 template <typename T>
 void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
-  check_padded(s);
+  check_sizes(s);
   if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().forward(s, x, weight, e, y);
   if constexpr (kHopper && sizeof(T) == 4)
     if (algorithm == Conv2dAlgorithm::tensor_cores && forward_hopper(s, x, weight, e, y)) return;
@@ -88,7 +90,7 @@ void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const 
 
 template <typename T>
 void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight, T* grad_x) {
-  check_padded(s);
+  check_sizes(s);
   if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().backward_input(s, grad_y, weight, grad_x);
   if constexpr (kHopper && sizeof(T) == 4)
     if (algorithm == Conv2dAlgorithm::tensor_cores && backward_input_hopper(s, grad_y, weight, grad_x)) return;
@@ -97,7 +99,7 @@ void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* gr
 
 template <typename T>
 void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* x, T* grad_weight) {
-  check_padded(s);
+  check_sizes(s);
   if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().backward_weight(s, grad_y, x, grad_weight);
   backward_weight_tiles(s, algorithm, grad_y, x, grad_weight);
 }

@@ -1,6 +1,7 @@
 // A direction of the convolution as a product of matrices: what its kernel and launcher share. Reached from conv2d.cu
 // through conv2d_directions.h.
 #pragma once
+#include "core/check.h"
 #include "kernels/cuda/conv2d_directions.h"
 #include "kernels/cuda/conv2d_sources.h"
 #include "kernels/cuda/conv2d_target.h"
@@ -59,8 +60,10 @@ TileSize choose_tile(int64_t M, int64_t N, int64_t parts, bool packed) {
 template <typename Math, int WM, int WN, int n, typename Problem>
 void launch_tiles(const Problem& problem, int64_t M, int64_t parts) {
   const int64_t row_tiles = divide_up(M, 2 * WM), column_tiles = divide_up(problem.columns, 2 * WN);
-  launch_shared(tiles_kernel<Math, WM, WN, n, Problem>, static_cast<unsigned>(row_tiles * column_tiles * parts),
-                kTileThreads, kTileBytes<typename Math::T, WM, WN>, problem, static_cast<unsigned>(row_tiles),
+  const int64_t blocks = row_tiles * column_tiles * parts;
+  require(blocks < int64_t{1} << 31, "conv2d: ", blocks, " tiles are more than a GPU takes at once");
+  launch_shared(tiles_kernel<Math, WM, WN, n, Problem>, static_cast<unsigned>(blocks), kTileThreads,
+                kTileBytes<typename Math::T, WM, WN>, problem, static_cast<unsigned>(row_tiles),
                 static_cast<unsigned>(column_tiles));
 }
 
