@@ -2,9 +2,9 @@
 //   y[m, oc] = sum over k of pixels[m, k] * filters[oc, k]
 // m counts output pixels (n, oh, ow), k taps and input channels (kh, kw, ic), as they lie in weight. A block computes
 // tiles of kRows pixels x kColumns channels, one after the other. One thread asks the copy engine to fill a ring of
-// stages in shared memory, each with the tile's pixels and filters at one tap and kHopperDepth channels; two warpgroups
-// multiply, each for half of the pixels, with all sums in registers. A stage has two barriers: `full`, on which the
-// warpgroups wait, and `empty`, on which the engine's thread waits.
+// stages in shared memory, each with the tile's pixels and filters at one tap and kHopperDepth channels; two or three
+// warpgroups multiply, each for 64 of the pixels, with all sums in registers. A stage has two barriers: `full`, on
+// which the warpgroups wait, and `empty`, on which the engine's thread waits.
 #include <optional>
 
 #include "core/memory.h"
@@ -28,13 +28,15 @@ constexpr int kPass = 16;                // columns
 constexpr int kPitch = 4 * (kPass + 8);  // bytes
 constexpr int kRoom = 16 * kPitch;
 
-template <int columns, int stages, int blocks>  // blocks on a multiprocessor at a time
+template <int number>  // in kHopperTiles
 struct Tile {
-  static constexpr int kColumns = columns, kStages = stages, kBlocks = blocks;
-  static constexpr int kRows = kHopperRows, kWarps = 8;  // which multiply; the engine's thread is in a further one
+  static constexpr HopperTile kTile = kHopperTiles[number];
+  static constexpr int kRows = kTile.rows, kColumns = kTile.columns, kStages = kTile.stages, kBlocks = kTile.blocks;
+  static constexpr int kWarps = kRows / 16;  // which multiply; the engine's thread is in a further one
   static constexpr int kThreads = 32 * (kWarps + 1);
   static constexpr int kPixelBytes = kRows * 128, kStageBytes = kPixelBytes + kColumns * 128;
   static constexpr int kShared = 1024 + kStages * (kStageBytes + 16) + kWarps * kRoom;
+  static_assert(kBlocks * (kShared + 1024) <= 228 * 1024);
 };
 
 // Places in shared memory.
@@ -246,13 +248,17 @@ void launch_hopper(const Conv2dShape& s, const float* x, const float* weight, co
 // Both factors aligned.
 void run_hopper(const Conv2dShape& s, const float* x, const float* weight, const Epilogue<float>& e, float* y) {
   const Target<float> target{y, e, may_be_packed<4>(s.OC, y, e.scale, e.bias, e.residual)};
-  switch (hopper_columns(s)) {
-    case 64:
-      return launch_hopper<Tile<64, 4, 2>>(s, x, weight, target);
-    case 128:
-      return launch_hopper<Tile<128, 3, 2>>(s, x, weight, target);
+  switch (hopper_tile(s)) {
+    case 0:
+      return launch_hopper<Tile<0>>(s, x, weight, target);
+    case 1:
+      return launch_hopper<Tile<1>>(s, x, weight, target);
+    case 2:
+      return launch_hopper<Tile<2>>(s, x, weight, target);
+    case 3:
+      return launch_hopper<Tile<3>>(s, x, weight, target);
     default:
-      return launch_hopper<Tile<256, 4, 1>>(s, x, weight, target);
+      return launch_hopper<Tile<4>>(s, x, weight, target);
   }
 }
 

@@ -11,7 +11,7 @@ namespace atrous {
 bool forward_hopper(const Conv2dShape&, const float* x, const float* weight, const Epilogue<float>&, float* y);
 bool backward_input_hopper(const Conv2dShape&, const float* grad_y, const float* weight, float* grad_x);
 
-constexpr int kHopperRows = 128;  // pixels of a tile
+constexpr int kHopperRows = 128;  // pixels of the smallest tile
 constexpr int kHopperDepth = 32;  // channels of a step: 128 bytes
 
 // Along an axis of the image, the places that tap 0 reads: how far the first is from the image's first pixel, and the
@@ -54,31 +54,38 @@ inline Conv2dShape backward_of(const Conv2dShape& s) {
       s.dh, s.dw, s.G};
 }
 
-// The columns (output channels) of a tile, from what it costs: the waves of tiles over the multiprocessors, times a
-// tile's steps and some more for its beginning and end. In a last wave that is not full, a tile goes faster.
-// With the prices fitted to an H200's times of 15 layers, the choice is the fastest for 13 of them and 5 % off for two.
-// Some of them, TF32, in ms at 64, 128 and 256 columns:
-//   1x1 4096>4096, 8192 pixels   1.313  0.892  0.762      3x3 128>128, 50176 pixels    0.057  0.057  0.134
-//   3x3 256>256, 12544 pixels    0.058  0.049  0.050      1x1 512>128, 50176 pixels    0.035  0.041  0.058
-//   3x3 512>512, 3136 pixels     0.061  0.070  0.089      3x3 256>256, 17424 pixels    0.105  0.082  0.097
-inline int hopper_columns(const Conv2dShape& s) {
-  struct Tile {
-    int columns, at_once;  // tiles on a multiprocessor
-    double step, more;
-  };
-  constexpr Tile kTiles[] = {{64, 2, 6.5, 6}, {128, 2, 10, 10}, {256, 1, 9, 20}};
+// Pixels and output channels of a tile, the stages of its ring, the blocks on a multiprocessor at a time, and the
+// prices of a step and of its beginning and end, in steps.
+struct HopperTile {
+  int rows, columns, stages, blocks;
+  double step, more;
+};
+constexpr HopperTile kHopperTiles[] = {{128, 64, 4, 2, 6.5, 6},
+                                       {128, 128, 3, 2, 10, 10},
+                                       {128, 256, 4, 1, 9, 20},
+                                       {128, 128, 6, 1, 5, 14},
+                                       {192, 128, 5, 1, 7, 20}};
+
+// The number of a tile, from what it costs: the waves of tiles over the multiprocessors, times a tile's steps and some
+// more for its beginning and end. In a last wave that is not full, a tile goes faster.
+// With the prices fitted to an H200's times of 15 layers, the choice is the fastest for 12 of them and 2 to 5 % off for
+// three. Some of them, TF32, in us for each tile in turn:
+//   1x1 4096>4096, 8192 pixels   1340  903  837  853  859      3x3 128>128, 50176 pixels      57   57  137   46   45
+//   3x3 256>256, 12544 pixels      58   50   51   52   40      1x1 512>128, 50176 pixels      36   42   58   36   37
+//   3x3 512>512, 3136 pixels       62   72   89   47   68      3x3 256>256, 17424 pixels     105   84   98   78   75
+inline int hopper_tile(const Conv2dShape& s) {
   constexpr int kMultiprocessors = 132;  // of an H100 or H200, and not asked for: bits follow from sizes alone
-  const auto cost = [&](const Tile& tile) {
-    const int64_t rows = (s.N * s.OH * s.OW + kHopperRows - 1) / kHopperRows;
-    const int64_t tiles = rows * ((s.OC + tile.columns - 1) / tile.columns), wave = kMultiprocessors * tile.at_once;
+  const auto cost = [&](const HopperTile& tile) {
+    const int64_t rows = (s.N * s.OH * s.OW + tile.rows - 1) / tile.rows;
+    const int64_t tiles = rows * ((s.OC + tile.columns - 1) / tile.columns), wave = kMultiprocessors * tile.blocks;
     const auto rest = static_cast<double>(tiles % wave) / static_cast<double>(wave);
     const double waves = static_cast<double>(tiles / wave) + (rest > 0 ? 0.6 + 0.4 * rest : 0);
     return waves * tile.step * (static_cast<double>(hopper_steps(s)) + tile.more);
   };
-  const Tile* best = kTiles;
-  for (const Tile& tile : kTiles)
+  const HopperTile* best = kHopperTiles;
+  for (const HopperTile& tile : kHopperTiles)
     if (cost(tile) < cost(*best)) best = &tile;
-  return best->columns;
+  return static_cast<int>(best - kHopperTiles);
 }
 
 }  // namespace atrous
