@@ -6,7 +6,8 @@ import pytest
 
 from atrous.nn import functional as F
 
-NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and f.__module__ == F.__name__ and name[0] != "_"]
+HOMES = (F.__name__, "atrous.ops.pointwise")
+NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and f.__module__ in HOMES and name[0] != "_"]
 
 # PyTorch's own are written in C++ and have no signature: theirs as its documentation states it.
 BUILT_IN = {
@@ -14,7 +15,13 @@ BUILT_IN = {
     "conv_transpose2d": "input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1",
     "avg_pool2d": "input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, "
     "divisor_override=None",
+    "gelu": "input, approximate='none'",
+    "hardshrink": "input, lambd=0.5",
     "linear": "input, weight, bias=None",
+    "logsigmoid": "input",
+    "prelu": "input, weight",
+    "softplus": "input, beta=1, threshold=20",
+    "softshrink": "input, lambd=0.5",
     "one_hot": "tensor, num_classes=-1",
 }
 DEPRECATED = {"size_average", "reduce", "_stacklevel"}

@@ -1,8 +1,8 @@
 """Layers as functions, with PyTorch's names, argument order and defaults. ``from atrous.nn import functional as F``.
 
 Thin: each function hands over to the op of its name in ``atrous.ops``, whose docstring has shapes, formula, errors and
-source. Of the losses, the arguments that PyTorch has deprecated (``size_average``, ``reduce``) are missing, and those
-that follow them are by keyword only.
+source, or is that op. Of the losses, the arguments that PyTorch has deprecated (``size_average``, ``reduce``) are
+missing, and those that follow them are by keyword only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,27 @@ import warnings
 from collections.abc import Sequence
 
 from .. import ops
+from ..ops.pointwise import (  # noqa: F401
+    celu,
+    elu,
+    gelu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    logsigmoid,
+    mish,
+    prelu,
+    relu6,
+    selu,
+    silu,
+    softplus,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
 from ..tensor import Tensor
 
 Ints = int | Sequence[int]
@@ -206,6 +227,16 @@ def softmax(input: Tensor, dim: int | None = None) -> Tensor:
         [[0.25, 0.25, 0.25, 0.25]]
     """
     return ops.softmax(input, _guessed("softmax", input) if dim is None else dim)
+
+
+def softmin(input: Tensor, dim: int | None = None) -> Tensor:
+    """``softmax(−x)``.
+
+    Example:
+        >>> F.softmin(at.zeros(1, 4), dim=1).tolist()
+        [[0.25, 0.25, 0.25, 0.25]]
+    """
+    return ops.softmax(-input, _guessed("softmin", input) if dim is None else dim)
 
 
 def log_softmax(input: Tensor, dim: int | None = None) -> Tensor:

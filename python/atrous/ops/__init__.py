@@ -82,6 +82,27 @@ from .piecewise import (
     round,
     sign,
 )
+from .pointwise import (
+    celu,
+    elu,
+    gelu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    logsigmoid,
+    mish,
+    prelu,
+    relu6,
+    selu,
+    silu,
+    softplus,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
 from .pool2d import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 from .random import dropout
 from .reduction import all, any, count_nonzero, cumsum, logsumexp, mean, norm, prod, std, sum, var
