@@ -6,12 +6,14 @@ import pytest
 
 from atrous.nn import functional as F
 
-HOMES = (F.__name__, "atrous.ops.pointwise")
+HOMES = (F.__name__, "atrous.ops.losses", "atrous.ops.pointwise")
 NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and f.__module__ in HOMES and name[0] != "_"]
 
 # PyTorch's own are written in C++ and have no signature: theirs as its documentation states it.
 BUILT_IN = {
     "conv2d": "input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1",
+    "cosine_similarity": "x1, x2, dim=1, eps=1e-8",
+    "pairwise_distance": "x1, x2, p=2.0, eps=1e-6, keepdim=False",
     "conv_transpose2d": "input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1",
     "avg_pool2d": "input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, "
     "divisor_override=None",
@@ -25,7 +27,13 @@ BUILT_IN = {
     "one_hot": "tensor, num_classes=-1",
 }
 DEPRECATED = {"size_average", "reduce", "_stacklevel"}
-LATER = {"dtype", "antialias", "weight of mse_loss", "weight of l1_loss"}  # arguments that we do not have
+LATER = {
+    "dtype",
+    "antialias",
+    "weight of mse_loss",
+    "weight of l1_loss",
+    "weight of huber_loss",
+}  # arguments that we do not have
 
 
 def arguments(f):
@@ -57,8 +65,10 @@ def test_arguments_after_a_deprecated_one_are_by_keyword(name):
     torch = pytest.importorskip("torch")
     if name in BUILT_IN or "max_pool2d" in name:
         return
-    theirs = [n for n, _ in arguments(getattr(torch.nn.functional, name))]
+    parameters = inspect.signature(getattr(torch.nn.functional, name)).parameters
+    theirs = list(parameters)
     missing = [theirs.index(n) for n in DEPRECATED & set(theirs)]
     for i, p in enumerate(inspect.signature(getattr(F, name)).parameters.values()):
         late = bool(missing) and theirs.index(p.name) > min(missing)
+        late = late or parameters[p.name].kind is p.KEYWORD_ONLY
         assert (p.kind is p.KEYWORD_ONLY) == late, f"argument {i}: {p.name}"

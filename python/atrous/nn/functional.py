@@ -11,6 +11,22 @@ import warnings
 from collections.abc import Sequence
 
 from .. import ops
+from ..ops.losses import (  # noqa: F401
+    cosine_embedding_loss,
+    cosine_similarity,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    margin_ranking_loss,
+    multi_margin_loss,
+    pairwise_distance,
+    poisson_nll_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from ..ops.pointwise import (  # noqa: F401
     celu,
     elu,

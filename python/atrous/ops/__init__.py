@@ -65,6 +65,22 @@ from .inplace import clone, copy_, fill_, zero_
 from .joining import cat, chunk, flip, narrow, repeat, split, stack, unbind
 from .linear import linear, matmul
 from .loss import binary_cross_entropy_with_logits, l1_loss, mse_loss, nll_loss
+from .losses import (
+    cosine_embedding_loss,
+    cosine_similarity,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    margin_ranking_loss,
+    multi_margin_loss,
+    pairwise_distance,
+    poisson_nll_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from .order import amax, amin, argmax, argmin, argsort, max, min, sort, topk
 from .pad import one_hot, pad
 from .piecewise import (
