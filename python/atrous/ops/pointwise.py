@@ -79,7 +79,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
         "threshold",
         input,
         lambda xp, x: xp.where(x <= threshold, x.dtype.type(value), x),
-        lambda xp, x: x.dtype.type(1) - (x <= threshold),
+        lambda xp, x: ~(x <= threshold),
         inplace,
     )
 
@@ -115,7 +115,7 @@ def _clipped(op: str, input: Tensor, low: float, high: float, inplace: bool) -> 
         op,
         input,
         lambda xp, x: xp.minimum(xp.maximum(x, low), high),
-        lambda xp, x: x.dtype.type(1) - ((x <= low) | (x >= high)),
+        lambda xp, x: ~((x <= low) | (x >= high)),
         inplace,
     )
 
@@ -349,7 +349,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
         "softshrink",
         input,
         lambda xp, x: xp.where(x > lambd, x - lambd, xp.where(x < -lambd, x + lambd, x * 0)),
-        lambda xp, x: x.dtype.type(1) - ((x >= -lambd) & (x <= lambd)),
+        lambda xp, x: ~((x >= -lambd) & (x <= lambd)),
     )
 
 
@@ -364,7 +364,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
         "hardshrink",
         input,
         lambda xp, x: xp.where((x >= -lambd) & (x <= lambd), x.dtype.type(0), x),
-        lambda xp, x: x.dtype.type(1) - ((x >= -lambd) & (x <= lambd)),
+        lambda xp, x: ~((x >= -lambd) & (x <= lambd)),
     )
 
 
