@@ -6,12 +6,15 @@ import pytest
 
 from atrous.nn import functional as F
 
-HOMES = (F.__name__, "atrous.ops.losses", "atrous.ops.pointwise")
+HOMES = (F.__name__, "atrous.ops.losses", "atrous.ops.pointwise", "atrous.ops.shuffle")
 NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and f.__module__ in HOMES and name[0] != "_"]
 
 # PyTorch's own are written in C++ and have no signature: theirs as its documentation states it.
 BUILT_IN = {
     "conv2d": "input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1",
+    "channel_shuffle": "input, groups",
+    "pixel_shuffle": "input, upscale_factor",
+    "pixel_unshuffle": "input, downscale_factor",
     "cosine_similarity": "x1, x2, dim=1, eps=1e-8",
     "pairwise_distance": "x1, x2, p=2.0, eps=1e-6, keepdim=False",
     "conv_transpose2d": "input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1",

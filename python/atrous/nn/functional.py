@@ -48,6 +48,7 @@ from ..ops.pointwise import (  # noqa: F401
     tanhshrink,
     threshold,
 )
+from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle  # noqa: F401
 from ..tensor import Tensor
 
 Ints = int | Sequence[int]

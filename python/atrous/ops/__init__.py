@@ -137,5 +137,6 @@ from .shape import (
     unsqueeze,
     view,
 )
+from .shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .unary import cos, exp, exp_, expm1, log, log1p, log2, log_, neg, neg_, reciprocal, rsqrt, sin, sqrt, sqrt_, square
 from .upsample2d import interpolate

@@ -61,6 +61,9 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
             f"pad: pad is {tuple(pad)}; mode {mode!r} pads all but the first one or two axes of x {x.shape}"
         )
     for axis, (before, after) in enumerate(widths):
+        if mode == "circular" and min(before, after) < 0:  # what is cut off does not come back on the other side
+            x = x.narrow(axis, max(-before, 0), x.shape[axis] + min(before, 0) + min(after, 0))
+            before, after = max(before, 0), max(after, 0)
         if before or after:
             x = x[(slice(None),) * axis + (_sources(x, axis, before, after, mode),)]
     return x
