@@ -176,13 +176,11 @@ def test_refuses_what_is_no_float_tensor(name, bad):
         getattr(F, name)(bad)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - {"softmin", "tanhshrink"}))  # which are of kernels
 def test_on_another_array_library(name, foreign):
     x = (3 * draw(4, 5)).astype(np.float32)
     there = at.Tensor(foreign.asarray(x), True)
-    y = FUNCTIONS[name](F, there) if name not in ("softmin", "tanhshrink") else None
-    if y is None:
-        return  # of kernels, which the foreign library has none of
+    y = FUNCTIONS[name](F, there)
     y.sum().backward()
     here = at.tensor(x, requires_grad=True)
     expected = FUNCTIONS[name](F, here)

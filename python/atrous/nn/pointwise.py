@@ -8,6 +8,7 @@ from ..checks import require
 from ..ops.creation import full
 from ..tensor import Tensor
 from . import functional as F
+from .activation import _AlongDim
 from .linear import Linear
 from .module import Module
 from .parameter import Parameter
@@ -268,20 +269,12 @@ class Softmax2d(Module):
         return F.softmax(input, -3)
 
 
-class Softmin(Module):
+class Softmin(_AlongDim):
     """``softmax(−x)`` along `dim`, which must be given (PyTorch guesses it, with a warning)."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape to the same shape."""
         return F.softmin(input, self.dim)
-
-    def extra_repr(self) -> str:
-        """The axis."""
-        return f"dim={self.dim}"
 
 
 class Softplus(Module):

@@ -17,6 +17,7 @@ from ..checks import floats_of_one_dtype, require
 from ..tensor import Tensor
 from .activation import sigmoid, tanh
 from .erf import erf
+from .loss import _sigmoid, _softplus
 
 __all__ = [
     "celu",
@@ -253,10 +254,10 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """
 
     def slope(xp: Any, x: Any) -> Any:
-        s = _sigmoid(xp, x)
+        s = _sigmoid(x)
         return s * (1 + x * (1 - s))
 
-    return pointwise("silu", input, lambda xp, x: x * _sigmoid(xp, x), slope, inplace)
+    return pointwise("silu", input, lambda xp, x: x * _sigmoid(x), slope, inplace)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -269,11 +270,11 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     Source:
         Misra, Mish: a self regularized non-monotonic activation function, 2019 (arXiv 1908.08681).
     """
-    gate = lambda xp, x: xp.tanh(xp.logaddexp(x, x.dtype.type(0)))  # noqa: E731
+    gate = lambda xp, x: xp.tanh(_softplus(x))  # noqa: E731
 
     def slope(xp: Any, x: Any) -> Any:
         t = gate(xp, x)
-        return t + x * (1 - t * t) * _sigmoid(xp, x)
+        return t + x * (1 - t * t) * _sigmoid(x)
 
     return pointwise("mish", input, lambda xp, x: x * gate(xp, x), slope, inplace)
 
@@ -292,7 +293,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
         "softplus",
         input,
         lambda xp, x: xp.where(beta * x > threshold, x, xp.log1p(xp.exp(beta * x)) / beta),
-        lambda xp, x: xp.where(beta * x > threshold, x.dtype.type(1), _sigmoid(xp, beta * x)),
+        lambda xp, x: xp.where(beta * x > threshold, x.dtype.type(1), _sigmoid(beta * x)),
     )
 
 
@@ -306,8 +307,8 @@ def logsigmoid(input: Tensor) -> Tensor:
     return pointwise(
         "logsigmoid",
         input,
-        lambda xp, x: xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x))),
-        lambda xp, x: _sigmoid(xp, -x),
+        lambda xp, x: -_softplus(-x),
+        lambda xp, x: _sigmoid(-x),
     )
 
 
@@ -427,7 +428,3 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     size = input.shape[dim]
     require(size % 2 == 0, "glu", f"axis {dim} has size {size}; expected an even one")
     return input.narrow(dim, 0, size // 2) * sigmoid(input.narrow(dim, size // 2, size // 2))
-
-
-def _sigmoid(xp: Any, x: Any) -> Any:
-    return 1 / (1 + xp.exp(-x))
