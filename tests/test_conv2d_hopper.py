@@ -13,6 +13,7 @@ COMPILED = getattr(getattr(CUDA, "kernels", None), "compiled", None)
 EMULATED = hasattr(COMPILED, "set_capability")
 DENSE = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 SAME = {**DENSE, "padding": (1, 1)}
+FUNCTIONS = ["conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight"]
 
 
 def is_hopper():
@@ -37,13 +38,13 @@ def on_hopper():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not EMULATED, reason="a GPU runs these cases in test_conv2d.py")
-@pytest.mark.parametrize("function", ["conv2d_forward", "conv2d_backward_input"])
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_the_case_table(function):
-    table, before = verify.FAMILIES["conv2d"], COMPILED.products()
+    table, before = verify.FAMILIES["conv2d"], COMPILED.engine_copies()
     result = verify.check_function(CUDA, table, function, np.dtype(np.float32), "cuda", "tensor_cores")
     assert result.cases > 0
     assert not result.failures, "\n".join(map(str, result.failures))
-    assert COMPILED.products() > before
+    assert COMPILED.engine_copies() > before
 
 
 # (x, OC, kernel, window)
@@ -59,6 +60,10 @@ SIZES = [
     ((2, 16, 23, 19), 12, (7, 7), {**DENSE, "stride": (2, 2), "padding": (3, 3)}),
     ((1, 48, 30, 33), 20, (3, 3), {**DENSE, "stride": (8, 3), "padding": (4, 7)}),  # windows of nothing but padding
     ((1, 16, 15, 15), 24, (2, 2), {**DENSE, "stride": (5, 4)}),  # pixels that no tap reads
+    ((2, 16, 12, 11), 20, (1, 1), {**DENSE, "stride": (2, 2)}),  # three of four pixels get nothing
+    ((1, 16, 14, 13), 16, (3, 3), {**SAME, "stride": (2, 3), "dilation": (3, 2)}),
+    ((2, 16, 7, 9), 36, (1, 1), {**DENSE, "padding": (1, 2)}),  # padding that is negative backwards
+    ((1, 20, 3, 17), 16, (3, 3), {**SAME, "stride": (4, 4)}),  # fewer rows than the stride
     ((1, 72, 33, 33), 68, (3, 3), {**DENSE, "padding": (6, 6), "dilation": (6, 6)}),
     ((1, 20, 19, 17), 20, (3, 3), {**DENSE, "padding": (12, 12), "dilation": (12, 12)}),
     ((1, 16, 4, 4), 16, (3, 3), {**DENSE, "padding": (100, 60)}),  # far more padding than image
@@ -68,6 +73,9 @@ SIZES = [
     ((1, 32, 2, 150), 16, (3, 3), SAME),  # a row longer than a tile
     ((1, 16, 1, 1), 16, (1, 1), DENSE),
     ((1, 256, 12, 12), 260, (1, 1), DENSE),
+    ((1, 64, 15, 17), 128, (1, 1), DENSE),  # a tile of the weight gradient, cut into shares
+    ((2, 128, 9, 9), 64, (1, 1), DENSE),
+    ((1, 40, 9, 9), 132, (2, 1), DENSE),
 ]
 # What only a GPU is fast enough for: tiles of 128 columns and, where a sum is long, 256; more than run at a time.
 LARGE = [
@@ -91,8 +99,10 @@ def arguments(function, x, OC, kernel, window):
     weight = draw.normal(OC, x[1], *kernel)
     if function == "conv2d_forward":
         given = {"x": draw.normal(*x), "weight": weight, "bias": draw.normal(OC)}
-    else:
+    elif function == "conv2d_backward_input":
         given = {"grad_y": draw.normal(x[0], OC, *size), "weight": weight, "input_size": x[2:]}
+    else:
+        given = {"grad_y": draw.normal(x[0], OC, *size), "x": draw.normal(*x), "kernel_size": kernel}
     return {**given, **window}
 
 
@@ -109,7 +119,7 @@ def run(function, given, offset=0, **more):
     return CUDA.cupy.asnumpy(getattr(CUDA.kernels, function)(**given, algorithm="tensor_cores"))
 
 
-@pytest.mark.parametrize("function", ["conv2d_forward", "conv2d_backward_input"])
+@pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("sizes", SIZES + ([] if EMULATED else LARGE), ids=str)
 def test_against_float64(function, sizes):
     given = arguments(function, *sizes)
@@ -152,25 +162,32 @@ def test_the_epilogue(OC, then):
         ("conv2d_forward", (1, 16, 258, 1), 4, (2, 1), {**DENSE, "dilation": (255, 1), "padding": (128, 0)}, True),
         ("conv2d_backward_input", (1, 4, 5, 5), 16, (3, 3), SAME, True),
         ("conv2d_backward_input", (1, 16, 5, 5), 10, (3, 3), SAME, False),
-        ("conv2d_backward_input", (1, 16, 5, 5), 16, (3, 3), {**SAME, "stride": (2, 1)}, False),
-        ("conv2d_backward_input", (1, 16, 5, 5), 16, (1, 1), SAME, False),  # padding that is negative backwards
+        ("conv2d_backward_input", (1, 16, 5, 5), 16, (3, 3), {**SAME, "stride": (2, 1)}, True),
+        ("conv2d_backward_input", (1, 16, 9, 9), 16, (3, 3), {**SAME, "stride": (4, 4)}, True),
+        ("conv2d_backward_input", (1, 16, 9, 9), 16, (3, 3), {**SAME, "stride": (4, 5)}, False),  # too many launches
+        ("conv2d_backward_input", (1, 16, 5, 5), 16, (1, 1), SAME, True),  # padding that is negative backwards
+        ("conv2d_backward_weight", (1, 16, 5, 5), 16, (1, 1), {**SAME, "stride": (2, 3)}, True),
+        ("conv2d_backward_weight", (1, 12, 5, 5), 16, (3, 3), SAME, False),
+        ("conv2d_backward_weight", (1, 16, 5, 5), 12, (3, 3), SAME, False),
+        ("conv2d_backward_weight", (1, 16, 5, 5), 18, (3, 3), SAME, False),
     ],
 )
 def test_which_sizes_it_takes(function, x, OC, kernel, window, takes):
     given = arguments(function, x, OC, kernel, window)
-    given["weight"] = given["weight"][:, : x[1] // window["groups"]]
-    before = COMPILED.products()
+    if "weight" in given:
+        given["weight"] = given["weight"][:, : x[1] // window["groups"]]
+    before = COMPILED.engine_copies()
     run(function, given)
-    assert (COMPILED.products() > before) == takes
+    assert (COMPILED.engine_copies() > before) == takes
 
 
 @pytest.mark.skipif(not EMULATED, reason="is about the emulated GPU")
 def test_other_gpus_keep_the_other_kernel():
-    given, before = arguments("conv2d_forward", (1, 32, 6, 6), 8, (3, 3), SAME), COMPILED.products()
+    given, before = arguments("conv2d_forward", (1, 32, 6, 6), 8, (3, 3), SAME), COMPILED.engine_copies()
     for capability in (80, 89, 100, 120):
         COMPILED.set_capability(capability)
         run("conv2d_forward", given)
-    assert COMPILED.products() == before
+    assert COMPILED.engine_copies() == before
 
 
 def test_what_is_not_finite_stays_with_its_pixels():

@@ -72,7 +72,7 @@ void wait_until(std::function<bool()> holds);
 
 inline int capability = 80;  // of the device, times ten
 inline void set_capability(int value) { capability = value; }
-inline int64_t products = 0;  // of matrix units, a thread each
+inline int64_t engine_copies = 0;  // by Hopper's copy engine, of pixels
 
 }  // namespace cuda_on_cpu
 
@@ -98,6 +98,11 @@ inline float __uint_as_float(unsigned bits) {
   float value;
   std::memcpy(&value, &bits, sizeof value);
   return value;
+}
+inline unsigned __float_as_uint(float value) {
+  unsigned bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
 }
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>((uint64_t{a} * b) >> 32); }
 

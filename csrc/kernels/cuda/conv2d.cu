@@ -65,7 +65,7 @@ Conv2dAlgorithm choose(const Conv2dShape& s, Conv2dDirection direction, bool ine
   return Conv2dAlgorithm::implicit_gemm;
 }
 
-#ifdef ATROUS_HOPPER  // this build has conv2d_hopper.cu
+#ifdef ATROUS_HOPPER  // this build has *_hopper.cu
 constexpr bool kHopper = true;
 #else
 constexpr bool kHopper = false;
@@ -101,6 +101,8 @@ template <typename T>
 void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* x, T* grad_weight) {
   check_sizes(s);
   if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().backward_weight(s, grad_y, x, grad_weight);
+  if constexpr (kHopper && sizeof(T) == 4)
+    if (algorithm == Conv2dAlgorithm::tensor_cores && backward_weight_hopper(s, grad_y, x, grad_weight)) return;
   backward_weight_tiles(s, algorithm, grad_y, x, grad_weight);
 }
 

@@ -5,21 +5,32 @@
 // stages in shared memory, each with the tile's pixels and filters at one tap and kHopperDepth channels; two or three
 // warpgroups multiply, each for 64 of the pixels, with all sums in registers. A stage has two barriers: `full`, on
 // which the warpgroups wait, and `empty`, on which the engine's thread waits.
-#include <optional>
-
 #include "core/memory.h"
 #include "kernels/cuda/conv2d_hopper.h"
 #include "kernels/cuda/conv2d_tiles.h"
 #include "kernels/cuda/hopper.h"
+#include "kernels/cuda/hopper_gpu.h"
 #include "kernels/cuda/tensor_maps.h"
 
 namespace atrous {
 namespace {
 
+// Where pixels of the result stand in y: in each image of H x W, from `first` on, so many steps apart.
+struct Grid {
+  int64_t first;
+  int H, W, step_h, step_w;
+};
+
 struct Layer {
   int M, OC, OH, OW, sh, sw, ph, pw;
   int IC, KW, dh, dw, steps;
   int column_tiles, tiles;
+  Grid grid;
+
+  __device__ int64_t place(int m) const {
+    const int row = m / OW, n = row / OH;
+    return grid.first + (int64_t{n} * grid.H + (row - n * OH) * grid.step_h) * grid.W + (m - row * OW) * grid.step_w;
+  }
 };
 
 // A warp turns its sums into rows by way of a room in shared memory, 16 rows of 16 columns at a time; there they are so
@@ -35,28 +46,13 @@ struct Tile {
   static constexpr int kWarps = kRows / 16;  // which multiply; the engine's thread is in a further one
   static constexpr int kThreads = 32 * (kWarps + 1);
   static constexpr int kPixelBytes = kRows * 128, kStageBytes = kPixelBytes + kColumns * 128;
-  static constexpr int kShared = 1024 + kStages * (kStageBytes + 16) + kWarps * kRoom;
+  using Stages = atrous::Stages<kStages, kStageBytes>;  // pixels, then filters; behind them a room for each warp
+  static constexpr int kShared = Stages::kBytes + kWarps * kRoom;
   static_assert(kBlocks * (kShared + 1024) <= 228 * 1024);
 };
 
-// Places in shared memory.
 template <typename Tile>
-struct Places {
-  uint32_t stages, rooms, barriers;
-
-  __device__ Places() {
-    stages = (shared_address(shared_memory<char>()) + 1023) & ~1023u;
-    rooms = stages + Tile::kStages * Tile::kStageBytes;
-    barriers = rooms + Tile::kWarps * kRoom;
-  }
-  __device__ uint32_t pixels(int stage) const { return stages + stage * Tile::kStageBytes; }
-  __device__ uint32_t filters(int stage) const { return pixels(stage) + Tile::kPixelBytes; }
-  __device__ uint32_t full(int stage) const { return barriers + 16 * stage; }
-  __device__ uint32_t empty(int stage) const { return barriers + 16 * stage + 8; }
-};
-
-template <typename Tile>
-__device__ void fill(const Layer& layer, const Places<Tile>& places, const CUtensorMap* pixels,
+__device__ void fill(const Layer& layer, const typename Tile::Stages& stages, const CUtensorMap* pixels,
                      const CUtensorMap* filters) {
   Ring<Tile::kStages> ring;
   for (int tile = blockIdx.x; tile < layer.tiles; tile += gridDim.x) {
@@ -65,12 +61,12 @@ __device__ void fill(const Layer& layer, const Places<Tile>& places, const CUten
     const int h = (row - n * layer.OH) * layer.sh - layer.ph, w = (m - row * layer.OW) * layer.sw - layer.pw;
     int kh = 0, kw = 0, c = 0;
     for (int step = 0; step < layer.steps; ++step, ring.next()) {
-      barrier_wait(places.empty(ring.stage), ring.parity ^ 1);
-      const uint32_t full = places.full(ring.stage);
+      barrier_wait(stages.empty(ring.stage), ring.parity ^ 1);
+      const uint32_t to = stages.stage(ring.stage), full = stages.full(ring.stage);
       barrier_arrive_expecting(full, Tile::kStageBytes);
-      copy_pixels(places.pixels(ring.stage), pixels, full, c, w, h, n, static_cast<uint16_t>(kw * layer.dw),
+      copy_pixels(to, pixels, full, c, w, h, n, static_cast<uint16_t>(kw * layer.dw),
                   static_cast<uint16_t>(kh * layer.dh));
-      copy_box(places.filters(ring.stage), filters, full, c, kh * layer.KW + kw, oc);
+      copy_box(to + Tile::kPixelBytes, filters, full, c, kh * layer.KW + kw, oc);
       if ((c += kHopperDepth) < layer.IC) continue;
       c = 0;
       if (++kw == layer.KW) kw = 0, ++kh;
@@ -83,6 +79,7 @@ template <int n>
 __device__ void store(const Layer& layer, const Target<float>& target, uint32_t room, int m, int oc,
                       const float (&sums)[n]) {
   const int lane = static_cast<int>(threadIdx.x) % 32, row = lane / 4, column = lane % 4 * 2;
+  const int64_t places[] = {layer.place(m + row) * layer.OC, layer.place(m + row + 8) * layer.OC};
 #pragma unroll
   for (int pass = 0; pass < 2 * n / kPass; ++pass) {
     const int first = oc + pass * kPass, own = first + lane % 4 * 4;
@@ -97,15 +94,14 @@ __device__ void store(const Layer& layer, const Target<float>& target, uint32_t 
     __syncwarp();
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int pixel = m + row + 8 * half;
-      if (pixel >= layer.M || own >= layer.OC) continue;
+      if (m + row + 8 * half >= layer.M || own >= layer.OC) continue;
       const Pack<float, 4> four = load_shared(room + (row + 8 * half) * kPitch + lane % 4 * 16);
       if (target.packed) {
-        target.put(int64_t{pixel} * layer.OC, own, four);
+        target.put(places[half], own, four);
       } else {
 #pragma unroll
         for (int e = 0; e < 4; ++e)
-          if (own + e < layer.OC) target.put(int64_t{pixel} * layer.OC, own + e, Pack<float, 1>{{four.v[e]}});
+          if (own + e < layer.OC) target.put(places[half], own + e, Pack<float, 1>{{four.v[e]}});
       }
     }
     __syncwarp();
@@ -113,10 +109,11 @@ __device__ void store(const Layer& layer, const Target<float>& target, uint32_t 
 }
 
 template <typename Tile>
-__device__ void multiply(const Layer& layer, const Places<Tile>& places, int warp, const Target<float>& target) {
+__device__ void multiply(const Layer& layer, const typename Tile::Stages& stages, int warp,
+                         const Target<float>& target) {
   const int group = warp / 4, lane = static_cast<int>(threadIdx.x) % 32;
-  const uint64_t pixels = matrix_descriptor(places.pixels(0) + group * 64 * 128);
-  const uint64_t filters = matrix_descriptor(places.filters(0));
+  const uint64_t pixels = matrix_descriptor(stages.start + group * 64 * 128);
+  const uint64_t filters = matrix_descriptor(stages.start + Tile::kPixelBytes);
   Ring<Tile::kStages> ring;
   for (int tile = blockIdx.x; tile < layer.tiles; tile += gridDim.x) {
     float sums[Tile::kColumns / 2];
@@ -125,10 +122,10 @@ __device__ void multiply(const Layer& layer, const Places<Tile>& places, int war
     pin(sums);
     int previous = 0;
     const auto release = [&] {  // the products that read that stage are done, this warp's at least
-      if (lane == 0) barrier_arrive(places.empty(previous));
+      if (lane == 0) barrier_arrive(stages.empty(previous));
     };
     for (int step = 0; step < layer.steps; ++step, ring.next()) {
-      barrier_wait(places.full(ring.stage), ring.parity);
+      barrier_wait(stages.full(ring.stage), ring.parity);
       const uint64_t stage = ring.stage * (Tile::kStageBytes / 16);
       wgmma_fence();
 #pragma unroll
@@ -143,7 +140,7 @@ __device__ void multiply(const Layer& layer, const Places<Tile>& places, int war
     release();
     pin(sums);
     const int m = tile / layer.column_tiles * Tile::kRows + 16 * warp, oc = tile % layer.column_tiles * Tile::kColumns;
-    store(layer, target, places.rooms + warp * kRoom, m, oc, sums);
+    store(layer, target, stages.end() + warp * kRoom, m, oc, sums);
   }
 }
 
@@ -151,77 +148,48 @@ template <typename Tile>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     hopper_kernel(const __grid_constant__ Layer layer, const __grid_constant__ Target<float> target,
                   const __grid_constant__ CUtensorMap pixels, const __grid_constant__ CUtensorMap filters) {
-  const Places<Tile> places;
+  const typename Tile::Stages stages;
   const int warp =
       __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 32, 0);  // tells the compiler: the same in all lanes
-  if (threadIdx.x == 0) {
-    for (int stage = 0; stage < Tile::kStages; ++stage) {
-      barrier_init(places.full(stage), 1);
-      barrier_init(places.empty(stage), Tile::kWarps);
-    }
-    publish_barriers();
-  }
+  if (threadIdx.x == 0) stages.begin(Tile::kWarps);
   __syncthreads();
   if (warp < Tile::kWarps)
-    multiply<Tile>(layer, places, warp, target);
+    multiply<Tile>(layer, stages, warp, target);
   else if (threadIdx.x == 32 * Tile::kWarps)
-    fill<Tile>(layer, places, &pixels, &filters);
+    fill<Tile>(layer, stages, &pixels, &filters);
 }
 
-// to (IC, taps, OC) = from (OC, taps, IC), with the taps in reverse. A block takes 32 x 32 numbers of a tap by way of
-// shared memory, so that both sides are read and written along their rows.
-__global__ void reverse_kernel(const float* from, int OC, int taps, int IC, int oc_tiles, int ic_tiles, float* to) {
+// Some taps of a kernel.
+struct Taps {
+  int KW, first_h, first_w, step_h, step_w, h, w;
+};
+
+// to (IC, h * w, OC) = from (OC, taps, IC), with these taps in reverse. A block takes 32 x 32 numbers of a tap by way
+// of shared memory, so that both sides are read and written along their rows.
+__global__ void reverse_kernel(const float* from, Taps taps, int64_t all_taps, int OC, int IC, int oc_tiles,
+                               int ic_tiles, float* to) {
   __shared__ float square[32][33];
   const int x = static_cast<int>(threadIdx.x) % 32, y = static_cast<int>(threadIdx.x) / 32;
-  const int rest = blockIdx.x / ic_tiles, tap = rest / oc_tiles;
+  const int rest = blockIdx.x / ic_tiles, tap = rest / oc_tiles, h = tap / taps.w, w = tap - h * taps.w;
   const int64_t first_ic = blockIdx.x % ic_tiles * 32, first_oc = rest % oc_tiles * 32;
+  const int64_t kernel_tap = int64_t{taps.first_h + h * taps.step_h} * taps.KW + taps.first_w + w * taps.step_w;
   for (int i = y; i < 32; i += kThreads / 32) {
     const int64_t oc = first_oc + i, ic = first_ic + x;
-    if (oc < OC && ic < IC) square[i][x] = from[(oc * taps + tap) * IC + ic];
+    if (oc < OC && ic < IC) square[i][x] = from[(oc * all_taps + kernel_tap) * IC + ic];
   }
   __syncthreads();
+  const int64_t count = int64_t{taps.h} * taps.w;
   for (int i = y; i < 32; i += kThreads / 32) {
     const int64_t ic = first_ic + i, oc = first_oc + x;
-    if (oc < OC && ic < IC) to[(ic * taps + (taps - 1 - tap)) * OC + oc] = square[x][i];
+    if (oc < OC && ic < IC) to[(ic * count + (count - 1 - tap)) * OC + oc] = square[x][i];
   }
 }
 
 // Launchers.
 
-int attribute(cudaDeviceAttr of) {
-  int device = 0, value = 0;
-  check_cuda(cudaGetDevice(&device), "device");
-  check_cuda(cudaDeviceGetAttribute(&value, of, device), "device");
-  return value;
-}
-
-// This file's code is for compute capability 9.0 and no other.
-bool is_hopper() {
-  return attribute(cudaDevAttrComputeCapabilityMajor) == 9 && attribute(cudaDevAttrComputeCapabilityMinor) == 0 &&
-         MapEncoders::get().exist();
-}
-
-// Numbers where the copy engine can read them: itself, or a copy that begins at a multiple of 16 bytes.
-class Aligned {
- public:
-  Aligned(const float* from, int64_t n) : data_(from) {
-    if (are_aligned(from)) return;
-    copy_.emplace(n);
-    data_ = copy_->data();
-    check_cuda(cudaMemcpyAsync(copy_->data(), from, static_cast<size_t>(n) * sizeof(float), cudaMemcpyDeviceToDevice,
-                               current_stream()),
-               "copy");
-  }
-  const float* data() const { return data_; }
-
- private:
-  std::optional<Workspace<float>> copy_;
-  const float* data_;
-};
-
 template <typename Tile>
-void launch_hopper(const Conv2dShape& s, const float* x, const float* weight, const Target<float>& target) {
-  const auto narrow = [](int64_t value) { return static_cast<int>(value); };
+void launch_hopper(const Conv2dShape& s, const float* x, const float* weight, const Target<float>& target,
+                   const Grid& grid) {
   const int64_t M = s.N * s.OH * s.OW, column_tiles = divide_up(s.OC, Tile::kColumns);
   const int64_t tiles = divide_up(M, Tile::kRows) * column_tiles;
   const Layer layer{narrow(M),
@@ -238,7 +206,8 @@ void launch_hopper(const Conv2dShape& s, const float* x, const float* weight, co
                     narrow(s.dw),
                     narrow(hopper_steps(s)),
                     narrow(column_tiles),
-                    narrow(tiles)};
+                    narrow(tiles),
+                    grid};
   const int64_t at_once = Tile::kBlocks * int64_t{attribute(cudaDevAttrMultiProcessorCount)};
   launch_shared(hopper_kernel<Tile>, static_cast<unsigned>(tiles < at_once ? tiles : at_once), Tile::kThreads,
                 Tile::kShared, layer, target, map_of_pixels(s, x, Tile::kRows, kHopperDepth),
@@ -246,19 +215,20 @@ void launch_hopper(const Conv2dShape& s, const float* x, const float* weight, co
 }
 
 // Both factors aligned.
-void run_hopper(const Conv2dShape& s, const float* x, const float* weight, const Epilogue<float>& e, float* y) {
+void run_hopper(const Conv2dShape& s, const float* x, const float* weight, const Epilogue<float>& e, float* y,
+                const Grid& grid) {
   const Target<float> target{y, e, may_be_packed<4>(s.OC, y, e.scale, e.bias, e.residual)};
   switch (hopper_tile(s)) {
     case 0:
-      return launch_hopper<Tile<0>>(s, x, weight, target);
+      return launch_hopper<Tile<0>>(s, x, weight, target, grid);
     case 1:
-      return launch_hopper<Tile<1>>(s, x, weight, target);
+      return launch_hopper<Tile<1>>(s, x, weight, target, grid);
     case 2:
-      return launch_hopper<Tile<2>>(s, x, weight, target);
+      return launch_hopper<Tile<2>>(s, x, weight, target, grid);
     case 3:
-      return launch_hopper<Tile<3>>(s, x, weight, target);
+      return launch_hopper<Tile<3>>(s, x, weight, target, grid);
     default:
-      return launch_hopper<Tile<4>>(s, x, weight, target);
+      return launch_hopper<Tile<4>>(s, x, weight, target, grid);
   }
 }
 
@@ -267,21 +237,40 @@ void run_hopper(const Conv2dShape& s, const float* x, const float* weight, const
 bool forward_hopper(const Conv2dShape& s, const float* x, const float* weight, const Epilogue<float>& e, float* y) {
   if (!hopper_fits(s) || !is_hopper()) return false;
   const Aligned pixels(x, s.N * s.IH * s.IW * s.IC), filters(weight, s.OC * s.KH * s.KW * s.IC);
-  run_hopper(s, pixels.data(), filters.data(), e, y);
+  run_hopper(s, pixels.data(), filters.data(), e, y, {0, narrow(s.OH), narrow(s.OW), 1, 1});
   return true;
 }
 
 bool backward_input_hopper(const Conv2dShape& s, const float* grad_y, const float* weight, float* grad_x) {
-  const Conv2dShape back = backward_of(s);
+  constexpr int64_t kMostPhases = 16;  // each is a launch
   const int64_t taps = s.KH * s.KW, oc_tiles = divide_up(s.OC, 32), ic_tiles = divide_up(s.IC, 32);
-  const int64_t blocks = taps * oc_tiles * ic_tiles;
-  if (s.sh != 1 || s.sw != 1 || !hopper_fits(back) || blocks >= int64_t{1} << 31 || !is_hopper()) return false;
+  if (s.sh * s.sw > kMostPhases || taps * oc_tiles * ic_tiles >= int64_t{1} << 31 || !is_hopper()) return false;
+  bool reached = true;
+  for (int64_t first_h = 0; first_h < s.sh && first_h < s.IH; ++first_h)
+    for (int64_t first_w = 0; first_w < s.sw && first_w < s.IW; ++first_w) {
+      const Phase h = rows_of(s, first_h), w = columns_of(s, first_w);
+      if (h.taps * w.taps == 0)
+        reached = false;
+      else if (!hopper_fits(backward_of(s, h, w)))
+        return false;
+    }
+  if (!reached)
+    check_cuda(
+        cudaMemsetAsync(grad_x, 0, static_cast<size_t>(s.N * s.IH * s.IW * s.IC) * sizeof(float), current_stream()),
+        "fill");
   const Workspace<float> filters(s.IC * taps * s.OC);
-  launch(reverse_kernel, static_cast<unsigned>(blocks), kThreads, weight, static_cast<int>(s.OC),
-         static_cast<int>(taps), static_cast<int>(s.IC), static_cast<int>(oc_tiles), static_cast<int>(ic_tiles),
-         filters.data());
   const Aligned pixels(grad_y, s.N * s.OH * s.OW * s.OC);
-  run_hopper(back, pixels.data(), filters.data(), {}, grad_x);
+  for (int64_t first_h = 0; first_h < s.sh && first_h < s.IH; ++first_h)
+    for (int64_t first_w = 0; first_w < s.sw && first_w < s.IW; ++first_w) {
+      const Phase h = rows_of(s, first_h), w = columns_of(s, first_w);
+      if (h.taps * w.taps == 0) continue;
+      const Taps some{narrow(s.KW),     narrow(h.tap),  narrow(w.tap), narrow(h.period),
+                      narrow(w.period), narrow(h.taps), narrow(w.taps)};
+      launch(reverse_kernel, static_cast<unsigned>(h.taps * w.taps * oc_tiles * ic_tiles), kThreads, weight, some, taps,
+             narrow(s.OC), narrow(s.IC), narrow(oc_tiles), narrow(ic_tiles), filters.data());
+      run_hopper(backward_of(s, h, w), pixels.data(), filters.data(), {}, grad_x,
+                 {first_h * s.IW + first_w, narrow(s.IH), narrow(s.IW), narrow(s.sh), narrow(s.sw)});
+    }
   return true;
 }
 

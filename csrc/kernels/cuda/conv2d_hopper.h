@@ -1,6 +1,7 @@
 // The convolution by Hopper's copy engine and matrix units: which sizes it takes, and into what tiles it is cut.
 #pragma once
 #include <cstdint>
+#include <numeric>
 
 #include "kernels/conv2d.h"
 
@@ -10,9 +11,11 @@ namespace atrous {
 // the sizes do not fit.
 bool forward_hopper(const Conv2dShape&, const float* x, const float* weight, const Epilogue<float>&, float* y);
 bool backward_input_hopper(const Conv2dShape&, const float* grad_y, const float* weight, float* grad_x);
+bool backward_weight_hopper(const Conv2dShape&, const float* grad_y, const float* x, float* grad_weight);
 
-constexpr int kHopperRows = 128;  // pixels of the smallest tile
-constexpr int kHopperDepth = 32;  // channels of a step: 128 bytes
+constexpr int kHopperRows = 128;       // pixels of the smallest tile
+constexpr int kHopperDepth = 32;       // channels of a step: 128 bytes
+constexpr int kMultiprocessors = 132;  // of an H100 or H200, and not asked for: bits follow from sizes alone
 
 // Along an axis of the image, the places that tap 0 reads: how far the first is from the image's first pixel, and the
 // last from its last.
@@ -28,8 +31,8 @@ inline Corners corners_of(int64_t size, int64_t outputs, int64_t stride, int64_t
 inline bool axis_fits(int64_t size, int64_t outputs, int64_t stride, int64_t padding, int64_t dilation, int64_t taps) {
   const Corners corners = corners_of(size, outputs, stride, padding);
   const auto is_byte = [](int64_t value) { return value >= -128 && value <= 127; };
-  return padding >= 0 && stride <= 8 && taps >= 1 && taps <= 256 && dilation * (taps - 1) <= 255 &&
-         is_byte(corners.lower) && is_byte(corners.upper);
+  return stride <= 8 && taps >= 1 && taps <= 256 && dilation * (taps - 1) <= 255 && is_byte(corners.lower) &&
+         is_byte(corners.upper);
 }
 
 inline int64_t hopper_steps(const Conv2dShape& s) { return s.KH * s.KW * ((s.IC + kHopperDepth - 1) / kHopperDepth); }
@@ -46,12 +49,30 @@ inline bool hopper_fits(const Conv2dShape& s) {
          s.KH * s.KW * s.IC < kFar;
 }
 
-// The convolution that leads back from the outputs to the inputs where the stride is 1: its filters are weight's,
-// with the taps in reverse, and inputs and outputs exchanged. Its padding may be negative, which does not fit.
-inline Conv2dShape backward_of(const Conv2dShape& s) {
-  return {
-      s.N,  s.OC, s.OH, s.OW, s.IC, s.IH, s.IW, s.KH, s.KW, 1, 1, s.dh * (s.KH - 1) - s.ph, s.dw * (s.KW - 1) - s.pw,
-      s.dh, s.dw, s.G};
+// Backwards along an axis: the inputs that are a multiple of the stride apart, from `first` on, are reached through the
+// taps from `tap` on that are a period apart, by a convolution of stride 1: taps in reverse, inputs and outputs
+// exchanged. Its padding may be negative.
+struct Phase {
+  int64_t first, inputs, tap, period, taps, padding, dilation;
+
+  Phase(int64_t first_, int64_t size, int64_t stride, int64_t padding_, int64_t dilation_, int64_t kernel)
+      : first(first_), inputs((size - first_ + stride - 1) / stride), tap(0), taps(0), padding(0) {
+    const int64_t common = std::gcd(stride, dilation_);
+    period = stride / common;
+    dilation = dilation_ / common;
+    while (tap < period && (first + padding_ - tap * dilation_) % stride != 0) ++tap;
+    if (tap >= period || tap >= kernel) return;  // no tap reaches these inputs
+    taps = (kernel - tap + period - 1) / period;
+    padding = (taps - 1) * dilation - (first + padding_ - tap * dilation_) / stride;
+  }
+};
+
+inline Phase rows_of(const Conv2dShape& s, int64_t first) { return {first, s.IH, s.sh, s.ph, s.dh, s.KH}; }
+inline Phase columns_of(const Conv2dShape& s, int64_t first) { return {first, s.IW, s.sw, s.pw, s.dw, s.KW}; }
+
+inline Conv2dShape backward_of(const Conv2dShape& s, const Phase& h, const Phase& w) {
+  return {s.N,    s.OC, s.OH, s.OW,      s.IC,      h.inputs,   w.inputs,   h.taps,
+          w.taps, 1,    1,    h.padding, w.padding, h.dilation, w.dilation, s.G};
 }
 
 // Pixels and output channels of a tile, the stages of its ring, the blocks on a multiprocessor at a time, and the
@@ -74,7 +95,6 @@ constexpr HopperTile kHopperTiles[] = {{128, 64, 4, 2, 6.5, 6},
 //   3x3 256>256, 12544 pixels      58   50   51   52   40      1x1 512>128, 50176 pixels      36   42   58   36   37
 //   3x3 512>512, 3136 pixels       62   72   89   47   68      3x3 256>256, 17424 pixels     105   84   98   78   75
 inline int hopper_tile(const Conv2dShape& s) {
-  constexpr int kMultiprocessors = 132;  // of an H100 or H200, and not asked for: bits follow from sizes alone
   const auto cost = [&](const HopperTile& tile) {
     const int64_t rows = (s.N * s.OH * s.OW + tile.rows - 1) / tile.rows;
     const int64_t tiles = rows * ((s.OC + tile.columns - 1) / tile.columns), wave = kMultiprocessors * tile.blocks;
@@ -86,6 +106,46 @@ inline int hopper_tile(const Conv2dShape& s) {
   for (const HopperTile& tile : kHopperTiles)
     if (cost(tile) < cost(*best)) best = &tile;
   return static_cast<int>(best - kHopperTiles);
+}
+
+// The weight gradient reads grad_y, too, by packs.
+inline bool weight_fits(const Conv2dShape& s) { return hopper_fits(s) && s.OC % 4 == 0 && s.OC >= kHopperDepth / 2; }
+
+// Of the weight gradient: output channels, and columns (32 channels of a tap for each 32 of them); what of it a warp
+// has; stages; blocks on a multiprocessor at a time; and the price of a step, where a multiprocessor does nothing else.
+struct WeightTile {
+  int rows, columns, warp_rows, warp_columns, stages, blocks;
+  double step;
+};
+constexpr WeightTile kWeightTiles[] = {{64, 64, 32, 32, 4, 3, 1},
+                                       {64, 128, 32, 64, 4, 2, 1.85},
+                                       {128, 64, 64, 32, 4, 2, 1.95},
+                                       {128, 128, 64, 64, 3, 2, 3.65},
+                                       {128, 256, 64, 64, 4, 1, 7}};
+
+// Equal shares of all steps: one for each block that runs at a time, but none of less than a part is worth.
+inline int64_t weight_shares(const WeightTile& tile, int64_t steps) {
+  constexpr int64_t kLeast = 8;
+  const int64_t most = int64_t{kMultiprocessors} * tile.blocks, worth = (steps + kLeast - 1) / kLeast;
+  return worth < most ? worth : most;
+}
+
+// The number of the tile that takes the least, as all steps of all tiles are shared evenly. What is not waste costs
+// much the same in all of them, 130 to 150 TFLOP/s on an H200, where mma limits them. Times in us there, for each in
+// turn:
+//   1x1 64>256, 200704 pixels     89   99   84  108  163      3x3 128>128, 50176 pixels     111  106  119  106  108
+//   1x1 256>128, 200704 pixels   159  106  113  112  100      3x3 256>256, 12544 pixels     107  101  110  102   97
+//   3x3 64>64, 200704 pixels     120  136  219  218  238      1x1/2 512>1024, 12544 pixels  131   93  109   93   88
+inline int weight_tile(const Conv2dShape& s) {
+  const int64_t columns = s.KH * s.KW * ((s.IC + 31) / 32) * 32;
+  const auto cost = [&](const WeightTile& tile) {
+    const int64_t tiles = (s.OC + tile.rows - 1) / tile.rows * ((columns + tile.columns - 1) / tile.columns);
+    return static_cast<double>(tiles) * tile.step;
+  };
+  const WeightTile* best = kWeightTiles;
+  for (const WeightTile& tile : kWeightTiles)
+    if (cost(tile) < cost(*best)) best = &tile;
+  return static_cast<int>(best - kWeightTiles);
 }
 
 }  // namespace atrous

@@ -35,8 +35,6 @@ __global__ void __launch_bounds__(kTileThreads, 2)
     store_sums<1>(sums, first_row, first_column, problem.columns, part.target);
 }
 
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // Some two blocks for each multiprocessor of a large GPU; fewer leave some without work.
 constexpr int64_t kEnoughBlocks = 200;
 

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/async_copy.h"  // shared_memory
+
 #ifndef __CUDACC__
 #include "hopper_on_cpu.h"
 #else
@@ -89,6 +91,16 @@ __device__ inline void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(left) : "memory");
 }
 
+// Changes how many registers each thread of this warp has, of its block's; by all four warps of a warpgroup alike.
+template <int count>
+__device__ inline void give_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
+}
+template <int count>
+__device__ inline void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
+}
+
 // The compiler must not move what it does with these registers past this place: products write them unseen by it.
 template <int n>
 __device__ inline void pin(float (&sums)[n]) {
@@ -110,14 +122,36 @@ __device__ inline uint64_t matrix_descriptor(uint32_t address) {
   return uint64_t{(address & 0x3FFFF) >> 4} | uint64_t{1} << 16 | uint64_t{1024 >> 4} << 32 | uint64_t{1} << 62;
 }
 
+// Stages in shared memory, a ring. Each has two barriers: `full`, which ends when the engine has filled it, and
+// `empty`, which ends when all who read it have arrived.
+template <int count, int bytes>
+struct Stages {
+  static constexpr int kBytes = 1024 + count * (bytes + 16);  // up to 1024 are lost to an address that the engine takes
+  uint32_t start;
+
+  __device__ Stages() : start((shared_address(shared_memory<char>()) + 1023) & ~1023u) {}
+  __device__ uint32_t stage(int number) const { return start + number * bytes; }
+  __device__ uint32_t full(int number) const { return stage(count) + 16 * number; }
+  __device__ uint32_t empty(int number) const { return full(number) + 8; }
+  __device__ uint32_t end() const { return full(count); }
+
+  __device__ void begin(int readers) const {  // by one thread, before all others use them
+    for (int number = 0; number < count; ++number) {
+      barrier_init(full(number), 1);
+      barrier_init(empty(number), readers);
+    }
+    publish_barriers();
+  }
+};
+
 // A ring's present stage, and the parity of its barriers' phase.
-template <int stages>
+template <int count>
 struct Ring {
   int stage = 0;
   uint32_t parity = 0;
 
   __device__ void next() {
-    if (++stage < stages) return;
+    if (++stage < count) return;
     stage = 0;
     parity ^= 1;
   }

@@ -10,6 +10,8 @@ namespace atrous {
 
 constexpr int kThreads = 256;
 
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 // Blocks of kThreads that give each of n items a thread, or fewer blocks, whose threads then walk on to further items.
 inline unsigned blocks_for(int64_t n) {
   constexpr int64_t kMost = 1 << 14;  // some 15 waves over the largest GPUs

@@ -63,18 +63,24 @@ inline CUtensorMap map_of_pixels(const Conv2dShape& s, const float* x, int pixel
   return map;
 }
 
-// Boxes of weight (OC, taps, IC): `filters` of one tap, `depth` channels of each.
-inline CUtensorMap map_of_filters(const Conv2dShape& s, const float* weight, int filters, int depth) {
+// Boxes of numbers (rows, middle, columns): `count` rows, one of the middle, `depth` columns.
+inline CUtensorMap map_of_boxes(const float* from, int64_t columns, int64_t middle, int64_t rows, int depth, int count,
+                                const char* name) {
   const auto whole = [](int64_t value) { return static_cast<cuuint64_t>(value); };
-  const cuuint64_t sizes[] = {whole(s.IC), whole(s.KH * s.KW), whole(s.OC)};
-  const cuuint64_t strides[] = {whole(4 * s.IC), whole(4 * s.IC * s.KH * s.KW)};  // bytes
-  const cuuint32_t box[] = {static_cast<cuuint32_t>(depth), 1, static_cast<cuuint32_t>(filters)}, steps[] = {1, 1, 1};
+  const cuuint64_t sizes[] = {whole(columns), whole(middle), whole(rows)};
+  const cuuint64_t strides[] = {whole(4 * columns), whole(4 * columns * middle)};  // bytes
+  const cuuint32_t box[] = {static_cast<cuuint32_t>(depth), 1, static_cast<cuuint32_t>(count)}, steps[] = {1, 1, 1};
   CUtensorMap map{};
-  check_map(MapEncoders::get().tiled(&map, kTf32, 3, const_cast<float*>(weight), sizes, strides, box, steps,
+  check_map(MapEncoders::get().tiled(&map, kTf32, 3, const_cast<float*>(from), sizes, strides, box, steps,
                                      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                                      CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
-            "the weight");
+            name);
   return map;
+}
+
+// Of weight (OC, taps, IC): `filters` of one tap, `depth` channels of each.
+inline CUtensorMap map_of_filters(const Conv2dShape& s, const float* weight, int filters, int depth) {
+  return map_of_boxes(weight, s.IC, s.KH * s.KW, s.OC, depth, filters, "the weight");
 }
 
 }  // namespace atrous
