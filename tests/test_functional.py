@@ -6,7 +6,8 @@ import pytest
 
 from atrous.nn import functional as F
 
-HOMES = (F.__name__, "atrous.ops.losses", "atrous.ops.pointwise", "atrous.ops.shuffle")
+FAMILIES = ("losses", "norms", "pointwise", "response_norm", "shuffle")
+HOMES = (F.__name__, *(f"atrous.ops.{family}" for family in FAMILIES))
 NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and f.__module__ in HOMES and name[0] != "_"]
 
 # PyTorch's own are written in C++ and have no signature: theirs as its documentation states it.
@@ -32,6 +33,7 @@ BUILT_IN = {
 DEPRECATED = {"size_average", "reduce", "_stacklevel"}
 LATER = {
     "dtype",
+    "out",
     "antialias",
     "weight of mse_loss",
     "weight of l1_loss",

@@ -27,6 +27,12 @@ from ..ops.losses import (  # noqa: F401
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from ..ops.norms import (  # noqa: F401
+    group_norm,
+    instance_norm,
+    layer_norm,
+    rms_norm,
+)
 from ..ops.pointwise import (  # noqa: F401
     celu,
     elu,
@@ -48,6 +54,7 @@ from ..ops.pointwise import (  # noqa: F401
     tanhshrink,
     threshold,
 )
+from ..ops.response_norm import local_response_norm, normalize  # noqa: F401
 from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle  # noqa: F401
 from ..tensor import Tensor
 

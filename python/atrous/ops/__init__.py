@@ -81,6 +81,7 @@ from .losses import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from .norms import group_norm, instance_norm, layer_norm, rms_norm
 from .order import amax, amin, argmax, argmin, argsort, max, min, sort, topk
 from .pad import one_hot, pad
 from .piecewise import (
@@ -122,6 +123,7 @@ from .pointwise import (
 from .pool2d import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 from .random import dropout
 from .reduction import all, any, count_nonzero, cumsum, logsumexp, mean, norm, prod, std, sum, var
+from .response_norm import local_response_norm, normalize
 from .sampling import bernoulli, normal_, rand, rand_like, randint, randn, randn_like, randperm, uniform_
 from .shape import (
     broadcast_to,
