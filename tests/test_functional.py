@@ -6,7 +6,7 @@ import pytest
 
 from atrous.nn import functional as F
 
-FAMILIES = ("losses", "norms", "pointwise", "response_norm", "shuffle")
+FAMILIES = ("dropouts", "losses", "norms", "pointwise", "response_norm", "shuffle")
 HOMES = (F.__name__, *(f"atrous.ops.{family}" for family in FAMILIES))
 NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and f.__module__ in HOMES and name[0] != "_"]
 
@@ -29,6 +29,8 @@ BUILT_IN = {
     "softplus": "input, beta=1, threshold=20",
     "softshrink": "input, lambd=0.5",
     "one_hot": "tensor, num_classes=-1",
+    "patch_dropout": "input, patch_size, p=0.5, training=True, inplace=False",  # ours alone
+    "stochastic_depth": "input, p, mode, training=True",  # torchvision's
 }
 DEPRECATED = {"size_average", "reduce", "_stacklevel"}
 LATER = {

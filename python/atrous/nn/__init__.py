@@ -5,7 +5,7 @@ from .activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .containers import ModuleDict, ModuleList, ParameterList, Sequential
 from .conv import Conv2d, ConvTranspose2d
-from .dropout import Dropout
+from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, FeatureAlphaDropout, PatchDropout, StochasticDepth
 from .flatten import Flatten
 from .linear import Identity, Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
@@ -79,6 +79,7 @@ __all__ = [
     "SELU",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
+    "AlphaDropout",
     "AvgPool2d",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
@@ -94,6 +95,9 @@ __all__ = [
     "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "FeatureAlphaDropout",
     "Flatten",
     "GaussianNLLLoss",
     "GroupNorm",
@@ -128,6 +132,7 @@ __all__ = [
     "PairwiseDistance",
     "Parameter",
     "ParameterList",
+    "PatchDropout",
     "PixelShuffle",
     "PixelUnshuffle",
     "PoissonNLLLoss",
@@ -149,6 +154,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "StochasticDepth",
     "Tanh",
     "Tanhshrink",
     "Threshold",

@@ -11,6 +11,14 @@ import warnings
 from collections.abc import Sequence
 
 from .. import ops
+from ..ops.dropouts import (  # noqa: F401
+    alpha_dropout,
+    dropout1d,
+    dropout2d,
+    feature_alpha_dropout,
+    patch_dropout,
+    stochastic_depth,
+)
 from ..ops.losses import (  # noqa: F401
     cosine_embedding_loss,
     cosine_similarity,

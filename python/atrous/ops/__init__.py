@@ -43,6 +43,7 @@ from .creation import (
     zeros_like,
 )
 from .cross_entropy import cross_entropy, log_softmax, softmax
+from .dropouts import alpha_dropout, dropout1d, dropout2d, feature_alpha_dropout, patch_dropout, stochastic_depth
 from .elementwise import (
     add,
     add_,
