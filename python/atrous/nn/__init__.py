@@ -6,8 +6,9 @@ from .batchnorm import BatchNorm1d, BatchNorm2d
 from .containers import ModuleDict, ModuleList, ParameterList, Sequential
 from .conv import Conv2d, ConvTranspose2d
 from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, FeatureAlphaDropout, PatchDropout, StochasticDepth
-from .flatten import Flatten
-from .linear import Identity, Linear
+from .embedding import Embedding
+from .flatten import Flatten, Unflatten
+from .linear import Bilinear, Identity, Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from .losses import (
     CosineEmbeddingLoss,
@@ -67,6 +68,7 @@ from .pointwise import (
     Softsign,
     Tanhshrink,
     Threshold,
+    ThresholdUnit,
 )
 from .pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
 from .upsampling import Upsample
@@ -84,6 +86,7 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Bilinear",
     "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",
@@ -97,6 +100,7 @@ __all__ = [
     "Dropout",
     "Dropout1d",
     "Dropout2d",
+    "Embedding",
     "FeatureAlphaDropout",
     "Flatten",
     "GaussianNLLLoss",
@@ -158,8 +162,10 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "ThresholdUnit",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
+    "Unflatten",
     "Upsample",
     "ZeroPad1d",
     "ZeroPad2d",

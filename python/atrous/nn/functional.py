@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 
 from .. import ops
+from ..ops.bilinear import bilinear  # noqa: F401
 from ..ops.dropouts import (  # noqa: F401
     alpha_dropout,
     dropout1d,
@@ -19,6 +20,7 @@ from ..ops.dropouts import (  # noqa: F401
     patch_dropout,
     stochastic_depth,
 )
+from ..ops.embedding import embedding  # noqa: F401
 from ..ops.losses import (  # noqa: F401
     cosine_embedding_loss,
     cosine_similarity,
@@ -61,6 +63,7 @@ from ..ops.pointwise import (  # noqa: F401
     softsign,
     tanhshrink,
     threshold,
+    threshold_unit,
 )
 from ..ops.response_norm import local_response_norm, normalize  # noqa: F401
 from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle  # noqa: F401

@@ -5,6 +5,7 @@
 from .activation import leaky_relu, relu, sigmoid, tanh
 from .adam import adam_step, sgd_step
 from .batch_norm import batch_norm
+from .bilinear import bilinear
 from .comparison import (
     allclose,
     bitwise_and,
@@ -61,6 +62,7 @@ from .elementwise import (
     sub_,
     where,
 )
+from .embedding import embedding
 from .indexing import gather, getitem, index_select, nonzero, scatter_add, setitem
 from .inplace import clone, copy_, fill_, zero_
 from .joining import cat, chunk, flip, narrow, repeat, split, stack, unbind
@@ -120,6 +122,7 @@ from .pointwise import (
     softsign,
     tanhshrink,
     threshold,
+    threshold_unit,
 )
 from .pool2d import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 from .random import dropout

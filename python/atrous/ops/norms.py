@@ -268,4 +268,5 @@ def _check_shapes(op: str, shape: Shape, weight: Any, bias: Any, running_mean: A
     for name, t in zip(
         ("weight", "bias", "running_mean", "running_var"), (weight, bias, running_mean, running_var), strict=True
     ):
-        require(t is None or t.shape == shape, op, f"{name} has shape {t is not None and t.shape}; expected {shape}")
+        if t is not None:
+            require(t.shape == shape, op, f"{name} has shape {t.shape}; expected {shape}")
