@@ -90,9 +90,9 @@ class RMSNorm(Module):
         """Sets the scale to 1."""
         _reset(self.weight, None)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """(..., *normalized_shape) to the same shape."""
-        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
         """Size and settings."""
