@@ -20,9 +20,9 @@ MODULES = {
 }
 HEAD = """# The public names
 
-{count} names, with the first sentence of their docstrings, which have shapes, formula, errors, an example and the source:
-`help(atrous.nn.Conv2d)`. Where PyTorch (for `transforms`: torchvision) has the name, arguments and numbers are the same
-unless the docstring says so. This page is made by `python docs/make_api.py`.
+{count} names, each with the first sentence of its docstring; `help(atrous.nn.Conv2d)` shows the rest: shapes, formula,
+errors, an example, the source. Where PyTorch (for `transforms`: torchvision) has the name, arguments and numbers are
+the same unless the docstring says so. This page is made by `python docs/make_api.py`.
 """
 
 

@@ -9,7 +9,7 @@ from parity import assert_close, assert_parity, assert_torch_refuses, draw, rand
 import atrous as at
 from atrous import gpu, nn
 from atrous.gradcheck import gradcheck
-from atrous.layout import channels_last
+from atrous.layout import channels_last, conversions, is_channels_last
 from atrous.nn import functional as F
 
 NAN, INF = float("nan"), float("inf")
@@ -78,8 +78,12 @@ def test_any_memory_order_and_array_library(name, foreign):
     results = []
     for make in (np.ascontiguousarray, channels_last, randomly_strided, foreign.asarray):
         leaves = [at.Tensor(make(a), True) for a in arrays]
+        before = conversions()
         y = f(F, *leaves)
         (y * y * y).sum().backward()
+        if make is channels_last:
+            assert is_channels_last(y.data)
+            assert conversions() == before
         results.append([gpu.to_host(y.detach().data), *[gpu.to_host(leaf.grad.data) for leaf in leaves]])
     for other in results[1:]:
         for i, (a, b) in enumerate(zip(other, results[0], strict=True)):
@@ -263,3 +267,21 @@ def test_batch_norm_begun_small_learns_slowly():
     assert len(nn.utils.batch_norm_groups(nn.Linear(2, 2, bias=False), 1.0)) == 1
     with pytest.raises(ValueError, match="batch_norm_groups: reduction is 0"):
         nn.utils.batch_norm_groups(model, 1.0, reduction=0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "field"),
+    [
+        (nn.LocalResponseNorm(3), (5, 5)),
+        (nn.GroupNorm(2, 4), (INF, INF)),
+        (nn.InstanceNorm2d(4), (INF, INF)),
+        (nn.LayerNorm([4, 16, 16]), (INF, INF)),
+        (nn.LayerNorm(16), (5, INF)),  # along rows
+        (nn.Dropout2d(), (5, 5)),
+        (nn.ReLU6(), (5, 5)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_receptive_fields(layer, field):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), layer, nn.Conv2d(4, 4, 3))
+    assert at.summary(model, 1, 3, 18, 18).rows[-1].receptive_field == field

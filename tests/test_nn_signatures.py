@@ -139,3 +139,49 @@ def test_most_layers_are_shared():
     assert sum(hasattr(torch.nn, name) for name in LAYERS) > 80
     states = [make(at).state_dict() for name in ARGUMENTS for make in layers_of(name)]
     assert sum(map(bool, states)) > 30
+
+
+def drawn(rng):
+    """Layers with arguments and an input's shape, at random."""
+    N, C, H, W = images = tuple(int(n) for n in rng.integers(2, 6, 4))
+    first, second, batched = (bool(b) for b in rng.integers(2, size=3))
+    eps, alpha, beta, k = (float(v) for v in (rng.choice([1e-5, 0.1]), *rng.uniform(0.1, 2, 3)))
+    running, last = (C, eps, beta / 2, first, second), images[int(rng.integers(1, 4)) :]
+    return {
+        "BatchNorm1d": (running, images[: 2 + batched]),
+        "BatchNorm2d": (running, images),
+        "InstanceNorm1d": (running, images[:3] if batched else images[1:3]),
+        "InstanceNorm2d": (running, images if batched else images[1:]),
+        "GroupNorm": ((C, C * H, eps, first), (N, C * H, W, 3)[: 2 + first + second]),
+        "LayerNorm": ((last, eps, first, second), images),
+        "RMSNorm": ((last, eps, first), images),
+        "LocalResponseNorm": ((H, alpha, beta, k), images[: 3 + first]),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", drawn(np.random.default_rng(0)))
+def test_norms_of_random_configurations(name):
+    """Values and gradients of two steps of training and one of evaluation.
+
+    What cancels in a gradient is up to 10⁵ (a weight of 60 by 1 / √eps times a gradient of 4), hence a bound of 10⁻⁹.
+    """
+    torch = pytest.importorskip("torch")
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        args, shape = drawn(rng)[name]
+        ours, theirs = (getattr(lib.nn, name)(*args).double() for lib in (at, torch))
+        state = {key: changed(torch, value) for key, value in theirs.state_dict().items()}
+        ours.load_state_dict(state), theirs.load_state_dict(state)
+        for step in range(3):
+            ours.train(step < 2), theirs.train(step < 2)
+            x, grad = rng.standard_normal(shape) + step, rng.standard_normal(shape)
+            a, b = at.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+            y, z = ours(a), theirs(b)
+            y.backward(at.tensor(grad)), z.backward(torch.tensor(grad))
+            pairs = [(y.detach(), z.detach()), (a.grad, b.grad)]
+            pairs += [(p.grad, q.grad) for p, q in zip(ours.parameters(), theirs.parameters(), strict=True)]
+            pairs += zip(ours.buffers(), theirs.buffers(), strict=True)
+            for i, (p, q) in enumerate(pairs):
+                note = f"{args}, input {shape}, step {step}, {i}"
+                np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-9, atol=1e-9, err_msg=note)

@@ -198,11 +198,11 @@ def _normalized(
     learned = next((t.shape for t in (weight, bias) if t is not None), ())
     attributes = {"view": view, "axes": axes, "affine": affine, "learned": learned}
     saved = (input, weight, mean, rstd)
-    y = record(reshape(y, input.shape), NormBackward, (input, weight, bias), saved, **attributes)
+    y = record(reshape(y, input.shape), NormalizationBackward, (input, weight, bias), saved, **attributes)
     return y, mean, var
 
 
-class NormBackward(Backward):
+class NormalizationBackward(Backward):
     """Gradients of a normalisation, with ``x̂ = (x − mean) · rstd`` and ``g = grad_y · weight``.
 
     ``grad_x = rstd · (g − mean(g) − x̂ · mean(g · x̂))``, without mean(g) where no mean was subtracted; ``grad_weight``

@@ -58,7 +58,7 @@ class LocalResponseNormBackward(Backward):
 
 def _window_sums(x: Any, before: int, after: int) -> Any:
     """The sum of each channel and so many before and after it."""
-    total, C = x.copy(), x.shape[1]
+    total, C = x.copy(order="K"), x.shape[1]
     for shift in range(1, min(before, C - 1) + 1):
         total[:, shift:] += x[:, : C - shift]
     for shift in range(1, min(after, C - 1) + 1):
