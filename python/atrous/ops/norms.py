@@ -152,17 +152,16 @@ def instance_norm(
         op,
         "one of running_mean and running_var is None; expected both or neither",
     )
-    axes = tuple(range(2, input.ndim))
-    if running_mean is None or running_var is None:
-        return _normalized(input, input.shape, axes, weight, bias, (1, C, *[1] * len(rest)), eps)[0]
-    if running_mean.requires_grad or running_var.requires_grad:
-        raise RuntimeError(f"{op}: the running statistics require grad; they have no gradient, detach() them")
-    y, mean, var = _normalized(input, input.shape, axes, weight, bias, (1, C, *[1] * len(rest)), eps)
-    if input.numel():
+    for running in (running_mean, running_var):
+        if running is not None and running.requires_grad:
+            raise RuntimeError(f"{op}: the running statistics require grad; they have no gradient, detach() them")
+    axes, affine = tuple(range(2, input.ndim)), (1, C, *[1] * len(rest))
+    y, mean, var = _normalized(input, input.shape, axes, weight, bias, affine, eps)
+    if running_mean is not None and running_var is not None and input.numel():
         unbiased = var * (prod(rest) / (prod(rest) - 1))
-        for running, found in ((running_mean.data, mean), (running_var.data, unbiased)):
-            fusion.finish(running)
-            running[...] = (1 - momentum) * running + momentum * found.mean(axis=0).reshape(C)
+        for held, found in ((running_mean.data, mean), (running_var.data, unbiased)):
+            fusion.finish(held)
+            held[...] = (1 - momentum) * held + momentum * found.mean(axis=0).reshape(C)
         increment_version(running_mean, running_var)
     return y
 
