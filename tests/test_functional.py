@@ -6,12 +6,14 @@ import pytest
 
 from atrous.nn import functional as F
 
-HOMES = (F.__name__, "atrous.ops.losses", "atrous.ops.pointwise", "atrous.ops.shuffle")
+FAMILIES = ("bilinear", "dropouts", "embedding", "losses", "norms", "pointwise", "response_norm", "shuffle")
+HOMES = (F.__name__, *(f"atrous.ops.{family}" for family in FAMILIES))
 NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and f.__module__ in HOMES and name[0] != "_"]
 
 # PyTorch's own are written in C++ and have no signature: theirs as its documentation states it.
 BUILT_IN = {
     "conv2d": "input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1",
+    "bilinear": "input1, input2, weight, bias=None",
     "channel_shuffle": "input, groups",
     "pixel_shuffle": "input, upscale_factor",
     "pixel_unshuffle": "input, downscale_factor",
@@ -28,10 +30,14 @@ BUILT_IN = {
     "softplus": "input, beta=1, threshold=20",
     "softshrink": "input, lambd=0.5",
     "one_hot": "tensor, num_classes=-1",
+    "patch_dropout": "input, patch_size, p=0.5, training=True, inplace=False",  # ours alone
+    "stochastic_depth": "input, p, mode, training=True",  # torchvision's
+    "threshold_unit": "input, low=0.0, high=1.0",  # ours alone
 }
 DEPRECATED = {"size_average", "reduce", "_stacklevel"}
 LATER = {
     "dtype",
+    "out",
     "antialias",
     "weight of mse_loss",
     "weight of l1_loss",

@@ -6,23 +6,27 @@ from ..checks import require
 from ..ops import ones, tensor, zeros
 from ..tensor import Tensor
 from . import functional as F
+from . import init
 from .module import Module
 from .parameter import Parameter
 from .sizes import check_sizes
 
 
-class _BatchNorm(Module):
+class _RunningNorm(Module):
+    """What batch and instance normalisation share: a scale, a shift and running statistics for each channel."""
+
     weight: Parameter | None
     bias: Parameter | None
-    _ndims: tuple[int, ...]
 
     def __init__(
         self,
         num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        *,
+        bias: bool,
     ) -> None:
         super().__init__()
         op = type(self).__name__
@@ -32,7 +36,7 @@ class _BatchNorm(Module):
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self.weight = Parameter(ones(num_features)) if affine else None
-        self.bias = Parameter(zeros(num_features)) if affine else None
+        self.bias = Parameter(zeros(num_features)) if affine and bias else None
         self.register_buffer("running_mean", zeros(num_features) if track_running_stats else None)
         self.register_buffer("running_var", ones(num_features) if track_running_stats else None)
         self.register_buffer("num_batches_tracked", tensor(0) if track_running_stats else None)
@@ -44,6 +48,37 @@ class _BatchNorm(Module):
             self.running_var.fill_(1)
             self.num_batches_tracked.zero_()
 
+    def reset_parameters(self) -> None:
+        """Forgets the statistics and sets the scale to 1 and the shift to 0."""
+        self.reset_running_stats()
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def extra_repr(self) -> str:
+        """Size and settings."""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(_RunningNorm):
+    _ndims: tuple[int, ...]
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias)
+
     def forward(self, input: Tensor) -> Tensor:
         """The normalised input, of the same shape."""
         shape = input.shape
@@ -54,13 +89,16 @@ class _BatchNorm(Module):
             self.num_batches_tracked.add_(1)
             if momentum is None:  # every batch counts the same
                 momentum = 1.0 / self.num_batches_tracked.item()
+        # As in PyTorch, track_running_stats set to False later leaves the statistics alone in training, and evaluation
+        # goes on with them as long as they are there.
+        held = self.track_running_stats or not self.training
         return F.batch_norm(
             input,
-            self.running_mean,
-            self.running_var,
+            self.running_mean if held else None,
+            self.running_var if held else None,
             self.weight,
             self.bias,
-            training=self.training or not self.track_running_stats,
+            training=self.training or (self.running_mean is None and self.running_var is None),
             momentum=momentum or 0.0,
             eps=self.eps,
         )
@@ -68,13 +106,6 @@ class _BatchNorm(Module):
     def _expected(self) -> str:
         C = self.num_features
         return " or ".join({2: f"(N, {C})", 3: f"(N, {C}, L)", 4: f"(N, {C}, H, W)"}[n] for n in self._ndims)
-
-    def extra_repr(self) -> str:
-        """Size and settings."""
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
-        )
 
 
 class BatchNorm1d(_BatchNorm):
@@ -93,7 +124,7 @@ class BatchNorm2d(_BatchNorm):
         num_features: C.
         eps: keeps the root away from zero.
         momentum: the share of the new batch in the running statistics; None averages over all batches alike.
-        affine: whether to learn `weight` and `bias`, of shape (C,).
+        affine: whether to learn `weight` and, with `bias`, `bias`, both of shape (C,).
         track_running_stats: if false, evaluation uses the batch's statistics too.
     Example:
         >>> y = nn.BatchNorm2d(3)(at.randn(8, 3, 4, 4) * 5 + 2)

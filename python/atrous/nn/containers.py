@@ -100,11 +100,11 @@ class Sequential(_Row):
                 raise TypeError(f"Sequential: entry {name} is a {type(module).__name__}; expected a Module")
             self.add_module(str(name), module)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         """Runs all modules in order."""
         for module in self:
-            x = module(x)
-        return x
+            input = module(input)
+        return input
 
     def _rebuilt(self, items: list[tuple[str, Any]]) -> Sequential:
         return Sequential(dict(items))
@@ -113,9 +113,9 @@ class Sequential(_Row):
 class ModuleList(_Row):
     """A list of modules whose parameters are registered; it has no forward of its own."""
 
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
-        self.extend(modules)
+        self.extend(() if modules is None else modules)
 
     def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
         return self.extend(modules)
@@ -124,9 +124,9 @@ class ModuleList(_Row):
 class ModuleDict(Module):
     """A dict of modules whose parameters are registered; it has no forward of its own."""
 
-    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
         super().__init__()
-        self.update(modules)
+        self.update(() if modules is None else modules)
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Adds or replaces modules by name."""
@@ -175,9 +175,9 @@ class ModuleDict(Module):
 class ParameterList(Module):
     """A list of parameters, each registered under its position."""
 
-    def __init__(self, parameters: Iterable[Parameter] = ()) -> None:
+    def __init__(self, values: Iterable[Parameter] | None = None) -> None:
         super().__init__()
-        self.extend(parameters)
+        self.extend(() if values is None else values)
 
     def append(self, parameter: Parameter) -> ParameterList:
         """Adds a parameter at the end; returns the list."""

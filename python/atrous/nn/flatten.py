@@ -1,4 +1,4 @@
-"""Flatten."""
+"""Several axes to one, and one to several."""
 
 from __future__ import annotations
 
@@ -25,3 +25,34 @@ class Flatten(Module):
     def extra_repr(self) -> str:
         """The axes."""
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Makes several axes of one, in the order that `Flatten` joins them.
+
+    Args:
+        dim: the axis.
+        unflattened_size: a tuple of the extents, one of which may be −1. PyTorch's named axes are not supported.
+    Raises:
+        TypeError: no tuple or list of ints.
+    Example:
+        >>> nn.Unflatten(1, (16, 5, 5))(at.zeros(8, 400)).shape
+        (8, 16, 5, 5)
+    """
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        super().__init__()
+        sizes = unflattened_size
+        if not isinstance(dim, int):
+            raise TypeError(f"Unflatten: dim is {dim!r}; expected an int")
+        if not isinstance(sizes, (tuple, list)) or not all(isinstance(size, int) for size in sizes):
+            raise TypeError(f"Unflatten: unflattened_size is {sizes!r}; expected a tuple of ints")
+        self.dim, self.unflattened_size = dim, sizes
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C·H·W) to (N, C, H, W), for example."""
+        return input.unflatten(self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        """The axis and the extents."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

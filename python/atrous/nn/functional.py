@@ -11,6 +11,16 @@ import warnings
 from collections.abc import Sequence
 
 from .. import ops
+from ..ops.bilinear import bilinear  # noqa: F401
+from ..ops.dropouts import (  # noqa: F401
+    alpha_dropout,
+    dropout1d,
+    dropout2d,
+    feature_alpha_dropout,
+    patch_dropout,
+    stochastic_depth,
+)
+from ..ops.embedding import embedding  # noqa: F401
 from ..ops.losses import (  # noqa: F401
     cosine_embedding_loss,
     cosine_similarity,
@@ -26,6 +36,12 @@ from ..ops.losses import (  # noqa: F401
     soft_margin_loss,
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
+)
+from ..ops.norms import (  # noqa: F401
+    group_norm,
+    instance_norm,
+    layer_norm,
+    rms_norm,
 )
 from ..ops.pointwise import (  # noqa: F401
     celu,
@@ -47,7 +63,9 @@ from ..ops.pointwise import (  # noqa: F401
     softsign,
     tanhshrink,
     threshold,
+    threshold_unit,
 )
+from ..ops.response_norm import local_response_norm, normalize  # noqa: F401
 from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle  # noqa: F401
 from ..tensor import Tensor
 

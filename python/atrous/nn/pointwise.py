@@ -339,3 +339,27 @@ class Threshold(Module):
     def extra_repr(self) -> str:
         """Its settings."""
         return f"threshold={self.threshold!r}, value={self.value!r}" + (", inplace=True" if self.inplace else "")
+
+
+class ThresholdUnit(Module):
+    """`high` where x is 0 or more, else `low`: the perceptron's activation, {0, 1} or {−1, 1}; the gradient is 0.
+
+    Example:
+        >>> nn.ThresholdUnit(low=-1.0)(at.tensor([-0.5, 2.0])).tolist()
+        [-1.0, 1.0]
+
+    Source:
+        McCulloch and Pitts, A logical calculus of the ideas immanent in nervous activity, 1943.
+    """
+
+    def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same shape."""
+        return F.threshold_unit(input, self.low, self.high)
+
+    def extra_repr(self) -> str:
+        """Both values."""
+        return f"low={self.low!r}, high={self.high!r}"

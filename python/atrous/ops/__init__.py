@@ -5,6 +5,7 @@
 from .activation import leaky_relu, relu, sigmoid, tanh
 from .adam import adam_step, sgd_step
 from .batch_norm import batch_norm
+from .bilinear import bilinear
 from .comparison import (
     allclose,
     bitwise_and,
@@ -43,6 +44,7 @@ from .creation import (
     zeros_like,
 )
 from .cross_entropy import cross_entropy, log_softmax, softmax
+from .dropouts import alpha_dropout, dropout1d, dropout2d, feature_alpha_dropout, patch_dropout, stochastic_depth
 from .elementwise import (
     add,
     add_,
@@ -60,6 +62,7 @@ from .elementwise import (
     sub_,
     where,
 )
+from .embedding import embedding
 from .indexing import gather, getitem, index_select, nonzero, scatter_add, setitem
 from .inplace import clone, copy_, fill_, zero_
 from .joining import cat, chunk, flip, narrow, repeat, split, stack, unbind
@@ -81,6 +84,7 @@ from .losses import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from .norms import group_norm, instance_norm, layer_norm, rms_norm
 from .order import amax, amin, argmax, argmin, argsort, max, min, sort, topk
 from .pad import one_hot, pad
 from .piecewise import (
@@ -118,10 +122,12 @@ from .pointwise import (
     softsign,
     tanhshrink,
     threshold,
+    threshold_unit,
 )
 from .pool2d import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 from .random import dropout
 from .reduction import all, any, count_nonzero, cumsum, logsumexp, mean, norm, prod, std, sum, var
+from .response_norm import local_response_norm, normalize
 from .sampling import bernoulli, normal_, rand, rand_like, randint, randn, randn_like, randperm, uniform_
 from .shape import (
     broadcast_to,

@@ -39,6 +39,7 @@ __all__ = [
     "softsign",
     "tanhshrink",
     "threshold",
+    "threshold_unit",
 ]
 
 Function = Callable[[Any, Any], Any]  # of the array library and the input
@@ -83,6 +84,32 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
         lambda xp, x: ~(x <= threshold),
         inplace,
     )
+
+
+def threshold_unit(input: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """`high` where x is 0 or more, else `low`; NaN stays NaN, the gradient is 0. The perceptron's activation.
+
+    Of units {0, 1}, u, and units {−1, 1}, s = 2u − 1: a layer on s with weights w and bias b is the same as one on u
+    with weights 2w and bias b − Σ w.
+
+    Args:
+        low, high: 0 and 1, or −1 and 1.
+    Example:
+        >>> threshold_unit(at.tensor([-0.5, 0.0, 2.0])).tolist()
+        [0.0, 1.0, 1.0]
+        >>> threshold_unit(at.tensor([-0.5, 0.0, 2.0]), low=-1.0).tolist()
+        [-1.0, 1.0, 1.0]
+
+    Source:
+        McCulloch and Pitts, A logical calculus of the ideas immanent in nervous activity, 1943; {−1, 1} in Bishop,
+        Pattern Recognition and Machine Learning, 2006, section 4.1.7.
+    """
+
+    def value(xp: Any, x: Any) -> Any:
+        number = x.dtype.type
+        return xp.where(x >= 0, number(high), xp.where(x < 0, number(low), x))
+
+    return pointwise("threshold_unit", input, value, lambda xp, x: x.dtype.type(0))
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:

@@ -39,17 +39,35 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
         Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, 2014. The paper scales the
         weights after training; here, as in PyTorch, the activations in training.
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p is {p}; expected 0 to 1")
-    if not isinstance(x, Tensor):
-        raise TypeError(f"dropout: x is a {type(x).__name__}; expected a Tensor")
-    if not training or p == 0:
+    if idle("dropout", x, p, training):
         return x
-    floats_of_one_dtype("dropout", ("x",), x)
+    return dropped("dropout", x, kept_elements(x.data, p), inverse(p), inplace)
+
+
+def idle(op: str, x: Tensor, p: float, training: bool) -> bool:
+    """Whether a dropout has nothing to do, once its arguments were checked."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"{op}: p is {p}; expected 0 to 1")
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{op}: x is a {type(x).__name__}; expected a Tensor")
+    if training and p > 0:
+        floats_of_one_dtype(op, ("x",), x)
+        return False
+    return True
+
+
+def inverse(p: float) -> float:
+    """What is left is multiplied by this, ``1 / (1 − p)``; 0 where nothing is."""
+    return 0.0 if p == 1 else 1 / (1 - p)
+
+
+def dropped(op: str, x: Tensor, kept: Any, scale: float, inplace: bool, shift: Any = None) -> Tensor:
+    """``x · kept · scale + shift`` of arrays that broadcast to x's shape."""
     if inplace:
-        check_inplace(x, "dropout")
-    kept, scale = _kept(x.data, p), 0.0 if p == 1 else 1 / (1 - p)
+        check_inplace(x, op)
     y = quiet.run(_scaled, x.data, kept, scale, x.data if inplace else empty_like(x.data))
+    if shift is not None:
+        y += shift
     if inplace:
         return record_inplace(x, DropoutBackward, inputs=(x,), saved=(kept,), scale=scale)
     return record(y, DropoutBackward, inputs=(x,), saved=(kept,), scale=scale)
@@ -63,15 +81,16 @@ class DropoutBackward(Backward):
         return _scaled(grad_y, kept, self.scale, empty_like(grad_y))
 
 
-def _kept(x: Any, p: float) -> Any:
+def kept_elements(x: Any, p: float) -> Any:
     """Which elements stay, bool in x's shape."""
     if x.ndim == 4:
         N, C, H, W = x.shape
-        return _kept_words(x, p, (N, H, W, C)).transpose(0, 3, 1, 2)
-    return _kept_words(x, p, x.shape)
+        return kept_words(x, p, (N, H, W, C)).transpose(0, 3, 1, 2)
+    return kept_words(x, p, x.shape)
 
 
-def _kept_words(x: Any, p: float, shape: tuple[int, ...]) -> Any:
+def kept_words(x: Any, p: float, shape: tuple[int, ...]) -> Any:
+    """Which of so many words are not below ``p · 2³²``, bool of that shape, where the array x is."""
     words, least = default_generator.bits(math.prod(shape), x), math.ceil(p * 2**32)
     return (words >= least if least < 2**32 else words < 0).reshape(shape)  # 2³² is no number to compare words with
 

@@ -16,12 +16,15 @@ from ..ops.indexing import SetItemBackward, SliceBackward
 from ..ops.inplace import CloneBackward, CopyBackward
 from ..ops.joining import CatBackward
 from ..ops.linear import LinearBackward, MatmulBackward
+from ..ops.norms import NormalizationBackward
 from ..ops.operands import Binary
 from ..ops.order import ExtremeBackward, TakeAlongBackward
 from ..ops.pad import PadBackward
+from ..ops.pointwise import PointwiseBackward
 from ..ops.pool2d import AdaptiveAvgPool2dBackward, AdaptiveMaxPool2dBackward, AvgPool2dBackward, MaxPool2dBackward
 from ..ops.random import DropoutBackward
 from ..ops.reduction import LogsumexpBackward, NormBackward, ProdBackward, SumBackward, VarBackward
+from ..ops.response_norm import LocalResponseNormBackward
 from ..ops.shape import ExpandBackward, PermuteBackward, ReshapeBackward
 from ..ops.unary import Unary
 from ..ops.upsample2d import UpsampleBilinear2dBackward, UpsampleNearest2dBackward
@@ -152,6 +155,15 @@ def _batch_statistics(node: Any, i: int, old: Sizes, new: Sizes) -> Plan | None:
     return [(d, SAME if d == 1 else MIXED) for d in range(len(old))]
 
 
+def _own_statistics(node: Any, i: int, old: Sizes, new: Sizes) -> Plan | None:
+    axes = node.axes if len(node.view) == len(old) else range(1, len(old))  # groups of channels, which are split in two
+    return None if i else [(d, MIXED if d in axes else SAME) for d in range(len(old))]
+
+
+def _near_channels(node: Any, i: int, old: Sizes, new: Sizes) -> Plan | None:
+    return [(d, MIXED if d == 1 else SAME) for d in range(len(old))]
+
+
 def _linear(node: Any, i: int, old: Sizes, new: Sizes) -> Plan | None:
     return None if i else [(0, SAME), (1, MIXED)]
 
@@ -242,7 +254,7 @@ def _blocks(old: list[int], new: list[int]) -> Iterator[tuple[list[int], list[in
 
 
 ELEMENTWISE = (
-    Unary, Binary, ReluBackward, LeakyReluBackward, SigmoidBackward,
+    Unary, Binary, PointwiseBackward, ReluBackward, LeakyReluBackward, SigmoidBackward,
     TanhBackward, BatchNormEvalBackward, DropoutBackward, CloneBackward,
     CopyBackward, ToBackward, ContiguousBackward, ExpandBackward, OutputBackward,
 )  # fmt: skip
@@ -258,6 +270,8 @@ RULES: dict[type[Backward], Callable[[Any, int, Sizes, Sizes], Plan | None]] = {
     UpsampleBilinear2dBackward: _upsample2d,
     UpsampleNearest2dBackward: _upsample2d,
     BatchNormTrainBackward: _batch_statistics,
+    NormalizationBackward: _own_statistics,
+    LocalResponseNormBackward: _near_channels,
     SoftmaxBackward: _along,
     LogSoftmaxBackward: _along,
     TakeAlongBackward: _along,
