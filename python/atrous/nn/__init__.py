@@ -7,9 +7,11 @@ from .containers import ModuleDict, ModuleList, ParameterList, Sequential
 from .conv import Conv2d, ConvTranspose2d
 from .dropout import Dropout
 from .flatten import Flatten
+from .focal import DiceLoss, FocalLoss, SigmoidFocalLoss
 from .linear import Identity, Linear
-from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
+from .loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from .losses import (
+    ContrastiveLoss,
     CosineEmbeddingLoss,
     CosineSimilarity,
     GaussianNLLLoss,
@@ -18,6 +20,8 @@ from .losses import (
     KLDivLoss,
     L1Loss,
     MarginRankingLoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
     MultiMarginLoss,
     PairwiseDistance,
     PoissonNLLLoss,
@@ -79,6 +83,7 @@ __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
+    "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -87,13 +92,16 @@ __all__ = [
     "CircularPad2d",
     "ConstantPad1d",
     "ConstantPad2d",
+    "ContrastiveLoss",
     "Conv2d",
     "ConvTranspose2d",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DiceLoss",
     "Dropout",
     "Flatten",
+    "FocalLoss",
     "GaussianNLLLoss",
     "Hardshrink",
     "Hardsigmoid",
@@ -116,6 +124,8 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "NLLLoss",
     "PReLU",
@@ -134,6 +144,7 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SigmoidFocalLoss",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",

@@ -1,9 +1,11 @@
 """Tools for parameters and their gradients. ``from atrous.nn.utils import clip_grad_norm_``."""
 
+from .class_weights import class_weights
 from .clip_grad import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from .convert_parameters import parameters_to_vector, vector_to_parameters
 
 __all__ = [
+    "class_weights",
     "clip_grad_norm_",
     "clip_grad_value_",
     "clip_grads_with_norm_",
