@@ -216,6 +216,17 @@ def test_grad_cam_of_such_a_network_is_the_same_map(frozen):
     )
 
 
+def test_grad_cam_takes_the_mean_of_the_gradient():
+    """Without an average each place has its own gradient: here the linear layer's weight."""
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 4 * 4, 3))
+    x = at.randn(2, 1, 6, 6)
+    maps = model[0](x).detach().numpy()
+    alpha = model[2].weight.detach().numpy()[[2, 0]].reshape(2, 2, 16).mean(2)
+    found = diagnostics.grad_cam(model, model[0], x, at.tensor([2, 0])).numpy()
+    expected = np.maximum((maps * alpha[:, :, None, None]).sum(1), 0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_the_map_lies_where_the_object_is():
     """A network that counts bright pixels sees them where they are."""
     model = nn.Sequential(

@@ -61,6 +61,8 @@ def test_zero_division():
     assert fed(Recall(3), logits(said, 3), true).compute() == pytest.approx(0.5)
     assert fed(Recall(3, zero_division=1), logits(said, 3), true).compute() == pytest.approx(2.5 / 3)
     assert fed(Recall(3, zero_division=math.nan), logits(said, 3), true).compute() == pytest.approx(0.75)
+    never = fed(Precision(3, zero_division=0.5), logits([0, 0], 3), [0, 1])  # class 1 is true and not said: 0 / 0, too
+    np.testing.assert_array_equal(never.per_class(), [0.5, 0.5, math.nan])
     for value in (0.0, 1.0):
         assert fed(Precision(zero_division=value), [-1.0, -1.0], [0, 0]).compute() == value
 

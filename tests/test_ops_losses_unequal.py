@@ -13,12 +13,8 @@ CLASSES = np.array([2, 0, 3, 3, 1])
 REDUCTIONS = ["none", "mean", "sum"]
 
 
-def theirs_or_ours(F, name, formula):
-    """On PyTorch, where the loss is missing, its formula as the paper has it."""
-    return getattr(F, name) if F is at.nn.functional else formula
-
-
 def torchs_focal(x, t, alpha=0.25, gamma=2.0, reduction="none"):
+    """As torchvision.ops has it."""
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     p = x.sigmoid()
@@ -33,7 +29,8 @@ def torchs_focal(x, t, alpha=0.25, gamma=2.0, reduction="none"):
 @pytest.mark.parametrize(("alpha", "gamma"), [(0.25, 2.0), (0.9, 0.5), (-1, 3.0), (0.5, 0.0)])
 def test_binary_focal_loss_is_torchvisions(alpha, gamma, reduction):
     def f(F, x, t):
-        return theirs_or_ours(F, "sigmoid_focal_loss", torchs_focal)(x, t, alpha, gamma, reduction)
+        loss = F.sigmoid_focal_loss if F is at.nn.functional else torchs_focal
+        return loss(x, t, alpha, gamma, reduction)
 
     assert_parity(f, 3 * draw(3, 4), (draw(3, 4, seed=1) > 0) * 1.0, terms=128)
     assert_parity(f, 3 * draw(3, 4), draw(3, 4, low=0), terms=128)
@@ -86,6 +83,8 @@ def test_dice_loss_by_hand():
     p, t = at.tensor([[[[1.0, 1.0, 0.0]], [[0.0, 0.0, 0.0]]]]), at.tensor([[[[1.0, 0.0, 0.0]], [[0.0, 0.0, 0.0]]]])
     assert F.dice_loss(p, t, reduction="none").tolist() == [[0.25, 0.0]]
     assert F.dice_loss(p, t).item() == 0.125
+    unsure = F.dice_loss(at.tensor([[[0.5, 0.5]]]), at.tensor([[[1.0, 0.0]]]), smooth=0.0)
+    assert unsure.item() == pytest.approx(1 - 2 * 0.5 / (0.25 + 0.25 + 1))  # squares of both below
     x = at.tensor(draw(2, 3, 4, low=0), requires_grad=True)
     assert gradcheck(lambda x: F.dice_loss(x, at.tensor((draw(2, 3, 4) > 0) * 1.0), reduction="sum"), [x])
 

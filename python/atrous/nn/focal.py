@@ -47,7 +47,10 @@ class FocalLoss(_Loss):
 
 
 class SigmoidFocalLoss(_Loss):
-    """Binary cross-entropy of logits in which easy elements count less: ``−α_t · (1 − p_t)^γ · log p_t``."""
+    """Binary cross-entropy of logits in which easy elements count less: ``−α_t · (1 − p_t)^γ · log p_t``.
+
+    As a layer it reduces to the mean; the function's default is torchvision's "none".
+    """
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
