@@ -154,6 +154,25 @@ def test_binary_of_probabilities_layer_as_pytorch():
     assert list(ours.state_dict()) == list(theirs.state_dict()) == ["weight"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+def test_several_classes_and_probabilities_over_random_configurations(seed):
+    """Any number of samples and classes, lists of any length with repetitions, weights of any shape that broadcasts."""
+    rng = np.random.default_rng(seed)
+    N, C, reduction = rng.integers(1, 6), rng.integers(2, 9), REDUCTIONS[seed % 3]
+    shape = (N, C) if seed % 4 else (C,)
+    x, t = draw(*shape, seed=seed), rng.uniform(size=shape)
+    lists = rng.integers(-1, C, shape)
+    assert_parity(lambda F, x, t: F.multilabel_margin_loss(x, t, reduction=reduction), x, lists)
+    weight = rng.uniform(0.1, 2, [(C,), (1,), shape][seed % 3])
+    assert_parity(lambda F, x, t, w: F.multilabel_soft_margin_loss(x, t, w, reduction=reduction), x, t, weight)
+    p = rng.uniform(size=shape) ** rng.integers(1, 20)  # some very near to 0
+    assert_parity(lambda F, p, t, w: F.binary_cross_entropy(p, t, w.detach(), reduction=reduction), p, t, weight)
+    full = rng.uniform(0.1, 2, shape)
+    for name in ("mse_loss", "l1_loss", "huber_loss"):
+        assert_parity(lambda F, x, t, w, n=name: getattr(F, n)(x, t, weight=w, reduction=reduction), x, t, full)
+
+
 z = np.zeros
 BCE = "binary_cross_entropy_with_logits"
 BAD = [  # function, x, target, keywords, error, message
