@@ -53,6 +53,9 @@ FLOATS = {  # name: (op on one tensor of shape (3, 4))
     "nll": lambda x: F.nll_loss(x.log_softmax(1), at.tensor([0, 3, 1]).to(x.device)),
     "cross_entropy": lambda x: F.cross_entropy(x, at.tensor([0, 3, 1]).to(x.device), label_smoothing=0.1),
     "cross_entropy soft": lambda x: F.cross_entropy(x, x.detach().softmax(1)),
+    "focal": lambda x: F.focal_loss(x, at.tensor([0, 3, 1]).to(x.device)) + F.sigmoid_focal_loss(x, (x > 0).float()),
+    "hardest_triplets": lambda x: x[at.cat(F.hardest_triplets(x, at.tensor([0, 1, 0]).to(x.device)))],
+    "multilabel_margin": lambda x: F.multilabel_margin_loss(x, at.tensor([[1, 0, -1, 2]] * 3).to(x.device)),
     "linear": lambda x: F.linear(x, x.detach()[:2], at.ones(2, device=x.device)),
 }
 

@@ -79,7 +79,7 @@ def test_l1_gradient_is_zero_at_agreement():
 
 @pytest.mark.parametrize("name", ["mse_loss", "l1_loss"])
 def test_error_losses_broadcast_with_a_warning(name):
-    with pytest.warns(UserWarning, match=re.escape("x has shape (2, 3) and target (3,); they broadcast")) as warned:
+    with pytest.warns(UserWarning, match=re.escape("input has shape (2, 3) and target (3,); they broadcast")) as warned:
         loss = getattr(F, name)(at.zeros(2, 3), at.ones(3))
     assert loss.item() == 1.0
     assert warned[0].filename == __file__
@@ -127,15 +127,66 @@ def test_binary_keeps_small_gradients():
     assert x.grad.tolist() == pytest.approx([1.9287e-22, -1.9287e-22], rel=1e-4, abs=0)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("weight", [None, (3, 4), (4,), (3, 1)])
+def test_binary_of_probabilities_agrees_with_pytorch(weight, reduction, dtype):
+    def f(F, x, t, w):
+        return F.binary_cross_entropy(x, t, w.detach() if weight else None, reduction=reduction)
+
+    assert_parity(f, draw(3, 4, low=0), draw(3, 4, seed=1, low=0), draw(*(weight or (1,)), low=0.1), dtype=dtype)
+
+
+def test_binary_of_probabilities_at_its_ends_as_pytorch():
+    """Logarithms end at −100, and the slope's divisor at 1e-12."""
+    x, t = np.array([0.0, 1.0, 0.0, 1.0, 1e-40, 1e-13]), np.array([0.3, 0.4, 0.0, 1.0, 1.0, 0.0])
+    assert_parity(lambda F, x, t: F.binary_cross_entropy(x, t, reduction="none"), x, t)
+    assert_parity(lambda F, x, t: F.binary_cross_entropy(x, t), np.zeros(0), np.zeros(0))
+    loss = F.binary_cross_entropy(at.tensor([0.0, 1.0]), at.tensor([0.25, 0.75]), reduction="none")
+    assert loss.tolist() == [25.0, 25.0]
+
+
+def test_binary_of_probabilities_layer_as_pytorch():
+    torch = pytest.importorskip("torch")
+    x, t, w = draw(3, 4, low=0), draw(3, 4, seed=1, low=0), draw(4, low=0.1)
+    ours, theirs = at.nn.BCELoss(at.tensor(w), reduction="sum"), torch.nn.BCELoss(torch.tensor(w), reduction="sum")
+    assert ours(at.tensor(x), at.tensor(t)).item() == pytest.approx(theirs(torch.tensor(x), torch.tensor(t)).item())
+    assert list(ours.state_dict()) == list(theirs.state_dict()) == ["weight"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+def test_several_classes_and_probabilities_over_random_configurations(seed):
+    """Any number of samples and classes, lists of any length with repetitions, weights of any shape that broadcasts."""
+    rng = np.random.default_rng(seed)
+    N, C, reduction = rng.integers(1, 6), rng.integers(2, 9), REDUCTIONS[seed % 3]
+    shape = (N, C) if seed % 4 else (C,)
+    x, t = draw(*shape, seed=seed), rng.uniform(size=shape)
+    lists = rng.integers(-1, C, shape)
+    assert_parity(lambda F, x, t: F.multilabel_margin_loss(x, t, reduction=reduction), x, lists)
+    weight = rng.uniform(0.1, 2, [(C,), (1,), shape][seed % 3])
+    assert_parity(lambda F, x, t, w: F.multilabel_soft_margin_loss(x, t, w, reduction=reduction), x, t, weight)
+    p = rng.uniform(size=shape) ** rng.integers(1, 20)  # some very near to 0
+    assert_parity(lambda F, p, t, w: F.binary_cross_entropy(p, t, w.detach(), reduction=reduction), p, t, weight)
+    full = rng.uniform(0.1, 2, shape)
+    for name in ("mse_loss", "l1_loss", "huber_loss"):
+        assert_parity(lambda F, x, t, w, n=name: getattr(F, n)(x, t, weight=w, reduction=reduction), x, t, full)
+
+
 z = np.zeros
 BCE = "binary_cross_entropy_with_logits"
 BAD = [  # function, x, target, keywords, error, message
-    ("mse_loss", z((2, 3)), z(2), {}, ValueError, "x has shape (2, 3) and target (2,); they do not broadcast"),
-    ("mse_loss", z(2, int), z(2, int), {}, TypeError, "x is int64 and target int64; expected floats"),
+    ("mse_loss", z((2, 3)), z(2), {}, ValueError, "input has shape (2, 3) and target (2,); they do not broadcast"),
+    ("mse_loss", z(2, int), z(2, int), {}, TypeError, "input is int64 and target int64; expected floats"),
     ("mse_loss", z(2), [0.0, 0.0], {}, TypeError, "target is a list; expected a Tensor"),
     ("mse_loss", z(2), z(2), {"reduction": "avg"}, ValueError, "reduction is 'avg'"),
     ("l1_loss", z((2, 3)), z(2), {}, ValueError, "they do not broadcast"),
     ("l1_loss", z(2, int), z(2, int), {}, TypeError, "expected floats"),
+    ("binary_cross_entropy", z(2), z(3), {}, ValueError, "target has shape (3,); expected (2,) as input"),
+    ("binary_cross_entropy", z(2) + 1.5, z(2), {}, ValueError, "input holds a number that is not between 0 and 1"),
+    ("binary_cross_entropy", z(2) + NAN, z(2), {}, ValueError, "input holds a number that is not between 0 and 1"),
+    ("binary_cross_entropy", z(2), z(2) - 0.5, {}, ValueError, "target holds a number that is not between 0 and 1"),
+    ("binary_cross_entropy", z(3), z(3), {"weight": z((2, 3))}, ValueError, "weight has shape (2, 3)"),
     (BCE, z((2, 3)), z(3), {}, ValueError, "target has shape (3,); expected (2, 3) from x"),
     (BCE, z(2), z(2, int), {}, TypeError, "target has dtype int64"),
     (BCE, z(2, int), z(2), {}, TypeError, "x has dtype int64"),

@@ -15,6 +15,7 @@ REDUCTIONS = ["none", "mean", "sum"]
 SIGNS = np.array([1.0, -1.0, -1.0, 1.0, 1.0])
 COUNTS = np.array([[0.0, 1.0, 2.0], [3.0, 7.0, 1.5]])
 CLASSES = np.array([2, 0, 3, 3, 1])
+LISTS = np.array([[2, 0, -1, 1], [1, 1, 3, -1], [-1, 0, 1, 2]])  # classes of three samples, the last one has none
 
 # name: (function of (F, reduction, *tensors), arrays)
 LOSSES = {
@@ -23,12 +24,28 @@ LOSSES = {
     "smooth_l1 0": (lambda F, r, x, t: F.smooth_l1_loss(x, t, reduction=r, beta=0.0), (draw(7), draw(7, seed=1))),
     "huber": (lambda F, r, x, t: F.huber_loss(x, t, r), (2 * draw(3, 4), draw(3, 4, seed=1))),
     "huber 0.4": (lambda F, r, x, t: F.huber_loss(x, t, r, 0.4), (draw(7), draw(7, seed=1))),
+    "mse weighted": (lambda F, r, x, t, w: F.mse_loss(x, t, reduction=r, weight=w), draw(3, 3, 4)),
+    "l1 weighted": (lambda F, r, x, t, w: F.l1_loss(x, t, reduction=r, weight=w), draw(3, 3, 4)),
+    "huber weighted": (lambda F, r, x, t, w: F.huber_loss(x, t, r, 0.4, w), draw(3, 7)),
     "kl_div": (lambda F, r, x, t: F.kl_div(x, t, reduction=r), (draw(3, 4), np.abs(draw(3, 4, seed=1)))),
     "kl_div log": (lambda F, r, x, t: F.kl_div(x, t, reduction=r, log_target=True), (draw(3, 4), draw(3, 4, seed=1))),
     "multi_margin": (lambda F, r, x: F.multi_margin_loss(x, like(x, CLASSES), reduction=r), (draw(5, 4),)),
     "multi_margin p 2": (
         lambda F, r, x: F.multi_margin_loss(x, like(x, CLASSES), 2, 0.5, like(x, [1.0, 2, 0, 3]), reduction=r),
         (draw(5, 4),),
+    ),
+    "multilabel_margin": (lambda F, r, x: F.multilabel_margin_loss(x, like(x, LISTS), reduction=r), (draw(3, 4),)),
+    "multilabel_margin of one": (
+        lambda F, r, x: F.multilabel_margin_loss(x, like(x, LISTS[0]), reduction=r),
+        (draw(4),),
+    ),
+    "multilabel_soft_margin": (
+        lambda F, r, x, t: F.multilabel_soft_margin_loss(x, t.detach(), reduction=r),
+        (4 * draw(3, 4), draw(3, 4, low=0)),
+    ),
+    "multilabel_soft_margin weighted": (
+        lambda F, r, x, t, w: F.multilabel_soft_margin_loss(x, t, w, reduction=r),
+        (draw(4), draw(4, low=0), draw(4, low=0)),
     ),
     "multi_margin of one": (lambda F, r, x: F.multi_margin_loss(x, like(x, 2), reduction=r), (draw(4),)),
     "margin_ranking": (
@@ -138,6 +155,26 @@ def test_pairwise_distance_as_pytorch(p):
     assert_parity(lambda F, x, y: F.pairwise_distance(x, y, p), draw(4, 3), draw(3, seed=1))
 
 
+def test_hinges_of_nan_are_zero_as_in_pytorch():
+    """A comparison with NaN is false: no hinge is above 0."""
+    x = np.array([[NAN, 1.0, 2.0], [NAN, 1.0, 2.0], [INF, INF, 2.0]])
+    for p in (1, 2):
+        assert_parity(lambda F, x, p=p: F.multi_margin_loss(x, like(x, [0, 1, 0]), p, reduction="none"), x)
+    assert_parity(
+        lambda F, x: F.multilabel_margin_loss(x, like(x, [[0, -1, 0], [1, -1, 0], [1, 0, 2]]), reduction="none"), x
+    )
+
+
+def test_squared_error_with_and_without_a_half():
+    """Textbooks' E = ½ Σ (x − t)² is half the sum, and its gradient is x − t."""
+    x, t = at.tensor([1.0, 2.0, 5.0], requires_grad=True), at.tensor([1.0, 4.0, 4.0])
+    half = 0.5 * F.mse_loss(x, t, reduction="sum")
+    half.backward()
+    assert half.item() == 2.5
+    assert F.mse_loss(x, t).item() == pytest.approx(half.item() * 2 / 3)
+    assert x.grad.tolist() == [0.0, -2.0, 1.0]
+
+
 def test_the_textbooks_hinge():
     """The sum over the other classes, not divided by their number."""
     x, classes = draw(5, 4), CLASSES
@@ -158,6 +195,22 @@ REFUSED = {
     r"multi_margin_loss: weight has shape \(2,\)": lambda F, x, t: F.multi_margin_loss(
         x, like(x, [0, 1]), weight=like(x, [1.0, 2.0])
     ),
+    "multilabel_margin_loss: target holds class 3": lambda F, x, t: F.multilabel_margin_loss(
+        x, like(x, [[0, 3, -1], [0, -1, 0]])
+    ),
+    "multilabel_margin_loss: target holds class -2": lambda F, x, t: F.multilabel_margin_loss(
+        x, like(x, [[0, -2, -1], [0, -1, 0]])
+    ),
+    r"multilabel_margin_loss: target has shape \(2, 2\)": lambda F, x, t: F.multilabel_margin_loss(
+        x, like(x, [[0, 1], [0, 1]])
+    ),
+    r"multilabel_margin_loss: input has shape \(1, 2, 3\)": lambda F, x, t: F.multilabel_margin_loss(
+        x[None], like(x, [[[0, 1, 2], [0, 1, 2]]])
+    ),
+    "multilabel_soft_margin_loss: shapes": lambda F, x, t: F.multilabel_soft_margin_loss(x, t[:, :2]),
+    r"mse_loss: weight has shape \(3,\)": lambda F, x, t: F.mse_loss(x, t, weight=x[0]),
+    r"l1_loss: weight has shape \(3,\)": lambda F, x, t: F.l1_loss(x, t, weight=x[0]),
+    r"huber_loss: weight has shape \(3,\)": lambda F, x, t: F.huber_loss(x, t, weight=x[0]),
     "margin_ranking_loss: the inputs have shapes": lambda F, x, t: F.margin_ranking_loss(x, t, t[0]),
     r"soft_margin_loss: shapes \(2, 3\) and \(2, 2\)": lambda F, x, t: F.soft_margin_loss(x, t[:, :2]),
     "gaussian_nll_loss: var holds negative": lambda F, x, t: F.gaussian_nll_loss(x, t, -(x * x)),
@@ -194,6 +247,9 @@ LAYERS = {  # name: (settings, which arguments of the loss they take)
     "KLDivLoss": ({"log_target": True, "reduction": "batchmean"}, "xy"),
     "L1Loss": ({"reduction": "sum"}, "xy"),
     "MarginRankingLoss": ({"margin": 0.2}, "xys"),
+    "MSELoss": ({"reduction": "sum"}, "xy"),
+    "MultiLabelMarginLoss": ({}, "ul"),
+    "MultiLabelSoftMarginLoss": ({"reduction": "none"}, "xv"),
     "MultiMarginLoss": ({"p": 2, "margin": 0.5}, "xc"),
     "PairwiseDistance": ({"p": 1.0, "keepdim": True}, "xy"),
     "PoissonNLLLoss": ({"full": True}, "xn"),
@@ -211,6 +267,8 @@ ARRAYS = {
     "t": SIGNS,
     "n": np.round(3 * np.abs(draw(5, 4, seed=5))),
     "c": CLASSES,
+    "u": draw(3, 4),
+    "l": LISTS,
 }
 
 

@@ -8,9 +8,11 @@ from .conv import Conv2d, ConvTranspose2d
 from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, FeatureAlphaDropout, PatchDropout, StochasticDepth
 from .embedding import Embedding
 from .flatten import Flatten, Unflatten
+from .focal import DiceLoss, FocalLoss, SigmoidFocalLoss
 from .linear import Bilinear, Identity, Linear
-from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
+from .loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from .losses import (
+    ContrastiveLoss,
     CosineEmbeddingLoss,
     CosineSimilarity,
     GaussianNLLLoss,
@@ -19,6 +21,8 @@ from .losses import (
     KLDivLoss,
     L1Loss,
     MarginRankingLoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
     MultiMarginLoss,
     PairwiseDistance,
     PoissonNLLLoss,
@@ -83,6 +87,7 @@ __all__ = [
     "AdaptiveMaxPool2d",
     "AlphaDropout",
     "AvgPool2d",
+    "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -92,17 +97,20 @@ __all__ = [
     "CircularPad2d",
     "ConstantPad1d",
     "ConstantPad2d",
+    "ContrastiveLoss",
     "Conv2d",
     "ConvTranspose2d",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DiceLoss",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Embedding",
     "FeatureAlphaDropout",
     "Flatten",
+    "FocalLoss",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -130,6 +138,8 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "NLLLoss",
     "PReLU",
@@ -150,6 +160,7 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SigmoidFocalLoss",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",

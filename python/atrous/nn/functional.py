@@ -21,17 +21,27 @@ from ..ops.dropouts import (  # noqa: F401
     stochastic_depth,
 )
 from ..ops.embedding import embedding  # noqa: F401
+from ..ops.loss import binary_cross_entropy  # noqa: F401
 from ..ops.losses import (  # noqa: F401
+    contrastive_loss,
     cosine_embedding_loss,
     cosine_similarity,
+    dice_loss,
+    focal_loss,
     gaussian_nll_loss,
+    hardest_triplets,
     hinge_embedding_loss,
     huber_loss,
     kl_div,
+    l1_loss,
     margin_ranking_loss,
+    mse_loss,
     multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
     pairwise_distance,
     poisson_nll_loss,
+    sigmoid_focal_loss,
     smooth_l1_loss,
     soft_margin_loss,
     triplet_margin_loss,
@@ -322,26 +332,6 @@ def nll_loss(
         2.0
     """
     return ops.nll_loss(input, target, weight, ignore_index, reduction)
-
-
-def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Squared error.
-
-    Example:
-        >>> F.mse_loss(at.tensor([1.0, 2.0]), at.tensor([1.0, 4.0])).item()
-        2.0
-    """
-    return ops.mse_loss(input, target, reduction)
-
-
-def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Absolute error.
-
-    Example:
-        >>> F.l1_loss(at.tensor([1.0, 2.0]), at.tensor([1.0, 5.0])).item()
-        1.5
-    """
-    return ops.l1_loss(input, target, reduction)
 
 
 def binary_cross_entropy_with_logits(

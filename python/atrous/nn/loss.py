@@ -91,6 +91,26 @@ class MSELoss(_Loss):
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
+class BCELoss(_Loss):
+    """The binary cross-entropy of probabilities: ``−weight · (t · log x + (1 − t) · log(1 − x))``.
+
+    Args:
+        weight: a factor on each element's loss, broadcast to the input.
+        reduction: "none", "mean" or "sum".
+    Example:
+        >>> round(nn.BCELoss()(at.tensor([0.5]), at.tensor([1.0])).item(), 4)
+        0.6931
+    """
+
+    def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.register_buffer("weight", weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """A number, or the input's shape with reduction "none"."""
+        return F.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
+
+
 class BCEWithLogitsLoss(_Loss):
     """Sigmoid and binary cross-entropy in one, safe for large logits.
 

@@ -1,4 +1,14 @@
-"""Layers of the losses in ``atrous.ops.losses``, whose docstrings have formulas, shapes and sources."""
+"""Layers of the losses in ``atrous.ops.losses``, whose docstrings have formulas, shapes and sources.
+
+A sum of losses is a loss. So a network is trained on several things at once, or supervised at an inner layer, too:
+
+>>> body, side, head = nn.Linear(4, 8), nn.Linear(8, 3), nn.Linear(8, 3)
+>>> h = body(at.ones(2, 4)).relu()
+>>> loss = F.cross_entropy(head(h), at.tensor([0, 1])) + 0.3 * F.cross_entropy(side(h), at.tensor([0, 1]))
+>>> loss.backward()
+
+(Szegedy et al., Going deeper with convolutions, 2015, arXiv 1409.4842: auxiliary classifiers, weighted by 0.3.)
+"""
 
 from __future__ import annotations
 
@@ -8,6 +18,18 @@ from ..tensor import Tensor
 from . import functional as F
 from .loss import _Loss
 from .module import Module
+
+
+class ContrastiveLoss(_Loss):
+    """``d²/2`` of pairs that are alike (target 1), ``max(0, margin − d)²/2`` of those that are not (−1)."""
+
+    def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.margin = margin
+
+    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
+        """A number, or a loss each with reduction none."""
+        return F.contrastive_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
 
 
 class CosineEmbeddingLoss(_Loss):
@@ -194,6 +216,29 @@ class MultiMarginLoss(_Loss):
         return F.multi_margin_loss(
             input, target, p=self.p, margin=self.margin, weight=self.weight, reduction=self.reduction
         )
+
+
+class MultiLabelMarginLoss(_Loss):
+    """Hinge of several classes a sample, which stand in the target before the first −1."""
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """A number, or a loss each with reduction none."""
+        return F.multilabel_margin_loss(input, target, reduction=self.reduction)
+
+
+class MultiLabelSoftMarginLoss(_Loss):
+    """Binary cross-entropy of the logits of each class, averaged over the classes."""
+
+    def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.register_buffer("weight", weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """A number, or a loss each with reduction none."""
+        return F.multilabel_soft_margin_loss(input, target, weight=self.weight, reduction=self.reduction)
 
 
 class TripletMarginWithDistanceLoss(_Loss):

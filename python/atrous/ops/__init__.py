@@ -67,18 +67,27 @@ from .indexing import gather, getitem, index_select, nonzero, scatter_add, setit
 from .inplace import clone, copy_, fill_, zero_
 from .joining import cat, chunk, flip, narrow, repeat, split, stack, unbind
 from .linear import linear, matmul
-from .loss import binary_cross_entropy_with_logits, l1_loss, mse_loss, nll_loss
+from .loss import binary_cross_entropy, binary_cross_entropy_with_logits, nll_loss
 from .losses import (
+    contrastive_loss,
     cosine_embedding_loss,
     cosine_similarity,
+    dice_loss,
+    focal_loss,
     gaussian_nll_loss,
+    hardest_triplets,
     hinge_embedding_loss,
     huber_loss,
     kl_div,
+    l1_loss,
     margin_ranking_loss,
+    mse_loss,
     multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
     pairwise_distance,
     poisson_nll_loss,
+    sigmoid_focal_loss,
     smooth_l1_loss,
     soft_margin_loss,
     triplet_margin_loss,

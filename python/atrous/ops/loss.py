@@ -1,8 +1,7 @@
-"""Losses composed in Python: negative log-likelihood, squared and absolute error, binary cross-entropy."""
+"""Losses with a backward of their own in Python: negative log-likelihood and binary cross-entropy."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from ..autograd import Backward, record
@@ -78,45 +77,70 @@ class NllLossBackward(Backward):
         return grad_x
 
 
-def mse_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """Squared error, ``(x − target)²``; "mean" divides by the number of elements (and not by 2, as some books do).
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
+) -> Tensor:
+    """Binary cross-entropy of probabilities: ``−weight · (t · log x + (1 − t) · log(1 − x))``.
+
+    Logarithms below −100 count as −100, so that no loss is infinite; the gradient's ``x(1 − x)`` is 1e-12 at least.
+    Of logits, take `binary_cross_entropy_with_logits`, which loses no digits.
 
     Args:
-        x, target: one shape. Other shapes broadcast, with a warning, since it is seldom meant.
+        input: probabilities, any shape.
+        target: probabilities, the input's shape.
+        weight: factor of each element; broadcasts to the input. None for 1.
         reduction: "none", "mean" or "sum".
     Returns:
-        Scalar tensor, or x's shape for "none".
+        Scalar tensor, or the input's shape for "none".
     Raises:
-        ValueError: the shapes do not broadcast, or reduction is unknown. TypeError: no float tensors.
+        ValueError: the shapes disagree, something is not between 0 and 1, or reduction is unknown.
+        TypeError: no float tensors of one dtype.
     Example:
-        >>> mse_loss(at.tensor([1.0, 2.0]), at.tensor([1.0, 4.0])).item()
-        2.0
+        >>> round(binary_cross_entropy(at.tensor([0.5]), at.tensor([1.0])).item(), 4)  # ln 2
+        0.6931
 
     Source:
-        Bishop, Pattern Recognition and Machine Learning, 2006, section 1.1.
+        Bishop, Pattern Recognition and Machine Learning, 2006, section 4.3.2.
     """
-    difference = _difference("mse_loss", x, target, reduction)
-    return _reduced(difference * difference, reduction)
+    op = "binary_cross_entropy"
+    floats_of_one_dtype(op, ("input", "target", "weight?"), input, target, weight)
+    _check_reduction(op, reduction)
+    require(target.shape == input.shape, op, f"target has shape {target.shape}; expected {input.shape} as input")
+    _check_factors(op, input, weight=weight)
+    for name, values in (("input", input), ("target", target)):
+        inside = (values.data >= 0) & (values.data <= 1)
+        require(bool(inside.all()), op, f"{name} holds a number that is not between 0 and 1")
+    factor = None if weight is None else weight.data
+    losses = quiet.run(_probability_losses, input.data, target.data, factor)
+    total = {"none": None, "sum": 1.0, "mean": float(losses.size)}[reduction]
+    value = reduce_losses(losses, input.shape, total)
+    saved = (input, target, weight)
+    return record(value, ProbabilityCrossEntropyBackward, inputs=(input, target), saved=saved, total=total)
 
 
-def l1_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """Absolute error, ``|x − target|``; its gradient is 0 where they agree.
+def _probability_losses(x: Any, t: Any, weight: Any) -> Any:
+    xp = array_module(x)
+    yes, no = xp.maximum(xp.log(x), -100), xp.maximum(xp.log1p(-x), -100)
+    losses = (t - 1) * no - t * yes
+    return losses if weight is None else losses * weight
 
-    Args:
-        x, target: one shape. Other shapes broadcast, with a warning, since it is seldom meant.
-        reduction: "none", "mean" or "sum".
-    Returns:
-        Scalar tensor, or x's shape for "none".
-    Raises:
-        ValueError: the shapes do not broadcast, or reduction is unknown. TypeError: no float tensors.
-    Example:
-        >>> l1_loss(at.tensor([1.0, 2.0]), at.tensor([1.0, 5.0])).item()
-        1.5
 
-    Source:
-        Boyd and Vandenberghe, Convex Optimization, 2004, section 6.1.
-    """
-    return _reduced(_difference("l1_loss", x, target, reduction).abs(), reduction)
+TINY = 9.999999960041972e-13  # 1e-12 as a float32, which is what PyTorch divides by in float64, too
+
+
+class ProbabilityCrossEntropyBackward(Backward):
+    """Gradients of binary_cross_entropy: ``(x − t) / (x(1 − x))`` and ``log(1 − x) − log x``."""
+
+    def __call__(self, grad_y):
+        x, t, weight = self.saved
+        xp = array_module(x)
+        grad = spread(grad_y, x, self.total)
+        grad = grad if weight is None else grad * weight
+        needs_x, needs_target = self.needs
+        return (
+            quiet.run(lambda: grad * (x - t) / xp.maximum((1 - x) * x, TINY)) if needs_x else None,
+            quiet.run(lambda: grad * (xp.log1p(-x) - xp.log(x))) if needs_target else None,
+        )
 
 
 def binary_cross_entropy_with_logits(
@@ -151,11 +175,7 @@ def binary_cross_entropy_with_logits(
     floats_of_one_dtype(op, ("x", "target", "weight?", "pos_weight?"), x, target, weight, pos_weight)
     _check_reduction(op, reduction)
     require(target.shape == x.shape, op, f"target has shape {target.shape}; expected {x.shape} from x")
-    for name, factor in (("weight", weight), ("pos_weight", pos_weight)):
-        if factor is not None and not _broadcasts_to(factor.shape, x.shape):
-            raise ValueError(f"{op}: {name} has shape {factor.shape}; expected one that broadcasts to x {x.shape}")
-        if factor is not None and factor.requires_grad:
-            raise RuntimeError(f"{op}: {name} requires grad; the loss has no gradient for it, detach() it")
+    _check_factors(op, x, weight=weight, pos_weight=pos_weight)
     factors = [None if factor is None else factor.data for factor in (weight, pos_weight)]
     losses = quiet.run(_binary_losses, x.data, target.data, *factors)
     total = {"none": None, "sum": 1.0, "mean": float(losses.size)}[reduction]
@@ -208,21 +228,12 @@ def _softplus(x: Any) -> Any:
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
-def _difference(op: str, x: Tensor, target: Tensor, reduction: str) -> Tensor:
-    for name, t in (("x", x), ("target", target)):
-        if not isinstance(t, Tensor):
-            raise TypeError(f"{op}: {name} is a {type(t).__name__}; expected a Tensor")
-    if x.dtype.kind != "f" and target.dtype.kind != "f":
-        raise TypeError(f"{op}: x is {x.dtype} and target {target.dtype}; expected floats")
-    _check_reduction(op, reduction)
-    if x.shape != target.shape:
-        require(
-            _broadcasts_to(x.shape, target.shape, both=True),
-            op,
-            f"x has shape {x.shape} and target {target.shape}; they do not broadcast",
-        )
-        warnings.warn(f"{op}: x has shape {x.shape} and target {target.shape}; they broadcast", stacklevel=4)
-    return x - target
+def _check_factors(op: str, x: Tensor, **factors: Tensor | None) -> None:
+    for name, factor in factors.items():
+        if factor is not None and not _broadcasts_to(factor.shape, x.shape):
+            raise ValueError(f"{op}: {name} has shape {factor.shape}; expected one that broadcasts to x {x.shape}")
+        if factor is not None and factor.requires_grad:
+            raise RuntimeError(f"{op}: {name} requires grad; the loss has no gradient for it, detach() it")
 
 
 def _reduced(losses: Tensor, reduction: str) -> Tensor:
