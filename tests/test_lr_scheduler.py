@@ -376,6 +376,15 @@ def test_lambda_state_holds_attributes_of_objects_only():
     assert state["lr_lambdas"] == [{"speed": 0.5, "start": 1}, None]
 
 
+def test_cyclic_state_holds_attributes_of_an_object():
+    scheduler, other = (CyclicLR(optimizer_of(at), 0.1, 1.0, scale_fn=Decay(speed)) for speed in (0.5, 7.0))
+    state = scheduler.state_dict()
+    assert state["_scale_fn_custom"] == {"speed": 0.5, "start": 1}
+    other.load_state_dict(state)
+    assert other.scale_fn(2) == 0.5
+    assert CyclicLR(optimizer_of(at), 0.1, 1.0, scale_fn=lambda x: 1.0).state_dict()["_scale_fn_custom"] is None
+
+
 def test_initial_rates_are_noted_in_the_groups():
     optimizer = optimizer_of(at)
     ExponentialLR(optimizer, 0.5)
