@@ -212,6 +212,15 @@ def test_load_reads_any_safetensors_file(tmp_path):
     assert at.load(tmp_path / "x.safetensors")["x"].tolist() == [1, 1]
 
 
+def test_load_goes_to_a_device_that_exists(tmp_path):
+    at.save({"x": at.ones(2)}, tmp_path / "x.pt")
+    with pytest.raises(ValueError, match="device 'gpu' does not exist"):
+        at.load(tmp_path / "x.pt", map_location="gpu")
+    if not at.cuda.is_available():
+        with pytest.raises(RuntimeError, match="cuda: "):
+            at.load(tmp_path / "x.pt", "cuda")
+
+
 def test_what_cannot_be_saved(tmp_path):
     with pytest.raises(TypeError, match="save: obj is a Linear; expected numbers, texts, tensors, lists and dicts"):
         at.save(nn.Linear(2, 2), tmp_path / "x.pt")
