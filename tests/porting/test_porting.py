@@ -79,6 +79,7 @@ def torch():
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_same_losses_as_pytorchs(name, torch):
     text = SCRIPTS[name].read_text(encoding="utf-8")
