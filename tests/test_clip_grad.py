@@ -92,7 +92,7 @@ def test_values_same_as_pytorch(clip_value):
         np.testing.assert_array_equal(mine, other)
 
 
-@pytest.mark.parametrize("name", utils.__all__)
+@pytest.mark.parametrize("name", utils.clip_grad.__all__ + utils.convert_parameters.__all__)
 def test_same_arguments_as_pytorch(name):
     torch = pytest.importorskip("torch")
     ours, theirs = (inspect.signature(getattr(lib.nn.utils, name)).parameters.values() for lib in (at, torch))

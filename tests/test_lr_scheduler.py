@@ -19,10 +19,14 @@ from atrous.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
     CosineAnnealingWarmRestarts,
+    CyclicLR,
     ExponentialLR,
+    InverseTimeLR,
     LambdaLR,
+    LambdaMomentum,
     LinearLR,
     LRScheduler,
+    MultiplicativeLR,
     MultiStepLR,
     OneCycleLR,
     PolynomialLR,
@@ -35,11 +39,16 @@ from atrous.optim.lr_scheduler import (
 class Decay:
     """A callable object, whose attribute belongs to the state of LambdaLR."""
 
-    def __init__(self, speed):
-        self.speed = speed
+    def __init__(self, speed, start=1):
+        self.speed, self.start = speed, start
 
     def __call__(self, epoch):
-        return 1 / (1 + self.speed * epoch)
+        return self.start / (1 + self.speed * epoch)
+
+
+def ramp(epoch):
+    """The momentum goes from 0.5 to 0.9 in ten epochs."""
+    return 0.5 + 0.04 * min(epoch, 10)
 
 
 def seq(lib, o):
@@ -103,6 +112,24 @@ SCHEDULERS = {
     "OneCycleLR, no momentum": lambda lib, o: lib.optim.lr_scheduler.OneCycleLR(
         o, 0.5, total_steps=150, pct_start=0.0, cycle_momentum=False
     ),
+    "CyclicLR": lambda lib, o: lib.optim.lr_scheduler.CyclicLR(o, 0.01, 0.5, step_size_up=9),
+    "CyclicLR, triangular2": lambda lib, o: lib.optim.lr_scheduler.CyclicLR(
+        o, [0.01, 0.02], [0.5, 0.1], 7, 20, "triangular2", base_momentum=[0.7, 0.75], max_momentum=0.95
+    ),
+    "CyclicLR, exp_range": lambda lib, o: lib.optim.lr_scheduler.CyclicLR(
+        o, 0.01, 0.5, 4.5, 0, mode="exp_range", gamma=0.97, scale_mode="cycle"
+    ),
+    "CyclicLR, no momentum": lambda lib, o: lib.optim.lr_scheduler.CyclicLR(o, 0.3, 0.1, 11, cycle_momentum=False),
+    "CyclicLR, of cycles": lambda lib, o: lib.optim.lr_scheduler.CyclicLR(
+        o, 0.01, 0.5, 7, mode="mine", scale_fn=Decay(0.3)
+    ),
+    "CyclicLR, of steps": lambda lib, o: lib.optim.lr_scheduler.CyclicLR(
+        o, 0.01, 0.5, 7, scale_fn=lambda step: 0.99**step, scale_mode="iterations"
+    ),
+    "MultiplicativeLR": lambda lib, o: lib.optim.lr_scheduler.MultiplicativeLR(o, lambda epoch: 1 - 1 / (2 + epoch)),
+    "MultiplicativeLR, one each": lambda lib, o: lib.optim.lr_scheduler.MultiplicativeLR(
+        o, [Decay(0.01), lambda e: 0.9]
+    ),
     "ReduceLROnPlateau": lambda lib, o: lib.optim.lr_scheduler.ReduceLROnPlateau(o, patience=3),
     "ReduceLROnPlateau, max": lambda lib, o: lib.optim.lr_scheduler.ReduceLROnPlateau(
         o, "max", 0.5, 2, 0.01, "abs", cooldown=4, min_lr=[0.01, 0.002], eps=1e-4
@@ -117,6 +144,11 @@ SCHEDULERS = {
         o, [lib.optim.lr_scheduler.StepLR(o, 3), lib.optim.lr_scheduler.LinearLR(o)], [0]
     ),
     "ChainedScheduler": chained,
+}
+OWN = {  # that PyTorch lacks
+    "InverseTimeLR": lambda lib, o: InverseTimeLR(o, 0.3),
+    "LambdaMomentum": lambda lib, o: ChainedScheduler([StepLR(o, 7, 0.5), LambdaMomentum(o, ramp)]),
+    "LambdaMomentum, one each": lambda lib, o: LambdaMomentum(o, [Decay(0.1, 0.8), lambda e: 0.5]),
 }
 
 
@@ -183,6 +215,13 @@ BY_HAND = [
     (lambda o: OneCycleLR(o, 1.0, 5, pct_start=0.6, anneal_strategy="linear"), [0.04, 0.52, 1, 0.500002, 4e-6, 4e-6]),
     (lambda o: SequentialLR(o, [ConstantLR(o, 0.5, 9), ExponentialLR(o, 0.5)], [2]), [0.5, 0.5, 1, 0.5, 0.25]),
     (lambda o: ChainedScheduler([ConstantLR(o, 0.5, 2), ExponentialLR(o, 0.5)]), [0.5, 0.25, 0.25, 0.125]),
+    (lambda o: CyclicLR(o, 1.0, 3.0, 2, 4), [1, 2, 3, 2.5, 2, 1.5, 1, 2, 3]),
+    (lambda o: CyclicLR(o, 1.0, 3.0, 1, 2, "triangular2"), [1, 3, 2, 1, 2, 1.5, 1, 1.5]),
+    (lambda o: CyclicLR(o, 1.0, 3.0, 2, mode="exp_range", gamma=0.5), [1, 1.5, 1.5, 1.125, 1, 1 + 1 / 32, 1 + 1 / 32]),
+    (lambda o: CyclicLR(o, 1.0, 3.0, 1, scale_fn=lambda cycle: cycle), [1, 3, 1, 5, 1, 7]),
+    (lambda o: MultiplicativeLR(o, lambda e: 1 / e), [1, 1, 1 / 2, 1 / 6, 1 / 24]),
+    (lambda o: InverseTimeLR(o, 0.5), [1, 2 / 3, 1 / 2, 2 / 5, 1 / 3]),
+    (lambda o: LambdaMomentum(o, lambda e: 0.1), [1, 1, 1]),
 ]
 
 
@@ -213,6 +252,30 @@ def test_one_cycle_moves_momentum_against_the_rate():
     assert adam.param_groups[0]["betas"] == (0.9, 0.99)
 
 
+@pytest.mark.parametrize(("name", "rest"), [("SGD", []), ("Adam", [0.999])])
+def test_momentum_by_a_function(name, rest):
+    optimizer = optimizer_of(at, name)
+    scheduler = ChainedScheduler([ExponentialLR(optimizer, 0.5), LambdaMomentum(optimizer, [ramp, lambda e: e / 20])])
+    found = run(scheduler, 12)
+    for group, lr, momenta in ((0, 0.1, map(ramp, range(13))), (1, 0.03, (e / 20 for e in range(13)))):
+        np.testing.assert_allclose(
+            found[:, group], [[lr * 0.5**e, m, *rest] for e, m in enumerate(momenta)], rtol=1e-14
+        )
+
+
+def test_scheduled_momentum_is_what_the_optimizer_uses():
+    w = at.tensor([0.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=1.0, momentum=0.25)
+    scheduler = LambdaMomentum(optimizer, lambda epoch: 0.5 if epoch < 2 else 0.75)
+    found = []
+    for _ in range(3):
+        w.grad = at.ones(1)
+        optimizer.step()
+        scheduler.step()
+        found.append(w.item())
+    assert found == [-1, -2.5, -4.625]  # steps of 1, 1 + 0.5 · 1 and 1 + 0.75 · 1.5
+
+
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_same_as_pytorch(name, optimizer):
@@ -221,7 +284,7 @@ def test_same_as_pytorch(name, optimizer):
     np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-18)
 
 
-@pytest.mark.parametrize("name", lr_scheduler.__all__)
+@pytest.mark.parametrize("name", sorted(set(lr_scheduler.__all__) - set(OWN)))
 def test_same_arguments_as_pytorch(name):
     torch = pytest.importorskip("torch")
     ours = inspect.signature(getattr(lr_scheduler, name)).parameters.values()
@@ -242,6 +305,8 @@ def test_same_arguments_as_pytorch(name):
         lambda lib, o, e: lib.CosineAnnealingLR(o, 5, last_epoch=e),
         lambda lib, o, e: lib.CosineAnnealingWarmRestarts(o, 3, last_epoch=e),
         lambda lib, o, e: lib.OneCycleLR(o, 0.1, 50, last_epoch=e),
+        lambda lib, o, e: lib.CyclicLR(o, 0.1, 0.5, 4, last_epoch=e),
+        lambda lib, o, e: lib.MultiplicativeLR(o, Decay(0.1), last_epoch=e),
     ],
 )
 @pytest.mark.parametrize("done", [1, 5, 6])
@@ -259,13 +324,14 @@ def test_goes_on_at_last_epoch_as_pytorch(make, done):
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 @pytest.mark.parametrize("done", [0, 1, 6, 37])
-@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("name", SCHEDULERS | OWN)
 def test_state_goes_through_json_bit_for_bit(name, done, optimizer):
-    full = run(SCHEDULERS[name](at, optimizer_of(at, optimizer)), done + 20)
-    first = SCHEDULERS[name](at, optimizer_of(at, optimizer))
+    make = (SCHEDULERS | OWN)[name]
+    full = run(make(at, optimizer_of(at, optimizer)), done + 20)
+    first = make(at, optimizer_of(at, optimizer))
     run(first, done)
     saved = json.dumps([first.state_dict(), first.optimizer.state_dict()["param_groups"]], allow_nan=False)
-    second = SCHEDULERS[name](at, optimizer_of(at, optimizer))
+    second = make(at, optimizer_of(at, optimizer))
     run(second, 3)  # it does not matter what it did before
     state, groups = json.loads(saved)
     second.optimizer.load_state_dict({"state": {}, "param_groups": groups})
@@ -303,11 +369,20 @@ def test_state_is_a_copy():
 def test_lambda_state_holds_attributes_of_objects_only():
     scheduler = LambdaLR(optimizer_of(at), [Decay(0.5), lambda epoch: 1.0])
     state = scheduler.state_dict()
-    assert state["lr_lambdas"] == [{"speed": 0.5}, None]
+    assert state["lr_lambdas"] == [{"speed": 0.5, "start": 1}, None]
     other = LambdaLR(optimizer_of(at), [Decay(7.0), lambda epoch: 1.0])
     other.load_state_dict(state)
     assert other.lr_lambdas[0].speed == 0.5
-    assert state["lr_lambdas"] == [{"speed": 0.5}, None]
+    assert state["lr_lambdas"] == [{"speed": 0.5, "start": 1}, None]
+
+
+def test_cyclic_state_holds_attributes_of_an_object():
+    scheduler, other = (CyclicLR(optimizer_of(at), 0.1, 1.0, scale_fn=Decay(speed)) for speed in (0.5, 7.0))
+    state = scheduler.state_dict()
+    assert state["_scale_fn_custom"] == {"speed": 0.5, "start": 1}
+    other.load_state_dict(state)
+    assert other.scale_fn(2) == 0.5
+    assert CyclicLR(optimizer_of(at), 0.1, 1.0, scale_fn=lambda x: 1.0).state_dict()["_scale_fn_custom"] is None
 
 
 def test_initial_rates_are_noted_in_the_groups():
@@ -513,6 +588,16 @@ BAD = [
     (lambda o: OneCycleLR(o, 1.0, 5, div_factor=0), "OneCycleLR: div_factor is 0; expected a number above 0"),
     (lambda o: OneCycleLR(o, 1.0, 5, max_momentum=1.0), "max_momentum is 1.0; expected a number of 0 or more, below 1"),
     (lambda o: OneCycleLR(o, 1.0, 5, last_epoch=2), "OneCycleLR: group 0 has no base_momentum, initial_lr, max_lr"),
+    (lambda o: CyclicLR(o, -0.1, 1.0), "CyclicLR: base_lr is -0.1; expected a number of 0 or more"),
+    (lambda o: CyclicLR(o, 0.1, [1.0]), "CyclicLR: max_lr has 1 entries; expected 2, one for each parameter group"),
+    (lambda o: CyclicLR(o, 0.1, 1.0, 0), "CyclicLR: step_size_up is 0; expected a number above 0"),
+    (lambda o: CyclicLR(o, 0.1, 1.0, 5, -1), "CyclicLR: step_size_down is -1; expected a number of 0 or more"),
+    (lambda o: CyclicLR(o, 0.1, 1.0, mode="x"), "CyclicLR: mode is 'x'; expected one of 'triangular', 'triangular2'"),
+    (lambda o: CyclicLR(o, 0.1, 1.0, scale_mode="x"), "scale_mode is 'x'; expected 'cycle' or 'iterations'"),
+    (lambda o: CyclicLR(o, 0.1, 1.0, max_momentum=1.0), "max_momentum is 1.0; expected a number of 0 or more, below 1"),
+    (lambda o: InverseTimeLR(o, -1), "InverseTimeLR: gamma is -1; expected a number of 0 or more"),
+    (lambda o: LambdaMomentum(o, lambda e: 1.0), "LambdaMomentum: momentum is 1.0; expected a number of 0 or more, be"),
+    (lambda o: LambdaMomentum(o, [ramp]), "LambdaMomentum: momentum_lambda has 1 entries; expected 2, one for each"),
     (lambda o: ReduceLROnPlateau(o, "least"), "ReduceLROnPlateau: mode is 'least'; expected 'min' or 'max'"),
     (lambda o: ReduceLROnPlateau(o, threshold_mode="x"), "threshold_mode is 'x'; expected 'rel' or 'abs'"),
     (lambda o: ReduceLROnPlateau(o, factor=1.0), "factor is 1.0; expected a number of 0 or more, below 1"),
@@ -561,6 +646,10 @@ def test_bad_input(make, message):
         (lambda o: StepLR([o], 2), "StepLR: optimizer is a list; expected an Optimizer"),
         (lambda o: LambdaLR(None, abs), "LambdaLR: optimizer is a NoneType; expected an Optimizer"),
         (lambda o: LambdaLR(o, 0.5), "LambdaLR: lr_lambda is a float; expected a function"),
+        (lambda o: MultiplicativeLR(o, 0.5), "MultiplicativeLR: lr_lambda is a float; expected a function"),
+        (lambda o: LambdaMomentum(o, 0.5), "LambdaMomentum: momentum_lambda is a float; expected a function"),
+        (lambda o: CyclicLR(o, 0.1, 1.0, scale_fn=0.5), "CyclicLR: scale_fn is a float; expected a function"),
+        (lambda o: CyclicLR(3, 0.1, 1.0), "CyclicLR: optimizer is a int; expected an Optimizer"),
         (lambda o: ReduceLROnPlateau(3), "ReduceLROnPlateau: optimizer is a int; expected an Optimizer"),
         (lambda o: SequentialLR(o, [o], []), "SequentialLR: scheduler 0 is a SGD; expected an LRScheduler"),
         (lambda o: StepLR(o, 2).load_state_dict([1]), "StepLR: the state is a list; expected a state_dict()"),
@@ -601,5 +690,10 @@ def test_no_momentum_to_cycle():
     optimizer = Plain([at.zeros(2)])
     with pytest.raises(ValueError, match="OneCycleLR: Plain has neither momentum nor betas"):
         OneCycleLR(optimizer, 1.0, 5)
+    with pytest.raises(ValueError, match="CyclicLR: Plain has neither momentum nor betas; expected cycle_momentum=F"):
+        CyclicLR(optimizer, 0.5, 1.0)
+    with pytest.raises(ValueError, match="LambdaMomentum: Plain has neither momentum nor betas; expected an optimizer"):
+        LambdaMomentum(optimizer, ramp)
     assert "max_lr" not in optimizer.param_groups[0]
+    assert optimizer.param_groups[0]["lr"] == 0.1
     assert OneCycleLR(optimizer, 1.0, 5, cycle_momentum=False).get_last_lr() == pytest.approx([0.04])

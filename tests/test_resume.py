@@ -348,7 +348,7 @@ def test_a_tree_of_everything_comes_back(tmp_path):
     for name in ("none", "flag", "whole", "float", "text", "list", "empty", "$odd", "inf"):
         assert back[name] == tree[name], name
     assert back["numbers"][7] == "x"
-    with pytest.raises(TypeError, match=r"checkpoint: a\.b\.1 is a set; expected numbers"):
+    with pytest.raises(TypeError, match=r"save: a\.b\.1 is a set; expected numbers"):
         save_checkpoint(tmp_path / "b.safetensors", {"a": {"b": [1, {2}]}})
     assert not (tmp_path / "b.safetensors").exists()
 

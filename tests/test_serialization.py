@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import atrous as at
-from atrous import nn
+from atrous import nn, optim
 
 
 def state():
@@ -156,3 +156,102 @@ def test_a_link_stays_a_link(tmp_path):
     at.save_file({"x": at.zeros(1)}, link)
     assert link.is_symlink()
     assert at.load_file(path)["x"].tolist() == [0.0]
+
+
+# -- trees of tensors and numbers -------------------------------------------------------------------------------------
+
+
+def test_save_and_load_a_state_dict(tmp_path):
+    """It is an ordinary safetensors file: other readers find the same names."""
+    before = state()
+    at.save(before, tmp_path / "model.pt")
+    after = at.load(tmp_path / "model.pt")
+    assert list(after) == list(before)
+    for name, value in before.items():
+        assert after[name].dtype == value.dtype
+        np.testing.assert_array_equal(after[name].numpy(), value.numpy())
+        np.testing.assert_array_equal(at.load_file(tmp_path / "model.pt")[name].numpy(), value.numpy())
+    after["0.weight"] += 1  # memory of its own, and writable
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_a_run_goes_on_from_a_saved_tree(tmp_path):
+    def parts():
+        model = nn.Linear(3, 2)
+        optimizer = optim.Adam(model.parameters(), lr=0.1, betas=(0.5, 0.9))
+        return model, optimizer, optim.lr_scheduler.StepLR(optimizer, 2)
+
+    def steps(model, optimizer, scheduler, count):
+        for _ in range(count):
+            optimizer.zero_grad()
+            (model(at.ones(4, 3)) ** 2).mean().backward()
+            optimizer.step()
+            scheduler.step()
+        return model.weight.detach().numpy().copy()
+
+    first, second = parts(), parts()
+    steps(*first, 3)
+    at.save([part.state_dict() for part in first], str(tmp_path / "run.pt"))
+    for part, loaded in zip(second, at.load(str(tmp_path / "run.pt")), strict=True):
+        part.load_state_dict(loaded)
+    np.testing.assert_array_equal(steps(*second, 3), steps(*first, 3))
+
+
+def test_save_keeps_what_there_is(tmp_path):
+    tree = {"epoch": 3, "best": 0.25, "names": ["a", None, True], "deep": {0: {"x": at.arange(3)}}, "pair": (1, 2)}
+    at.save(tree, tmp_path / "x.pt")
+    back = at.load(tmp_path / "x.pt", map_location=at.device("cpu"), weights_only=False)
+    assert back["deep"][0]["x"].tolist() == [0, 1, 2]
+    assert {**back, "deep": 0} == {**tree, "deep": 0, "pair": [1, 2]}  # tuples are lists
+    at.save(at.ones(2, 2), tmp_path / "x.pt")
+    assert at.load(tmp_path / "x.pt").tolist() == [[1, 1], [1, 1]]
+
+
+def test_load_reads_any_safetensors_file(tmp_path):
+    at.save_file({"x": at.ones(2)}, tmp_path / "x.safetensors", {"note": "a"})
+    assert at.load(tmp_path / "x.safetensors")["x"].tolist() == [1, 1]
+
+
+def test_load_goes_to_a_device_that_exists(tmp_path):
+    at.save({"x": at.ones(2)}, tmp_path / "x.pt")
+    with pytest.raises(ValueError, match="device 'gpu' does not exist"):
+        at.load(tmp_path / "x.pt", map_location="gpu")
+    if not at.cuda.is_available():
+        with pytest.raises(RuntimeError, match="cuda: "):
+            at.load(tmp_path / "x.pt", "cuda")
+
+
+def test_what_cannot_be_saved(tmp_path):
+    with pytest.raises(TypeError, match="save: obj is a Linear; expected numbers, texts, tensors, lists and dicts"):
+        at.save(nn.Linear(2, 2), tmp_path / "x.pt")
+    with pytest.raises(TypeError, match=r"save: a\.1 is a set; expected numbers"):
+        at.save({"a": [1, {2}]}, tmp_path / "x.pt")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"checkpoint": "{"}, "is damaged: JSONDecodeError"),
+        ({"checkpoint": "{}"}, "is damaged: KeyError 'format'"),
+        ({"checkpoint": "[]"}, "is damaged: TypeError"),
+        ({"checkpoint": '{"format": 99}'}, "has checkpoint format 99; this version of atrous reads 2"),
+        ({"checkpoint": '{"format": 2, "state": {"$tensor": "y"}}'}, "is damaged: KeyError 'y'"),
+    ],
+)
+def test_damaged_trees(metadata, message, tmp_path):
+    at.save_file({"x": at.ones(2)}, tmp_path / "x.pt", metadata)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        at.load(tmp_path / "x.pt")
+
+
+def test_pytorchs_pickles_are_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"x": torch.ones(2)}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"x\.pth is a zip file, as torch\.save writes; expected safetensors"):
+        at.load(tmp_path / "x.pth")
+    (tmp_path / "old.pth").write_bytes(b"\x80\x02]q\x00.")
+    with pytest.raises(ValueError, match=r"old\.pth cannot be read as safetensors"):
+        at.load(tmp_path / "old.pth")
+    with pytest.raises(FileNotFoundError):
+        at.load(tmp_path / "none.pt")

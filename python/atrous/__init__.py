@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import Any as _Any
 
-from . import autograd, cuda, memory, random
-from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from . import autograd, backends, cuda, memory, random
+from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .backend import backend
 from .config import (
     get_float32_matmul_precision,
@@ -44,6 +44,7 @@ from .dtypes import (
 )
 from .dtypes import float32 as float
 from .dtypes import int32 as int
+from .gpu import device
 from .gradcheck import gradcheck
 from .ops import (
     abs,
@@ -87,6 +88,7 @@ from .ops import (
     ge,
     gt,
     index_select,
+    is_tensor,
     isclose,
     isfinite,
     isinf,
@@ -162,7 +164,7 @@ from .ops import (
 )
 from .ops import add as add
 from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
-from .serialization import load_file, load_metadata, save_file
+from .serialization import load, load_file, load_metadata, save, save_file
 from .tensor import Tensor
 
 from . import data, datasets, metrics, models, nn, optim, transforms, utils  # isort: skip  (they need the names above)

@@ -19,7 +19,7 @@ from . import fusion, graph, layout
 from .backend import array_module, kernels_for
 from .function import Function
 from .fusion import MaskedGradient
-from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .graph import Backward, check_inplace, edge_of, increment_version, record, record_inplace, record_view
 from .layout import is_dense_float
 
@@ -34,6 +34,7 @@ __all__ = [
     "enable_grad",
     "grad",
     "increment_version",
+    "inference_mode",
     "is_grad_enabled",
     "no_grad",
     "record",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import gpu
+from . import gpu, random
 
 __all__ = [
     "current_device",
@@ -16,6 +16,8 @@ __all__ = [
     "empty_cache",
     "get_device_name",
     "is_available",
+    "manual_seed",
+    "manual_seed_all",
     "memory_allocated",
     "memory_reserved",
     "set_device",
@@ -65,6 +67,25 @@ def get_device_name(device: int | None = None) -> str:
     """What the GPU is called."""
     runtime = gpu.load().cuda.runtime
     return runtime.getDeviceProperties(current_device() if device is None else device)["name"].decode()
+
+
+def manual_seed(seed: int) -> None:
+    """As `atrous.manual_seed`, where there is a GPU; else nothing, as in PyTorch. All devices share one generator here.
+
+    Example:
+        >>> manual_seed(0)
+    """
+    if is_available():
+        random.manual_seed(seed)
+
+
+def manual_seed_all(seed: int) -> None:
+    """As `manual_seed`.
+
+    Example:
+        >>> manual_seed_all(0)
+    """
+    manual_seed(seed)
 
 
 def synchronize() -> None:

@@ -5,12 +5,13 @@ Nothing here is loaded before a tensor goes to "cuda", so that ``import atrous``
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import Any
 
 import numpy as np
 
-__all__ = ["check_device", "holds", "load", "to_gpu", "to_host"]
+__all__ = ["check_device", "device", "holds", "load", "to_gpu", "to_host"]
 
 OLDEST = 75  # compute capability times ten: Turing
 NO_DEVICE = 100  # cudaErrorNoDevice
@@ -19,6 +20,49 @@ NO_GPU = "cuda: the driver finds no GPU on this machine; CUDA_VISIBLE_DEVICES ma
 cupy: Any = None  # set by load(), as the next
 kernels: Any = None  # atrous._cuda
 matmul_precision = "highest"  # as set_matmul_precision() sets it
+
+
+class device(str):
+    """Where tensors are: "cpu" or "cuda", or "cuda:1"; PyTorch's name. It is that text, wherever one is expected.
+
+    Args:
+        type: "cpu", "cuda", either with an index; or the index of a GPU alone.
+        index: the index apart.
+    Raises:
+        ValueError: it is none of these. (A GPU that is not there is an error when a tensor is to go to it.)
+    Example:
+        >>> there = device("cuda", 1)
+        >>> there, there.type, there.index
+        ('cuda:1', 'cuda', 1)
+        >>> at.zeros(2).to(device("cpu")).device == device("cpu") == "cpu"
+        True
+
+    Differs from PyTorch: it equals the text.
+    """
+
+    def __new__(cls, type: Any, index: int | None = None) -> device:
+        number = isinstance(type, int) and not isinstance(type, bool)
+        name = f"cuda:{type}" if number else str(type)
+        name = name if index is None else f"{name}:{index}"
+        kind, colon, digits = name.partition(":")
+        if kind not in ("cpu", "cuda") or (colon and not digits.isdecimal()):
+            raise ValueError(f"device: {name!r} does not exist; expected 'cpu' or 'cuda', with an index or without")
+        return super().__new__(cls, name)
+
+    @property
+    def type(self) -> str:
+        """ "cpu" or "cuda"."""
+        return self.partition(":")[0]
+
+    @property
+    def index(self) -> int | None:  # type: ignore[override]
+        """The number of the GPU; None where it was not given."""
+        digits = self.partition(":")[2]
+        return int(digits) if digits else None
+
+
+CPU = device("cpu")
+_gpu = functools.cache(lambda index: device("cuda", index))  # asked for by every op
 
 
 def holds(array: Any) -> bool:
@@ -161,14 +205,14 @@ def check_device(device: Any, op: str) -> str:
     return f"cuda:{wanted}"
 
 
-def device_of(array: Any) -> str:
+def device_of(array: Any) -> device:
     """Where an array lives.
 
     Example:
         >>> device_of(np.zeros(2))
         'cpu'
     """
-    return f"cuda:{array.device.id}" if holds(array) else "cpu"
+    return _gpu(array.device.id) if holds(array) else CPU
 
 
 def pinned(array: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["enable_grad", "is_grad_enabled", "no_grad", "set_grad_enabled"]
+__all__ = ["enable_grad", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled"]
 
 
 class _Mode(threading.local):
@@ -56,6 +56,21 @@ def no_grad(function: Callable | None = None) -> Any:
         ...     w -= 0.5
     """
     return _Switch(False) if function is None else _Switch(False)(function)
+
+
+def inference_mode(mode: Any = True) -> Any:
+    """As `no_grad`: ``with inference_mode():``, or ``@inference_mode()`` above a function; with ``mode=False`` nothing.
+
+    Differs from PyTorch: its results are ordinary tensors, which autograd takes later.
+
+    Example:
+        >>> with inference_mode():
+        ...     is_grad_enabled()
+        False
+    """
+    if callable(mode):
+        return _Switch(False)(mode)
+    return _Switch(is_grad_enabled() and not mode)
 
 
 def enable_grad(function: Callable | None = None) -> Any:

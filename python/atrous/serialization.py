@@ -1,10 +1,12 @@
 """Weights in files: state dicts as safetensors, the format that PyTorch's world reads and writes too.
 
-Files hold C-ordered arrays under NCHW shapes, whatever the memory order here.
+Files hold C-ordered arrays under NCHW shapes, whatever the memory order here. `save` puts a tree of numbers, texts and
+tensors into one such file: the tensors under dotted names, the tree itself as JSON in the metadata.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Mapping
@@ -20,6 +22,66 @@ from .ops import from_numpy
 from .tensor import Tensor
 
 Path_ = str | os.PathLike[str]
+
+TREE, FORMAT = "checkpoint", 2  # where the metadata has the tree, and how it is written
+
+
+def save(obj: Any, f: Path_) -> None:
+    """Writes tensors, numbers, texts and None, in dicts and lists however nested, to one safetensors file.
+
+    Args:
+        obj: such as a state dict, or a dict with those of the model, the optimizer and the schedule.
+        f: the path, such as "model.pt". An existing file is replaced once the new one is complete.
+    Raises:
+        OSError: the file cannot be written, such as on a full disk; one that was there is as it was.
+        TypeError: there is something else in it, such as a whole module; save its ``state_dict()``.
+    Example:
+        >>> model = nn.Linear(2, 3)
+        >>> at.save({"epoch": 3, "model": model.state_dict()}, "checkpoint.pt")
+        >>> model.load_state_dict(at.load("checkpoint.pt")["model"])
+        IncompatibleKeys(missing_keys=[], unexpected_keys=[])
+
+    Differs from PyTorch: the file is safetensors, not a pickle, so that reading one cannot run code. It holds data
+    alone; tuples come back as lists, and tensors that share memory apart.
+    """
+    tensors: dict[str, Tensor] = {}
+    tree = pack(obj, tensors, "")
+    save_file(tensors, f, {TREE: json.dumps({"format": FORMAT, "state": tree})})
+
+
+def load(f: Path_, map_location: str | None = None, *, weights_only: bool = True) -> Any:
+    """Reads what `save` wrote, or any safetensors file, whose tensors come as a dict.
+
+    Args:
+        f: the path.
+        map_location: the device of the tensors; None for the CPU. (PyTorch's None is where they were.)
+        weights_only: without effect, for PyTorch's signature: there is never anything else.
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is no safetensors file, such as a pickle of PyTorch's, or damaged.
+    Example:
+        >>> at.save([at.ones(2), "note"], "x.pt")
+        >>> at.load("x.pt", map_location="cpu")
+        [tensor([1., 1.]), 'note']
+    """
+    with open(f, "rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            raise ValueError(
+                f"load: {os.fspath(f)} is a zip file, as torch.save writes; expected safetensors (where PyTorch is "
+                "installed, safetensors.torch.save_file(torch.load(...), path) converts a state dict)"
+            )
+    metadata, tensors = load_metadata(f), load_file(f)
+    if map_location is not None:
+        tensors = {name: value.to(device=map_location) for name, value in tensors.items()}
+    if TREE not in metadata:
+        return tensors
+    try:
+        facts = json.loads(metadata[TREE])
+        if facts["format"] != FORMAT:
+            raise ValueError(f"{f} has checkpoint format {facts['format']}; this version of atrous reads {FORMAT}")
+        return unpack(facts["state"], tensors)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{f} is damaged: {type(error).__name__} {error}") from error
 
 
 def save_file(state_dict: Mapping[str, Any], path: Path_, metadata: Mapping[str, str] | None = None) -> None:
@@ -104,3 +166,38 @@ def _array(name: Any, value: Any) -> np.ndarray:
     if value.dtype not in SUPPORTED:
         raise TypeError(f"save_file: {name} has dtype {value.dtype}; expected one of {sorted(map(str, SUPPORTED))}")
     return np.ascontiguousarray(value).reshape(value.shape)  # the writer scrambles strided arrays; 0-d stays 0-d
+
+
+def pack(tree: Any, tensors: dict[str, Tensor], path: str) -> Any:
+    """The tree as JSON has it, with each tensor replaced by its name; the tensors go to ``tensors`` under that name."""
+    if tree is None or isinstance(tree, (bool, int, float, str)):
+        return tree
+    if isinstance(tree, np.generic):
+        return tree.item()
+    if isinstance(tree, Tensor) or hasattr(tree, "__array_interface__"):
+        name = path or "value"
+        while name in tensors:  # as of {"a": {"b": x}, "a.b": y}
+            name += "'"
+        tensors[name] = tree if isinstance(tree, Tensor) else from_numpy(tree)
+        return {"$tensor": name}
+    if isinstance(tree, Mapping):
+        items = [(key, pack(value, tensors, f"{path}.{key}" if path else str(key))) for key, value in tree.items()]
+        plain = all(isinstance(key, str) and not key.startswith("$") for key, _ in items)
+        return dict(items) if plain else {"$items": items}
+    if isinstance(tree, (list, tuple)):
+        return [pack(value, tensors, f"{path}.{i}") for i, value in enumerate(tree)]
+    raise TypeError(
+        f"save: {path or 'obj'} is a {type(tree).__name__}; expected numbers, texts, tensors, lists and dicts"
+    )
+
+
+def unpack(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """The tree that `pack` was given."""
+    if isinstance(tree, list):
+        return [unpack(value, tensors) for value in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if "$tensor" in tree:
+        return tensors[tree["$tensor"]]
+    items = tree["$items"] if "$items" in tree else tree.items()
+    return {key: unpack(value, tensors) for key, value in items}

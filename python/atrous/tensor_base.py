@@ -88,10 +88,10 @@ class TensorBase:
         return (self._pending or self.data).dtype
 
     @property
-    def device(self) -> str:
+    def device(self) -> gpu.device:
         """Where the array lives: "cpu", or "cuda:0"."""
         if gpu.kernels is None:
-            return "cpu"
+            return gpu.CPU
         if self._pending is not None:  # on the GPU if its kernels are
             return gpu.device_of(self._pending.arguments[0] if self._pending.arguments else self.data)
         return gpu.device_of(self.data)

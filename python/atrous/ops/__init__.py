@@ -25,7 +25,7 @@ from .comparison import (
     ne,
 )
 from .conv2d import conv2d, conv_transpose2d
-from .conversion import contiguous, to
+from .conversion import contiguous, is_tensor, to
 from .creation import (
     arange,
     as_tensor,

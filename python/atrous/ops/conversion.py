@@ -10,7 +10,7 @@ from .. import dtypes, gpu, layout
 from ..autograd import Backward, record
 from ..tensor import Tensor
 
-__all__ = ["contiguous", "to"]
+__all__ = ["contiguous", "is_tensor", "to"]
 
 
 def to(
@@ -92,3 +92,14 @@ class ContiguousBackward(Backward):
 
     def __call__(self, grad_y):
         return grad_y
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether this is a tensor.
+
+    Example:
+        >>> import atrous as at
+        >>> is_tensor(at.zeros(2)), is_tensor([0.0, 0.0])
+        (True, False)
+    """
+    return isinstance(obj, Tensor)

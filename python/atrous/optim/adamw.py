@@ -9,7 +9,8 @@ from .optimizer import Params
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient: ``p ← (1 − lr · weight_decay) · p`` before each step.
 
-    Loshchilov & Hutter 2019. Arguments as `Adam`, with a weight_decay of 0.01 unless given.
+    Loshchilov & Hutter 2019, whose λ, apart from the rate, is ``lr · weight_decay`` here and in PyTorch. Arguments as
+    `Adam`, with a weight_decay of 0.01 unless given.
 
     Example:
         >>> w = at.tensor([1.0], requires_grad=True)

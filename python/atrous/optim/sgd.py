@@ -15,6 +15,10 @@ class SGD(Optimizer):
     ``p ← p − lr · b``, with Nesterov ``p ← p − lr · (g + momentum · b)``. Sutskever et al. 2013, where lr multiplies
     the gradient alone; here, as in PyTorch, it multiplies the whole step.
 
+    Textbooks: ``v ← momentum · v − lr · g``, ``p ← p + v`` is the same while lr is (v = −lr · b). With
+    ``(1 − momentum) · g`` in the velocity, take ``lr · (1 − momentum)``. Nesterov's p is the point looked ahead at,
+    ``w + momentum · v``. weight_decay is λ of ``λ/2 · Σp²``; without momentum also of ``p ← (1 − lr·λ)p − lr·grad``.
+
     Args:
         params: tensors, or groups (dicts with "params" and settings).
         lr: learning rate.

@@ -1,72 +1,15 @@
-"""Schedules by a factor: of the epoch, at milestones, along a line, a power or an exponential."""
+"""Schedules by a factor: at milestones, along a line, a power, an exponential or 1 / t."""
 
 from __future__ import annotations
 
-import copy
-import types
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..optimizer import Optimizer
-from .scheduler import LRScheduler, check_optimizer, one_each, real, whole
+from .scheduler import LRScheduler, real, whole
 
-__all__ = ["ConstantLR", "ExponentialLR", "LambdaLR", "LinearLR", "MultiStepLR", "PolynomialLR", "StepLR"]
-
-
-class LambdaLR(LRScheduler):
-    """The initial rate times a function of the epoch.
-
-    Args:
-        optimizer: whose rates to set.
-        lr_lambda: takes the epoch, returns a factor; or a list of such, one for each parameter group.
-        last_epoch: as `LRScheduler`.
-    Example:
-        >>> optimizer = optim.SGD([at.zeros(2)], lr=0.5)
-        >>> scheduler = optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (epoch + 1))
-        >>> optimizer.step(); scheduler.step(); scheduler.get_last_lr()
-        [0.25]
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
-        last_epoch: int = -1,
-    ) -> None:
-        check_optimizer("LambdaLR", optimizer)
-        self.lr_lambdas = one_each("LambdaLR", optimizer, "lr_lambda", lr_lambda)
-        for function in self.lr_lambdas:
-            if not callable(function):
-                raise TypeError(f"LambdaLR: lr_lambda is a {type(function).__name__}; expected a function")
-        super().__init__(optimizer, last_epoch)
-
-    def get_lr(self) -> list[float]:
-        bases = self._bases()
-        return [base * float(f(self.last_epoch)) for base, f in zip(bases, self.lr_lambdas, strict=True)]
-
-    def state_dict(self) -> dict[str, Any]:
-        """As `LRScheduler`; of the functions only what callable objects have as attributes, None for others."""
-        state = {key: value for key, value in vars(self).items() if key not in ("optimizer", "lr_lambdas")}
-        return copy.deepcopy({**state, "lr_lambdas": [attributes(f) for f in self.lr_lambdas]})
-
-    def _take_state(self, state: dict[str, Any]) -> None:
-        for function, entries in zip(self.lr_lambdas, state.pop("lr_lambdas"), strict=True):
-            if entries:
-                vars(function).update(entries)
-        super()._take_state(state)
-
-
-def attributes(function: Callable) -> dict[str, Any] | None:
-    """What a callable object keeps in its attributes; None for a function.
-
-    Example:
-        >>> attributes(abs) is None
-        True
-    """
-    if isinstance(function, (types.FunctionType, types.MethodType)):
-        return None
-    return getattr(function, "__dict__", None)
+__all__ = ["ConstantLR", "ExponentialLR", "InverseTimeLR", "LinearLR", "MultiStepLR", "PolynomialLR", "StepLR"]
 
 
 class StepLR(LRScheduler):
@@ -181,11 +124,24 @@ class LinearLR(LRScheduler):
         end_factor: 0 to 1.
         total_iters: epochs, 1 or more.
         last_epoch: as `LRScheduler`.
-    Example:
-        >>> optimizer = optim.SGD([at.zeros(2)], lr=1.0)
-        >>> scheduler = optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total_iters=2)
-        >>> optimizer.step(); scheduler.step(); scheduler.get_last_lr()
-        [0.75]
+    Example: three epochs of warm-up, then a cosine down to 0 in the other seven. A constant warm-up has `ConstantLR` in
+    the first place.
+        >>> optimizer = optim.SGD([at.zeros(2)], lr=0.4)
+        >>> warmup = optim.lr_scheduler.LinearLR(optimizer, start_factor=0.25, total_iters=3)
+        >>> cosine = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=7)
+        >>> scheduler = optim.lr_scheduler.SequentialLR(optimizer, [warmup, cosine], milestones=[3])
+        >>> for _ in range(5):
+        ...     print(round(optimizer.param_groups[0]["lr"], 3))  # here an epoch of training
+        ...     optimizer.step()
+        ...     scheduler.step()
+        0.1
+        0.2
+        0.3
+        0.4
+        0.38
+
+    Source:
+        Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2 ("gradual warmup").
     """
 
     def __init__(
@@ -212,7 +168,7 @@ class LinearLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """Times gamma every epoch.
+    """Times gamma every epoch: ``lr · gamma^t``. A textbook's ``lr · e^(−kt)`` has ``gamma = math.exp(-k)``.
 
     Args:
         optimizer: whose rates to set.
@@ -234,8 +190,44 @@ class ExponentialLR(LRScheduler):
         return rates if self._is_initial else [rate * self.gamma for rate in rates]
 
 
+class InverseTimeLR(LRScheduler):
+    """Falls as 1 / t: ``lr / (1 + gamma · t)`` at epoch t. PyTorch has no such class.
+
+    The definition is the textbooks', who call gamma k or the decay, and Keras's ``InverseTimeDecay``, where gamma is
+    ``decay_rate / decay_steps``.
+
+    Args:
+        optimizer: whose rates to set.
+        gamma: how fast it falls, 0 or more: the rate is halved after ``1 / gamma`` epochs.
+        last_epoch: as `LRScheduler`.
+    Example:
+        >>> optimizer = optim.SGD([at.zeros(2)], lr=1.0)
+        >>> scheduler = optim.lr_scheduler.InverseTimeLR(optimizer, gamma=0.25)
+        >>> optimizer.step(); scheduler.step(); scheduler.get_last_lr()
+        [0.8]
+
+    Source:
+        Robbins and Monro, A Stochastic Approximation Method, 1951: such rates sum to infinity and their squares do not.
+    """
+
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+        self.gamma = real("InverseTimeLR", gamma=gamma)
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        rates = self._rates()
+        if self._is_initial:
+            return rates
+        factor = (1.0 + self.gamma * (self.last_epoch - 1)) / (1.0 + self.gamma * self.last_epoch)
+        return [rate * factor for rate in rates]
+
+
 class PolynomialLR(LRScheduler):
     """``(1 − epoch / total_iters)^power`` times the rate, down to 0.
+
+    Each step multiplies the present rate by the quotient of two such factors, as in PyTorch: alone that is the closed
+    form, beside another scheduler both act. A textbook's end rate, ``end + (lr − end)(1 − t / T)^power``, is
+    ``LambdaLR(optimizer, lambda t: end / lr + (1 - end / lr) * (1 - min(t, T) / T) ** power)``.
 
     Args:
         optimizer: whose rates to set.

@@ -6,7 +6,7 @@ import math
 from typing import Any, Literal
 
 from ..optimizer import Optimizer
-from .scheduler import LRScheduler, check_optimizer, one_each, real, whole
+from .scheduler import LRScheduler, check_optimizer, has_betas, one_each, real, whole, write_momenta
 
 __all__ = ["OneCycleLR"]
 
@@ -81,11 +81,7 @@ class OneCycleLR(LRScheduler):
             top = real(NAME, above=True, max_lr=top)
             settings.append({"initial_lr": top / div, "max_lr": top, "min_lr": top / div / final_div})
         if cycle_momentum:
-            if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
-                raise ValueError(
-                    f"{NAME}: {type(optimizer).__name__} has neither momentum nor betas; expected cycle_momentum=False"
-                )
-            self.use_beta1 = "betas" in optimizer.defaults
+            self.use_beta1 = has_betas(NAME, optimizer, "cycle_momentum=False")
             for key, value in (("base_momentum", base_momentum), ("max_momentum", max_momentum)):
                 for group, momentum in zip(settings, one_each(NAME, optimizer, key, value), strict=True):
                     group[key] = real(NAME, 0, 1, below=True, **{key: momentum})
@@ -107,14 +103,15 @@ class OneCycleLR(LRScheduler):
         if self.last_epoch > self.total_steps:
             raise ValueError(f"{NAME}: this is step {self.last_epoch}; expected at most total_steps={self.total_steps}")
         self._rates()
-        rates = []
+        rates, momenta = [], []
         phase, share = self._position(min(self.last_epoch, self.total_steps - 1))
         anneal = annealing_cos if self._anneal_func_type == "cos" else annealing_linear
         for group in self.optimizer.param_groups:
             rates.append(anneal(group[phase["start_lr"]], group[phase["end_lr"]], share))
             if self.cycle_momentum:
-                momentum = anneal(group[phase["start_momentum"]], group[phase["end_momentum"]], share)
-                group.update({"betas": (momentum, *group["betas"][1:])} if self.use_beta1 else {"momentum": momentum})
+                momenta.append(anneal(group[phase["start_momentum"]], group[phase["end_momentum"]], share))
+        if self.cycle_momentum:
+            write_momenta(self.optimizer, momenta)
         return rates
 
     def _position(self, step: int) -> tuple[dict[str, Any], float]:

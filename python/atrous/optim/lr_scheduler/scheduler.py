@@ -162,6 +162,27 @@ def write_rates(optimizer: Optimizer, rates: list[float]) -> None:
         group["lr"] = rate
 
 
+def has_betas(name: str, optimizer: Optimizer, otherwise: str = "an optimizer with one of them") -> bool:
+    """Whether the momentum to schedule is β₁ of "betas", as Adam's is, rather than "momentum", as SGD's is.
+
+    Raises:
+        ValueError: the optimizer has neither; the message says what was expected otherwise.
+    Example:
+        >>> has_betas("OneCycleLR", optim.Adam([at.zeros(2)]))
+        True
+    """
+    if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
+        kind = type(optimizer).__name__
+        raise ValueError(f"{name}: {kind} has neither momentum nor betas; expected {otherwise}")
+    return "betas" in optimizer.defaults
+
+
+def write_momenta(optimizer: Optimizer, momenta: list[float]) -> None:
+    """Sets the momentum of the groups: "momentum", or β₁ of "betas"."""
+    for group, momentum in zip(optimizer.param_groups, momenta, strict=True):
+        group.update({"betas": (momentum, *group["betas"][1:])} if "betas" in group else {"momentum": momentum})
+
+
 def check_optimizer(name: str, optimizer: Any) -> None:
     """Raises a TypeError unless it is an optimizer."""
     if not isinstance(optimizer, Optimizer):
