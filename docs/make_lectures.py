@@ -8,9 +8,9 @@ HEAD = """# From the lecture to the code
 
 What courses on feed-forward and convolutional networks teach, in their order: the formula, the name to call, a lesson
 that shows the claim with a measured number, and its picture. A lesson is a short script that runs in under a minute on
-two cores (`python examples/xor.py`; its `# %%` cells also run one by one in editors that know them). It checks its own
-claim, so change something and see what breaks. With `ATROUS_FAST=1` it tries the code alone, and its numbers mean
-nothing.
+two cores (`python examples/perceptron.py`; its `# %%` cells also run one by one in editors that know them). It checks
+its own claim, so change something and see what breaks. With `ATROUS_FAST=1` it tries the code alone, and its numbers
+mean nothing.
 
 | topic | formula | name | lesson | picture |
 |---|---|---|---|---|
