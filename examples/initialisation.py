@@ -57,7 +57,7 @@ for (name, start), rows in found.items():
 # %%
 # Look at the slopes: flat lines train. Xavier is flat for tanh and falls for ReLU; He is flat for ReLU. With tanh and
 # weights of 1 the activations look healthy, near ±1, but almost all are saturated, and the gradient explodes on the
-# few that are not. Zero weights are missing from the right half of the picture: their gradients are 0 below the top.
+# few that are not. Zero weights are missing from the picture: their activations are 0, their gradients below the top.
 figure, axes = plt.subplots(2, 2, figsize=(7.5, 5.2), sharex=True, sharey="row", layout="constrained")
 for row, name in zip(axes, ("tanh", "relu"), strict=True):
     for start, style in zip(STARTS, (":", "-.", "--", "o-", "s-"), strict=True):

@@ -72,8 +72,8 @@ for axis, (title, (region, targets)) in zip(axes, regions.items(), strict=True):
     for (x1, x2), t in zip(x.tolist(), targets.tolist(), strict=True):
         axis.plot(x1, x2, "o", ms=13, color="#d95f02" if t else "#1f77b4")
         axis.text(x1, x2, f"{t:.0f}", color="white", ha="center", va="center", weight="bold")
-    axis.set(title=title, xlabel="$x_1$", xticks=[0, 1], yticks=[0, 1], aspect="equal")
-axes[0].set_ylabel("$x_2$")
+    axis.set(title=title, xlabel="x₁", xticks=[0, 1], yticks=[0, 1], aspect="equal")
+axes[0].set_ylabel("x₂")
 figure.suptitle("One unit draws one line; XOR needs a hidden layer")
 figure.tight_layout()
 lesson.save(figure, "perceptron")

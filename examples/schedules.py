@@ -60,7 +60,7 @@ for name, error in sorted(last.items(), key=lambda item: item[1]):
     print(f"{name:30} error at the end {error:.4f}")
 
 # %%
-# Those that end at a rate near 0 end near the minimum, unless the rate fell before the weights were there.
+# Whoever keeps a small rate for long averages over the most noise and ends nearest.
 figure, axes = plt.subplots(3, 5, figsize=(9.5, 4.8), sharex=True, sharey=True)
 cells = dict(zip(["no schedule", *SCHEDULES], axes.flat, strict=False))
 for name, axis in cells.items():
