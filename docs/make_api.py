@@ -13,10 +13,14 @@ MODULES = {
     "nn.utils": "Tools for parameters and their gradients",
     "optim": "Optimizers",
     "optim.lr_scheduler": "Schedules",
+    "optim.swa_utils": "Averaged weights",
     "transforms": "Changes to images",
     "data": "Data sets and batches",
     "datasets": "Data sets to be had",
     "metrics": "What is measured",
+    "diagnostics": "Looking into a network and its training",
+    "training": "Training, and runs over seeds and settings",
+    "models": "Networks",
 }
 HEAD = """# The public names
 
