@@ -31,12 +31,12 @@ the same unless the docstring says so. This page is made by `python docs/make_ap
 
 
 def public(module):
-    """The names of a module, without the modules in it. Without __all__: its functions, and in functional all there."""
+    """A module's classes and functions. Without __all__: its functions, and in functional all there."""
     functions = [name for name, value in vars(module).items() if name[0] != "_" and inspect.isfunction(value)]
     if not module.__name__.endswith(".functional"):
         functions = [name for name in functions if getattr(module, name).__module__ == module.__name__]
     names = getattr(module, "__all__", functions)
-    return sorted((name for name in names if not inspect.ismodule(getattr(module, name))), key=str.casefold)
+    return sorted((name for name in names if callable(getattr(module, name))), key=str.casefold)
 
 
 def first_sentence(name, value):
