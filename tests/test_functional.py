@@ -6,11 +6,13 @@ import pytest
 
 from atrous.nn import functional as F
 
-HOMES = (F.__name__, "atrous.ops.losses", "atrous.ops.pointwise", "atrous.ops.shuffle")
+HOMES = (F.__name__, *(f"atrous.ops.{family}" for family in ("conv1d", "losses", "pointwise", "shuffle")))
 NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and f.__module__ in HOMES and name[0] != "_"]
 
 # PyTorch's own are written in C++ and have no signature: theirs as its documentation states it.
 BUILT_IN = {
+    "conv1d": "input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1",
+    "conv_transpose1d": "input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1",
     "conv2d": "input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1",
     "channel_shuffle": "input, groups",
     "pixel_shuffle": "input, upscale_factor",

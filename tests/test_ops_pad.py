@@ -57,9 +57,14 @@ def test_integers_and_bool_as_pytorch():
 
 
 def test_keeps_channels_last():
-    x = at.Tensor(layout.channels_last(draw(2, 3, 4, 5)))
+    x = at.Tensor(layout.channels_last(draw(2, 3, 4, 5)), requires_grad=True)
+    grad_y = at.Tensor(layout.channels_last(draw(2, 3, 6, 7)))
     before = layout.conversions()
-    assert layout.is_channels_last(F.pad(x, (1, 1, 1, 1)).data)
+    for mode in ("constant", "reflect", "replicate", "circular"):
+        y = F.pad(x, (1, 1, 1, 1), mode)
+        assert layout.is_channels_last(y.data)
+        y.backward(grad_y)
+    assert layout.is_channels_last(x.grad.data)
     assert layout.conversions() == before
 
 

@@ -23,6 +23,7 @@ from .comparison import (
     lt,
     ne,
 )
+from .conv1d import conv1d, conv_transpose1d
 from .conv2d import conv2d, conv_transpose2d
 from .conversion import contiguous, to
 from .creation import (
