@@ -6,7 +6,7 @@ import pytest
 
 from atrous.nn import functional as F
 
-HOMES = (F.__name__, *(f"atrous.ops.{family}" for family in ("conv1d", "losses", "pointwise", "shuffle")))
+HOMES = (F.__name__, *(f"atrous.ops.{family}" for family in ("conv1d", "losses", "pointwise", "shuffle", "unfold")))
 NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and f.__module__ in HOMES and name[0] != "_"]
 
 # PyTorch's own are written in C++ and have no signature: theirs as its documentation states it.

@@ -68,6 +68,8 @@ from .pointwise import (
     Threshold,
 )
 from .pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
+from .separable import DepthwiseSeparableConv2d
+from .unfold import Fold, LocallyConnected2d, Unfold
 from .upsampling import Upsample
 
 __all__ = [
@@ -94,8 +96,10 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DepthwiseSeparableConv2d",
     "Dropout",
     "Flatten",
+    "Fold",
     "GaussianNLLLoss",
     "Hardshrink",
     "Hardsigmoid",
@@ -108,6 +112,7 @@ __all__ = [
     "L1Loss",
     "LeakyReLU",
     "Linear",
+    "LocallyConnected2d",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
@@ -149,6 +154,7 @@ __all__ = [
     "Threshold",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
+    "Unfold",
     "Upsample",
     "ZeroPad1d",
     "ZeroPad2d",

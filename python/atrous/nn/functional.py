@@ -50,6 +50,7 @@ from ..ops.pointwise import (  # noqa: F401
     threshold,
 )
 from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle  # noqa: F401
+from ..ops.unfold import fold, unfold  # noqa: F401
 from ..tensor import Tensor
 
 Ints = int | Sequence[int]

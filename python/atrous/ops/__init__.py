@@ -140,4 +140,5 @@ from .shape import (
 )
 from .shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .unary import cos, exp, exp_, expm1, log, log1p, log2, log_, neg, neg_, reciprocal, rsqrt, sin, sqrt, sqrt_, square
+from .unfold import fold, unfold
 from .upsample2d import interpolate
