@@ -68,6 +68,8 @@ from .pointwise import (
     Threshold,
 )
 from .pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
+from .pooling1d import AdaptiveAvgPool1d, AdaptiveMaxPool1d, AvgPool1d, MaxPool1d
+from .pyramid import LPPool1d, LPPool2d, MaxUnpool1d, MaxUnpool2d, SpatialPyramidPooling
 from .separable import DepthwiseSeparableConv2d
 from .unfold import Fold, LocallyConnected2d, Unfold
 from .upsampling import Upsample
@@ -78,8 +80,11 @@ __all__ = [
     "GELU",
     "GLU",
     "SELU",
+    "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
+    "AvgPool1d",
     "AvgPool2d",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
@@ -110,6 +115,8 @@ __all__ = [
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LPPool1d",
+    "LPPool2d",
     "LeakyReLU",
     "Linear",
     "LocallyConnected2d",
@@ -117,7 +124,10 @@ __all__ = [
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
+    "MaxPool1d",
     "MaxPool2d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
     "Maxout",
     "Mish",
     "Module",
@@ -149,6 +159,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "SpatialPyramidPooling",
     "Tanh",
     "Tanhshrink",
     "Threshold",

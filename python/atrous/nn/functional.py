@@ -49,8 +49,10 @@ from ..ops.pointwise import (  # noqa: F401
     tanhshrink,
     threshold,
 )
+from ..ops.pool1d import adaptive_avg_pool1d, adaptive_max_pool1d, avg_pool1d, max_pool1d  # noqa: F401
 from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle  # noqa: F401
 from ..ops.unfold import fold, unfold  # noqa: F401
+from ..ops.unpool import lp_pool1d, lp_pool2d, max_unpool1d, max_unpool2d  # noqa: F401
 from ..tensor import Tensor
 
 Ints = int | Sequence[int]

@@ -120,6 +120,7 @@ from .pointwise import (
     tanhshrink,
     threshold,
 )
+from .pool1d import adaptive_avg_pool1d, adaptive_max_pool1d, avg_pool1d, max_pool1d
 from .pool2d import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 from .random import dropout
 from .reduction import all, any, count_nonzero, cumsum, logsumexp, mean, norm, prod, std, sum, var
@@ -141,4 +142,5 @@ from .shape import (
 from .shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .unary import cos, exp, exp_, expm1, log, log1p, log2, log_, neg, neg_, reciprocal, rsqrt, sin, sqrt, sqrt_, square
 from .unfold import fold, unfold
+from .unpool import lp_pool1d, lp_pool2d, max_unpool1d, max_unpool2d
 from .upsample2d import interpolate
