@@ -72,7 +72,7 @@ from .pooling1d import AdaptiveAvgPool1d, AdaptiveMaxPool1d, AvgPool1d, MaxPool1
 from .pyramid import LPPool1d, LPPool2d, MaxUnpool1d, MaxUnpool2d, SpatialPyramidPooling
 from .separable import DepthwiseSeparableConv2d
 from .unfold import Fold, LocallyConnected2d, Unfold
-from .upsampling import Upsample
+from .upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
     "CELU",
@@ -167,6 +167,8 @@ __all__ = [
     "TripletMarginWithDistanceLoss",
     "Unfold",
     "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
     "ZeroPad1d",
     "ZeroPad2d",
     "functional",

@@ -162,7 +162,7 @@ def interpolate(
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None,
 ) -> Tensor:
-    """Resizes images to a size or by a factor, by the nearest pixel or bilinearly.
+    """Resizes images or sequences to a size or by a factor: nearest, linear, bilinear, bicubic, area, nearest-exact.
 
     Example:
         >>> F.interpolate(at.ones(1, 6, 7, 5), scale_factor=2, mode="bilinear").shape
