@@ -6,7 +6,7 @@ import pytest
 
 from atrous.nn import functional as F
 
-FAMILIES = ("conv1d", "losses", "pointwise", "pool1d", "shuffle", "unfold", "unpool")
+FAMILIES = ("conv1d", "grid_sample", "losses", "pointwise", "pool1d", "shuffle", "unfold", "unpool")
 HOMES = (F.__name__, *(f"atrous.ops.{family}" for family in FAMILIES))
 NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and f.__module__ in HOMES and name[0] != "_"]
 

@@ -152,7 +152,10 @@ def test_random_configurations(seed):
         how = {"size": tuple(int(s) for s in rng.integers(1, 50, axes - 2))}
     else:
         how = {"scale_factor": tuple(float(s) for s in rng.uniform(1 / sizes, 4))}
-    for mode in MODES[axes]:
-        assert_parity(
-            lambda F, x, mode=mode: F.interpolate(x, **how, **mode), x, dtype=["float32", "float64"][seed // 40]
-        )
+    dtype = ["float32", "float64"][seed // 40]
+    for mode in MODES[axes]:  # a place is off by 20 eps, and what is there by that times the slope
+        y = F.interpolate(at.tensor(x), **how, **mode)
+        # PyTorch's gradient of a sequence resized by a scale to its own length is that of another function
+        same = mode["mode"] != "nearest" or "size" in how or y.shape[2] not in (sizes[0], 2 * sizes[0])
+        f = lambda F, x, mode=mode: F.interpolate(x, **how, **mode)  # noqa: E731
+        assert_parity(f, x, dtype=dtype, terms=256, gradients=same)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from .. import ops
 from ..ops.conv1d import conv1d, conv_transpose1d  # noqa: F401
+from ..ops.grid_sample import affine_grid, grid_sample  # noqa: F401
 from ..ops.losses import (  # noqa: F401
     cosine_embedding_loss,
     cosine_similarity,

@@ -61,6 +61,7 @@ from .elementwise import (
     sub_,
     where,
 )
+from .grid_sample import affine_grid, grid_sample
 from .indexing import gather, getitem, index_select, nonzero, scatter_add, setitem
 from .inplace import clone, copy_, fill_, zero_
 from .joining import cat, chunk, flip, narrow, repeat, split, stack, unbind

@@ -1,4 +1,4 @@
-"""Resizing without a kernel of its own, axis by axis: bicubic, and by the nearest pixel's exact centre.
+"""Resizing without a kernel of its own, axis by axis: bicubic, and by the nearest pixel.
 
 Which elements an output is made of, and by which weights, depends on the two lengths alone: ``Taps``, found once.
 """
@@ -15,7 +15,7 @@ from ..backend import array_module, quiet
 from ..layout import channels_last
 from ..tensor import Tensor
 
-__all__ = ["bicubic", "nearest_exact"]
+__all__ = ["bicubic", "nearest"]
 
 Column = tuple[Any, ...]
 
@@ -50,14 +50,15 @@ def bicubic(x: Tensor, size: tuple[int, int], align_corners: bool, scale: tuple[
     return _resized(x, size, scale, lambda *axis: _cubic_taps(*axis, align_corners, x.dtype))
 
 
-def nearest_exact(x: Tensor, size: tuple[int, int], scale: tuple[float, float] | None) -> Tensor:
-    """Resizes images (N, C, H, W): each output pixel copies the one that its centre lies in.
+def nearest(x: Tensor, size: tuple[int, int], scale: tuple[float, float] | None, centre: float) -> Tensor:
+    """Resizes images (N, C, H, W): output row oh copies the one that oh + centre lies in, columns likewise.
 
     Example:
-        >>> nearest_exact(at.arange(3.0).reshape(1, 1, 1, 3), (1, 2), None).tolist()
-        [[[[0.0, 2.0]]]]
+        >>> x = at.arange(3.0).reshape(1, 1, 1, 3)
+        >>> nearest(x, (1, 2), None, 0.5).tolist(), nearest(x, (1, 2), None, 0.0).tolist()
+        ([[[[0.0, 2.0]]]], [[[[0.0, 1.0]]]])
     """
-    return _resized(x, size, scale, lambda *axis: _nearest_taps(*axis, x.dtype))
+    return _resized(x, size, scale, lambda *axis: _nearest_taps(*axis, centre, x.dtype))
 
 
 def _resized(x: Tensor, size: tuple[int, int], scale: Any, taps_of: Callable[..., Taps]) -> Tensor:
@@ -124,11 +125,11 @@ def _cubic_taps(I: int, O: int, factor: float | None, align_corners: bool, dtype
 
 
 @lru_cache(256)
-def _nearest_taps(I: int, O: int, factor: float | None, dtype: Any) -> Taps:
+def _nearest_taps(I: int, O: int, factor: float | None, centre: float, dtype: Any) -> Taps:
     real = dtype.type
-    step = _step(I, O, factor, False, real)
-    places = [max(step * (real(o) + real(0.5)) - real(0.5), real(0)) for o in range(O)]
-    return Taps([(tuple(min(floor(place + real(0.5)), I - 1) for place in places), (real(1),) * O)])
+    step, shift = _step(I, O, factor, False, real), real(centre)
+    places = [max(step * (real(o) + shift) - shift, real(0)) for o in range(O)]
+    return Taps([(tuple(min(floor(place + shift), I - 1) for place in places), (real(1),) * O)])
 
 
 def _step(I: int, O: int, factor: float | None, align_corners: bool, real: Any) -> Any:
@@ -156,3 +157,20 @@ def cubic_weights(t: Any) -> tuple[Any, Any, Any, Any]:
         return ((-0.75 * d + 3.75) * d - 6) * d + 3
 
     return far(t + 1), near(t), near(1 - t), far(2 - t)
+
+
+def cubic_slopes(t: Any) -> tuple[Any, Any, Any, Any]:
+    """The derivatives of the four `cubic_weights` by t.
+
+    Example:
+        >>> cubic_slopes(0.5)
+        (0.1875, -1.3125, 1.3125, -0.1875)
+    """
+
+    def near(d: Any) -> Any:
+        return (3.75 * d - 4.5) * d
+
+    def far(d: Any) -> Any:
+        return (-2.25 * d + 7.5) * d - 6
+
+    return far(t + 1), near(t), -near(1 - t), -far(2 - t)

@@ -13,7 +13,7 @@ from ..checks import floats_of_one_dtype, pair, require, single
 from ..layout import channels_last
 from ..tensor import Tensor
 from .pool2d import adaptive_avg_pool2d
-from .resample import bicubic, nearest_exact
+from .resample import bicubic, nearest
 
 MODES = {  # and the numbers of axes that each takes
     "nearest": (3, 4),
@@ -79,6 +79,8 @@ def interpolate(
     if x.ndim == 4:
         return _resized(x, target, scale, mode, bool(align_corners))
     scale = None if scale is None else (1.0, *scale)
+    if mode == "nearest":  # PyTorch goes by a scale here where it does not with images, whose kernels ours follow
+        return nearest(x.unsqueeze(2), (1, *target), scale, 0.0).squeeze(2)
     return _resized(x.unsqueeze(2), (1, *target), scale, mode, bool(align_corners)).squeeze(2)  # images of one row
 
 
@@ -89,7 +91,7 @@ def _resized(x: Tensor, size: Any, scale: Any, mode: str, align_corners: bool) -
     if mode == "bicubic":
         return bicubic(x, size, align_corners, scale)
     if mode == "nearest-exact":
-        return nearest_exact(x, size, scale)
+        return nearest(x, size, scale, 0.5)
     data = channels_last(x.data)
     if mode == "nearest":
         y = kernels_for(data).upsample_nearest2d_forward(data, size, scale)
