@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..checks import require
+from ..checks import floats_of_one_dtype, require
 from ..ops import empty
 from ..tensor import Tensor
 from . import functional as F
@@ -140,6 +140,7 @@ class LocallyConnected2d(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, IC, IH, IW) to (N, OC, OH, OW), or (IC, IH, IW) to (OC, OH, OW)."""
+        floats_of_one_dtype("LocallyConnected2d", ("input", "weight"), input, self.weight)
         expected = (self.in_channels, *self.input_size)
         good = input.ndim in (3, 4) and input.shape[-3:] == expected
         require(good, "LocallyConnected2d", f"input has shape {input.shape}; expected {expected} or a batch of them")

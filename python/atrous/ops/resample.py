@@ -44,8 +44,8 @@ def bicubic(x: Tensor, size: tuple[int, int], align_corners: bool, scale: tuple[
     """Resizes images (N, C, H, W) by cubic convolution of the sixteen pixels around each place.
 
     Example:
-        >>> bicubic(at.ones(1, 1, 2, 2), (1, 3), False, None).tolist()
-        [[[[1.0, 1.0, 1.0]]]]
+        >>> bicubic(at.tensor([[[[0.0, 1.0]]]]), (1, 3), True, None).tolist()
+        [[[[0.0, 0.5, 1.0]]]]
     """
     return _resized(x, size, scale, lambda *axis: _cubic_taps(*axis, align_corners, x.dtype))
 
