@@ -117,7 +117,12 @@ def test_unpooling_by_hand():
     assert F.max_unpool1d(x, indices, 2, output_size=(1, 1, 5)).tolist() == [[[2.0, 0.0, 0.0, 1.0, 0.0]]]
     twice = at.tensor([[[1, 1]]])
     assert F.max_unpool1d(x, twice, 2).tolist() == [[[0.0, 2.0, 0.0, 0.0]]]
-    assert gradcheck(lambda x: F.max_unpool1d(x, indices, 2), [at.tensor(draw(1, 1, 2), requires_grad=True)])
+    leaf = at.tensor(draw(1, 1, 2), requires_grad=True)
+    assert gradcheck(lambda x: F.max_unpool1d(x, indices, 2), [leaf])
+    y = F.max_unpool1d(leaf, indices, 2)
+    indices.zero_()
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.sum().backward()
 
 
 @pytest.mark.parametrize(

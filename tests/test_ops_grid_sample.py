@@ -36,6 +36,11 @@ def test_agrees_with_pytorch(shape, dtype):
         assert_parity(lambda F, x, g, way=way: F.grid_sample(x, g, *way), *arrays, dtype=dtype, terms=256)
 
 
+def test_empty_batches_and_grids_as_pytorch():
+    assert_parity(lambda F, x, g: F.grid_sample(x, g), draw(0, 3, 5, 4), grid_of(0, 2, 2))
+    assert_parity(lambda F, x, g: F.grid_sample(x, g), draw(2, 3, 5, 4), grid_of(2, 0, 2))
+
+
 def test_places_on_edges_and_none_as_pytorch():
     ends = [-1.0, 1.0, 0.0, -3.0, 3.0, NAN, INF, -INF, 1e30, 0.5]
     grid = np.array(list(itertools.product(ends, [0.25, -1.0, NAN]))).reshape(1, 5, 6, 2)

@@ -164,7 +164,8 @@ def _planes(x: Any) -> Any:
 def _pairs(shape: tuple[int, ...], grid: Any, how: tuple) -> Any:
     """Each pair of taps: the pixel in its plane, whether there is one, and the taps of row and column."""
     H, W = shape[2:]
-    places = grid.reshape(grid.shape[0], -1, 2)
+    N, OH, OW, _ = grid.shape
+    places = grid.reshape(N, OH * OW, 2)
     columns = _taps(places[:, :, 0], W, *how)
     for row in _taps(places[:, :, 1], H, *how):
         for column in columns:

@@ -57,8 +57,8 @@ def max_unpool2d(
     s = K if stride is None else pair(stride, op, "stride")
     size = _size(op, input, indices, K, s, pair(padding, op, "padding"), output_size)
     if input.ndim == 3:  # (C, H, W): a batch of one
-        return _unpooled(op, input.unsqueeze(0), indices.data[None], size).squeeze(0)
-    return _unpooled(op, input, indices.data, size)
+        return _unpooled(op, input.unsqueeze(0), indices.unsqueeze(0), size).squeeze(0)
+    return _unpooled(op, input, indices, size)
 
 
 def max_unpool1d(
@@ -87,8 +87,8 @@ def max_unpool1d(
     s = K if stride is None else single(stride, op, "stride")
     size = _size(op, input, indices, (K,), (s,), (single(padding, op, "padding"),), output_size)
     if input.ndim == 2:  # (C, L): a batch of one
-        return _unpooled(op, input[None, :, None], indices.data[None, :, None], (1, *size))[0, :, 0]
-    return _unpooled(op, input.unsqueeze(2), indices.data[:, :, None], (1, *size)).squeeze(2)
+        return _unpooled(op, input[None, :, None], indices[None, :, None], (1, *size))[0, :, 0]
+    return _unpooled(op, input.unsqueeze(2), indices.unsqueeze(2), (1, *size)).squeeze(2)
 
 
 def _size(
@@ -125,25 +125,25 @@ def _size(
     return tuple(size)
 
 
-def _unpooled(op: str, input: Tensor, indices: Any, size: tuple[int, int]) -> Tensor:
-    N, C, H, W = input.shape
-    OH, OW = size
-    if indices.size and not (indices.min() >= 0 and indices.max() < OH * OW):
-        found = f"{indices.min()} to {indices.max()}"
+def _unpooled(op: str, input: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
+    (N, C, H, W), (OH, OW), data = input.shape, size, indices.data
+    if data.size and not (data.min() >= 0 and data.max() < OH * OW):
+        found = f"{data.min()} to {data.max()}"
         raise ValueError(f"{op}: indices go from {found}; expected 0 to {OH * OW - 1} in an output of size {OH} × {OW}")
     xp = array_module(input.data)
-    places = indices.transpose(0, 2, 3, 1).reshape(N, H * W, C)
+    places = data.transpose(0, 2, 3, 1).reshape(N, H * W, C)
     where = (xp.arange(N).reshape(N, 1, 1), places, xp.arange(C))  # in an array of (N, OH·OW, C)
     y = empty((N, C, OH, OW), input.dtype, channels_last=True, beside=input.data)
     y.fill(0)
     y.transpose(0, 2, 3, 1).reshape(N, OH * OW, C)[where] = input.data.transpose(0, 2, 3, 1).reshape(N, H * W, C)
-    return record(y, MaxUnpoolBackward, (input,), where=where, size=(H, W))
+    return record(y, MaxUnpoolBackward, (input,), (indices,), where=where, size=(H, W))
 
 
 class MaxUnpoolBackward(Backward):
     """Gradient of max_unpool: each maximum takes the gradient of the place that it was put to."""
 
     def __call__(self, grad_y):
+        _ = self.saved  # the indices: raises where they were written since
         N, C, OH, OW = grad_y.shape
         planes = channels_last(grad_y).transpose(0, 2, 3, 1).reshape(N, OH * OW, C)
         return planes[self.where].reshape(N, *self.size, C).transpose(0, 3, 1, 2)
