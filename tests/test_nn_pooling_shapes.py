@@ -36,6 +36,7 @@ def test_dilated_pools_and_adaptive_ones_as_pytorch():
     for shape in SHAPES[:2]:
         x = draw(*shape)
         assert_parity(lambda F, x: F.max_pool1d(x, 3, 2, 1, 3), x)
+        assert_parity(lambda F, x: F.max_pool1d(x, 12, 4, ceil_mode=True), x)  # one window, which overhangs
         for size in (1, 4, (11,), 15):
             assert_parity(lambda F, x, size=size: F.adaptive_avg_pool1d(x, size), x)
             assert_parity(lambda F, x, size=size: F.adaptive_max_pool1d(x, size, return_indices=True), x)

@@ -113,7 +113,7 @@ def test_layouts_and_repeated_runs():
 def test_on_another_array_library(foreign):
     x, theta = draw(2, 3, 5, 4), draw(2, 2, 3)
     grid = F.affine_grid(at.tensor(theta), (2, 3, 4, 4)).numpy()
-    for way in WAYS:
+    for way in WAYS[::4]:
         there = [at.Tensor(foreign.asarray(a), True) for a in (x, grid)]
         here = [at.tensor(a, requires_grad=True) for a in (x, grid)]
         for tensors in (there, here):
