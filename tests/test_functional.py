@@ -8,8 +8,10 @@ from atrous.nn import functional as F
 
 FAMILIES = (
     "bilinear",
+    "conv1d",
     "dropouts",
     "embedding",
+    "grid_sample",
     "loss",
     "losses.distributions",
     "losses.errors",
@@ -17,14 +19,19 @@ FAMILIES = (
     "losses.pairs",
     "norms",
     "pointwise",
+    "pool1d",
     "response_norm",
     "shuffle",
+    "unfold",
+    "unpool",
 )
 HOMES = (F.__name__, *(f"atrous.ops.{family}" for family in FAMILIES))
 NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and f.__module__ in HOMES and name[0] != "_"]
 
 # PyTorch's own are written in C++ and have no signature: theirs as its documentation states it.
 BUILT_IN = {
+    "conv1d": "input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1",
+    "conv_transpose1d": "input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1",
     "conv2d": "input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1",
     "bilinear": "input1, input2, weight, bias=None",
     "channel_shuffle": "input, groups",
@@ -33,6 +40,8 @@ BUILT_IN = {
     "cosine_similarity": "x1, x2, dim=1, eps=1e-8",
     "pairwise_distance": "x1, x2, p=2.0, eps=1e-6, keepdim=False",
     "conv_transpose2d": "input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1",
+    "adaptive_avg_pool1d": "input, output_size",
+    "avg_pool1d": "input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True",
     "avg_pool2d": "input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, "
     "divisor_override=None",
     "gelu": "input, approximate='none'",
@@ -64,10 +73,8 @@ def test_signature_is_pytorchs(name):
     torch = pytest.importorskip("torch")
     if name in BUILT_IN:
         theirs = arguments(eval(f"lambda {BUILT_IN[name]}: None"))
-    elif name == "max_pool2d":  # dispatched on return_indices
-        theirs = arguments(torch.nn.functional.max_pool2d_with_indices)
-    elif name == "adaptive_max_pool2d":
-        theirs = arguments(torch.nn.functional.adaptive_max_pool2d_with_indices)
+    elif "max_pool" in name:  # dispatched on return_indices
+        theirs = arguments(getattr(torch.nn.functional, f"{name}_with_indices"))
     else:
         theirs = arguments(getattr(torch.nn.functional, name))
     theirs = [(n, d) for n, d in theirs if n not in DEPRECATED and n not in LATER]
@@ -78,7 +85,7 @@ def test_signature_is_pytorchs(name):
 def test_arguments_after_a_deprecated_one_are_by_keyword(name):
     """So that code written for PyTorch's positions fails instead of meaning something else."""
     torch = pytest.importorskip("torch")
-    if name in BUILT_IN or "max_pool2d" in name:
+    if name in BUILT_IN or "max_pool" in name:
         return
     parameters = inspect.signature(getattr(torch.nn.functional, name)).parameters
     theirs = list(parameters)

@@ -12,8 +12,6 @@ CLASSES = {name: getattr(nn, name) for name in nn.__all__ if inspect.isclass(get
 LAYERS = [name for name, found in CLASSES.items() if issubclass(found, nn.Module)]
 LEFT_OUT = {"self", "device", "dtype", "size_average", "reduce", "min_value", "max_value"}  # deprecated, most of them
 DEPRECATED = {"size_average", "reduce"}  # what follows these is by keyword only
-# layer: arguments of PyTorch's that it does not have (yet)
-MISSING = {"Conv2d": {"padding_mode"}, "ConvTranspose2d": {"padding_mode"}}
 # arguments without a default here, where PyTorch guesses one and warns
 REQUIRED = {("Softmax", "dim"), ("LogSoftmax", "dim"), ("Softmin", "dim")}
 
@@ -32,7 +30,7 @@ def test_constructor_as_pytorchs(name):
         pytest.skip("PyTorch has none")
     theirs, late = [], False
     for p in parameters_of(getattr(torch.nn, name)):
-        if p.name not in LEFT_OUT | MISSING.get(name, set()):
+        if p.name not in LEFT_OUT:
             default = p.empty if (name, p.name) in REQUIRED else p.default
             theirs.append((p.name, default, p.KEYWORD_ONLY if late else p.kind))
         late = late or p.name in DEPRECATED
@@ -65,6 +63,8 @@ ARGUMENTS = {
     "RMSNorm": [(((2, 3),), {})],
     "Conv2d": [((4, 6, (3, 1)), {"groups": 2}), ((2, 3, 1), {"bias": False})],
     "ConvTranspose2d": [((4, 6, (3, 1)), {"groups": 2}), ((2, 3, 1), {"bias": False})],
+    "Conv1d": [((4, 6, 3), {"groups": 2}), ((2, 3, 1), {"bias": False})],
+    "ConvTranspose1d": [((4, 6, 3), {"groups": 2}), ((2, 3, 1), {"bias": False})],
     "Linear": [((3, 4), {}), ((3, 4, False), {})],
     "Bilinear": [((3, 4, 5), {}), ((3, 4, 5, False), {})],
     "Embedding": [((5, 3), {}), ((5, 3, 1), {})],
@@ -76,6 +76,8 @@ ARGUMENTS = {
     "TripletMarginWithDistanceLoss": [((), {})],
     "Unflatten": [((1, (2, 2)), {})],
     "Upsample": [((2,), {})],
+    "UpsamplingBilinear2d": [((2,), {})],
+    "UpsamplingNearest2d": [((2,), {})],
 }
 
 

@@ -5,7 +5,7 @@ import pytest
 from parity import assert_parity, assert_torch_refuses, draw
 
 import atrous as at
-from atrous import layout
+from atrous import gpu, layout
 from atrous.gradcheck import gradcheck
 from atrous.nn import functional as F
 
@@ -57,10 +57,26 @@ def test_integers_and_bool_as_pytorch():
 
 
 def test_keeps_channels_last():
-    x = at.Tensor(layout.channels_last(draw(2, 3, 4, 5)))
+    x = at.Tensor(layout.channels_last(draw(2, 3, 4, 5)), requires_grad=True)
+    grad_y = at.Tensor(layout.channels_last(draw(2, 3, 6, 7)))
     before = layout.conversions()
-    assert layout.is_channels_last(F.pad(x, (1, 1, 1, 1)).data)
+    for mode in ("constant", "reflect", "replicate", "circular"):
+        y = F.pad(x, (1, 1, 1, 1), mode)
+        assert layout.is_channels_last(y.data)
+        y.backward(grad_y)
+    assert layout.is_channels_last(x.grad.data)
     assert layout.conversions() == before
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
+def test_on_another_array_library(mode, foreign):
+    x = draw(2, 3, 4, 5)
+    there, here = at.Tensor(foreign.asarray(x), True), at.tensor(x, requires_grad=True)
+    for t in (there, here):
+        y = F.pad(t, (1, 2, 3, 0), mode)
+        y.sum().backward()
+    assert isinstance(there.grad.data, foreign.ndarray)
+    np.testing.assert_array_equal(gpu.to_host(there.grad.data), here.grad.numpy())
 
 
 z = np.zeros

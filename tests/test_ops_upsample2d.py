@@ -83,7 +83,12 @@ BAD = [  # x, arguments, error, message
     (X, {"scale_factor": (1, 2, 3)}, ValueError, "scale_factor is (1, 2, 3); expected a number or two"),
     (X, {"scale_factor": "2"}, TypeError, "scale_factor is '2'"),
     (X, {"size": 2, "recompute_scale_factor": True}, ValueError, "recompute_scale_factor is True"),
-    (X, {"size": 2, "mode": "cubic"}, ValueError, "mode is 'cubic'; expected one of ('nearest', 'bilinear')"),
+    (
+        X,
+        {"size": 2, "mode": "cubic"},
+        ValueError,
+        "mode is 'cubic'; expected one of ('nearest', 'lin",
+    ),
     (X, {"size": 2, "align_corners": False}, ValueError, "align_corners is False; mode 'nearest' has none"),
     ("x", {"size": 2}, TypeError, "x is a str; expected a Tensor"),
     (X.astype(np.int64), {"size": 2}, TypeError, "x has dtype int64"),

@@ -10,7 +10,7 @@ from . import gpu
 from .dtypes import float32, float64
 from .tensor_base import TensorBase
 
-__all__ = ["floats_of_one_dtype", "pair", "require", "suggestion"]
+__all__ = ["floats_of_one_dtype", "pair", "require", "single", "suggestion"]
 
 
 def require(condition: Any, op: str, message: str) -> None:
@@ -60,6 +60,23 @@ def pair(value: Any, op: str, name: str) -> tuple[int, int]:
     except TypeError:
         raise TypeError(f"{op}: {name} is {value!r}; expected one int or two") from None
     return (items[0], items[-1])
+
+
+def single(value: Any, op: str, name: str) -> int:
+    """One int, alone or in a tuple, as in ``kernel_size=3`` and ``kernel_size=(3,)``.
+
+    Raises:
+        TypeError: something else than an int.
+        ValueError: not one of them.
+    Example:
+        >>> single((3,), "conv1d", "kernel_size")
+        3
+    """
+    items = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    require(len(items) == 1, op, f"{name} has {len(items)} numbers; expected one int")
+    if isinstance(items[0], bool) or not hasattr(items[0], "__index__"):
+        raise TypeError(f"{op}: {name} is {value!r}; expected one int")
+    return operator.index(items[0])
 
 
 def floats_of_one_dtype(op: str, names: Iterable[str], *tensors: Any) -> None:

@@ -183,10 +183,10 @@ def kind_of(layer: Module) -> str:
     words = [type(layer).__name__]
     for name, sign in (("kernel_size", ""), ("output_size", ""), ("stride", "s"), ("dilation", "d"), ("groups", "g")):
         setting = getattr(layer, name, None)
-        pair = (setting, setting) if isinstance(setting, int) else setting
-        if not isinstance(pair, tuple) or len(pair) != 2 or (sign and pair == (1, 1)):
+        sizes = (setting,) * (1 if words[0].endswith("1d") else 2) if isinstance(setting, int) else setting
+        if not isinstance(sizes, tuple) or len(sizes) > 2 or (sign and set(sizes) == {1}):
             continue
-        words.append(sign + ("×".join(map(str, pair)) if pair[0] != pair[1] or not sign else str(pair[0])))
+        words.append(sign + ("×".join(map(str, sizes)) if len(set(sizes)) > 1 or not sign else str(sizes[0])))
     if hasattr(layer, "in_features") and hasattr(layer, "out_features"):
         words.append(f"{layer.in_features}→{layer.out_features}")
     return " ".join(words)

@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from ..autograd import no_grad
-from ..nn import Conv2d, ConvTranspose2d, Linear, Module
+from ..nn import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Linear, LocallyConnected2d, Module
 from ..nn.observe import observe
 from ..ops import zeros
 from ..tensor import Tensor
@@ -38,11 +38,15 @@ def macs_of(layer: Module, args: tuple, y: Any) -> int:
         >>> macs_of(layer, (x,), layer(x))
         24
     """
-    if not isinstance(layer, (Conv2d, ConvTranspose2d, Linear)) or not isinstance(y, Tensor):
+    transposed = isinstance(layer, (ConvTranspose1d, ConvTranspose2d))
+    convolution = transposed or isinstance(layer, (Conv1d, Conv2d, LocallyConnected2d))
+    if not (convolution or isinstance(layer, Linear)) or not isinstance(y, Tensor):
         return 0
     # each weight meets every output position, of a transposed convolution every input position
-    positions = args[0] if isinstance(layer, ConvTranspose2d) else y
+    positions = args[0] if transposed else y
     features = layer.weight.shape[0]  # of the output; of a transposed convolution's input
+    if isinstance(layer, LocallyConnected2d):  # each weight meets one position
+        features = prod(layer.weight.shape[:3])
     return layer.weight.numel() * (prod(positions.shape) // features)
 
 

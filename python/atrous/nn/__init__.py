@@ -4,7 +4,7 @@ from . import functional, init, utils
 from .activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .containers import ModuleDict, ModuleList, ParameterList, Sequential
-from .conv import Conv2d, ConvTranspose2d
+from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, FeatureAlphaDropout, PatchDropout, StochasticDepth
 from .embedding import Embedding
 from .flatten import Flatten, Unflatten
@@ -75,7 +75,11 @@ from .pointwise import (
     ThresholdUnit,
 )
 from .pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
-from .upsampling import Upsample
+from .pooling1d import AdaptiveAvgPool1d, AdaptiveMaxPool1d, AvgPool1d, MaxPool1d
+from .pyramid import LPPool1d, LPPool2d, MaxUnpool1d, MaxUnpool2d, SpatialPyramidPooling
+from .separable import DepthwiseSeparableConv2d
+from .unfold import Fold, LocallyConnected2d, Unfold
+from .upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
     "CELU",
@@ -83,9 +87,12 @@ __all__ = [
     "GELU",
     "GLU",
     "SELU",
+    "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AlphaDropout",
+    "AvgPool1d",
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
@@ -98,11 +105,14 @@ __all__ = [
     "ConstantPad1d",
     "ConstantPad2d",
     "ContrastiveLoss",
+    "Conv1d",
     "Conv2d",
+    "ConvTranspose1d",
     "ConvTranspose2d",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DepthwiseSeparableConv2d",
     "DiceLoss",
     "Dropout",
     "Dropout1d",
@@ -111,6 +121,7 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "FocalLoss",
+    "Fold",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -124,15 +135,21 @@ __all__ = [
     "InstanceNorm2d",
     "KLDivLoss",
     "L1Loss",
+    "LPPool1d",
+    "LPPool2d",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
+    "LocallyConnected2d",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
+    "MaxPool1d",
     "MaxPool2d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
     "Maxout",
     "Mish",
     "Module",
@@ -169,6 +186,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "SpatialPyramidPooling",
     "StochasticDepth",
     "Tanh",
     "Tanhshrink",
@@ -177,7 +195,10 @@ __all__ = [
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",
+    "Unfold",
     "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
     "ZeroPad1d",
     "ZeroPad2d",
     "functional",

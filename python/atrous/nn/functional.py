@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from .. import ops
 from ..ops.bilinear import bilinear  # noqa: F401
+from ..ops.conv1d import conv1d, conv_transpose1d  # noqa: F401
 from ..ops.dropouts import (  # noqa: F401
     alpha_dropout,
     dropout1d,
@@ -21,6 +22,7 @@ from ..ops.dropouts import (  # noqa: F401
     stochastic_depth,
 )
 from ..ops.embedding import embedding  # noqa: F401
+from ..ops.grid_sample import affine_grid, grid_sample  # noqa: F401
 from ..ops.loss import binary_cross_entropy  # noqa: F401
 from ..ops.losses import (  # noqa: F401
     contrastive_loss,
@@ -75,8 +77,11 @@ from ..ops.pointwise import (  # noqa: F401
     threshold,
     threshold_unit,
 )
+from ..ops.pool1d import adaptive_avg_pool1d, adaptive_max_pool1d, avg_pool1d, max_pool1d  # noqa: F401
 from ..ops.response_norm import local_response_norm, normalize  # noqa: F401
 from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle  # noqa: F401
+from ..ops.unfold import fold, unfold  # noqa: F401
+from ..ops.unpool import lp_pool1d, lp_pool2d, max_unpool1d, max_unpool2d  # noqa: F401
 from ..tensor import Tensor
 
 Ints = int | Sequence[int]
@@ -186,7 +191,7 @@ def interpolate(
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None,
 ) -> Tensor:
-    """Resizes images to a size or by a factor, by the nearest pixel or bilinearly.
+    """Resizes images or sequences to a size or by a factor: nearest, linear, bilinear, bicubic, area, nearest-exact.
 
     Example:
         >>> F.interpolate(at.ones(1, 6, 7, 5), scale_factor=2, mode="bilinear").shape

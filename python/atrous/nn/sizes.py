@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from ..checks import pair, require
+from ..checks import pair, require, single
 
 
 def check_sizes(op: str, **sizes: Any) -> None:
@@ -23,3 +23,12 @@ def pair_of_at_least(least: int, value: Any, op: str, name: str) -> tuple[int, i
     sizes = pair(value, op, name)
     require(min(sizes) >= least, op, f"{name} is {value}; expected {least} or more")
     return sizes
+
+
+def sizes_of_at_least(least: int, axes: int, value: Any, op: str, name: str) -> tuple[int, ...]:
+    """`value` as (length,) or (height, width), for one or two axes, all at least `least`."""
+    if axes == 2:
+        return pair_of_at_least(least, value, op, name)
+    size = single(value, op, name)
+    require(size >= least, op, f"{name} is {value}; expected {least} or more")
+    return (size,)

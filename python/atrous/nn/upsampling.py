@@ -11,13 +11,13 @@ from .module import Module
 
 
 class Upsample(Module):
-    """Resizes images (N, C, IH, IW) to (N, C, OH, OW), by the nearest pixel or bilinearly: see `F.interpolate`.
+    """Resizes images (N, C, IH, IW) to (N, C, OH, OW), or sequences (N, C, IL) to (N, C, OL): see `F.interpolate`.
 
     Args:
-        size: OH and OW, one integer for both.
-        scale_factor: OH / IH and OW / IW instead, one number for both.
-        mode: "nearest" or "bilinear".
-        align_corners: for "bilinear": the outermost pixels keep their places.
+        size: OH and OW, one integer for both; or OL.
+        scale_factor: OH / IH and OW / IW instead, one number for both; or OL / IL.
+        mode: "nearest", "nearest-exact", "area", for images "bilinear" and "bicubic", for sequences "linear".
+        align_corners: for "linear", "bilinear" and "bicubic": the outermost pixels keep their places.
         recompute_scale_factor: `scale_factor` determines the size and nothing else.
     Example:
         >>> nn.Upsample(scale_factor=2, mode="bilinear")(at.zeros(1, 8, 7, 5)).shape
@@ -41,7 +41,7 @@ class Upsample(Module):
         self.align_corners, self.recompute_scale_factor = align_corners, recompute_scale_factor
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, IH, IW) to (N, C, OH, OW)."""
+        """(N, C, IH, IW) to (N, C, OH, OW), or (N, C, IL) to (N, C, OL)."""
         return F.interpolate(
             input, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor
         )
@@ -50,3 +50,27 @@ class Upsample(Module):
         """The size or the scale, and the mode."""
         what = f"size={self.size}" if self.scale_factor is None else f"scale_factor={self.scale_factor}"
         return f"{what}, mode={self.mode!r}"
+
+
+class UpsamplingNearest2d(Upsample):
+    """`Upsample` of images by the nearest pixel.
+
+    Example:
+        >>> nn.UpsamplingNearest2d(scale_factor=2)(at.zeros(1, 8, 7, 5)).shape
+        (1, 8, 14, 10)
+    """
+
+    def __init__(self, size: int | tuple[int, int] | None = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, mode="nearest")
+
+
+class UpsamplingBilinear2d(Upsample):
+    """`Upsample` of images, bilinearly, with the outermost pixels kept in their places.
+
+    Example:
+        >>> nn.UpsamplingBilinear2d(scale_factor=2)(at.zeros(1, 8, 7, 5)).shape
+        (1, 8, 14, 10)
+    """
+
+    def __init__(self, size: int | tuple[int, int] | None = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, mode="bilinear", align_corners=True)

@@ -24,6 +24,7 @@ from .comparison import (
     lt,
     ne,
 )
+from .conv1d import conv1d, conv_transpose1d
 from .conv2d import conv2d, conv_transpose2d
 from .conversion import contiguous, is_tensor, to
 from .creation import (
@@ -63,6 +64,7 @@ from .elementwise import (
     where,
 )
 from .embedding import embedding
+from .grid_sample import affine_grid, grid_sample
 from .indexing import gather, getitem, index_select, nonzero, scatter_add, setitem
 from .inplace import clone, copy_, fill_, zero_
 from .joining import cat, chunk, flip, narrow, repeat, split, stack, unbind
@@ -133,6 +135,7 @@ from .pointwise import (
     threshold,
     threshold_unit,
 )
+from .pool1d import adaptive_avg_pool1d, adaptive_max_pool1d, avg_pool1d, max_pool1d
 from .pool2d import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 from .random import dropout
 from .reduction import all, any, count_nonzero, cumsum, logsumexp, mean, norm, prod, std, sum, var
@@ -154,4 +157,6 @@ from .shape import (
 )
 from .shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .unary import cos, exp, exp_, expm1, log, log1p, log2, log_, neg, neg_, reciprocal, rsqrt, sin, sqrt, sqrt_, square
+from .unfold import fold, unfold
+from .unpool import lp_pool1d, lp_pool2d, max_unpool1d, max_unpool2d
 from .upsample2d import interpolate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..autograd import Backward, record
 from ..backend import array_module
@@ -65,7 +64,7 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
             x = x.narrow(axis, max(-before, 0), x.shape[axis] + min(before, 0) + min(after, 0))
             before, after = max(before, 0), max(after, 0)
         if before or after:
-            x = x[(slice(None),) * axis + (_sources(x, axis, before, after, mode),)]
+            x = _copied(x, axis, before, after, mode)
     return x
 
 
@@ -92,18 +91,44 @@ class PadBackward(Backward):
         return grad_x
 
 
-def _sources(x: Tensor, axis: int, before: int, after: int, mode: str) -> Any:
-    """The index along `axis` that each padded position copies from."""
+def _copied(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
+    """x with copies of its elements before and after one axis, or with fewer of them."""
     L, most = x.shape[axis], max(before, after)
     limit = {"reflect": L - 1, "circular": L, "replicate": most if L else 0}[mode]
     require(most <= limit, "pad", f"{(before, after)} around {L} elements; mode {mode!r} takes {limit} at most")
-    xp = array_module(x.data)
-    index = xp.arange(-before, L + after)
+    along: tuple = (slice(None),) * axis
+    first, last = max(0, -before), max(0, -before, min(L, L + after))  # what stays of x, counted in x
+    outside = [*range(-before, min(0, L + after)), *range(max(L, -before), L + after)]
+    copies = [((*along, place + before), (*along, _source(place, L, mode))) for place in outside]
+    old, new = (*along, slice(first, last)), (*along, slice(first + before, last + before))
+
+    shape = (*x.shape[:axis], before + L + after, *x.shape[axis + 1 :])
+    y = empty(shape, x.dtype, channels_last=is_channels_last(x.data), beside=x.data)
+    y[new] = x.data[old]
+    for place, source in copies:
+        y[place] = x.data[source]
+    return record(y, PadCopiesBackward, inputs=(x,), shape=x.shape, old=old, new=new, copies=copies)
+
+
+def _source(place: int, L: int, mode: str) -> int:
+    """The element of an axis that a place outside of it, counted from the axis' start, copies."""
     if mode == "circular":
-        return index % L
+        return place % L
     if mode == "replicate":
-        return index.clip(0, L - 1)
-    return L - 1 - abs(L - 1 - abs(index))  # mirrored at 0, then at L - 1
+        return min(max(place, 0), L - 1)
+    return L - 1 - abs(L - 1 - abs(place))  # mirrored at 0, then at L - 1
+
+
+class PadCopiesBackward(Backward):
+    """Gradient of padding by copies: the part that x fills, and each copy's gradient added to its source."""
+
+    def __call__(self, grad_y):
+        grad_x = empty(self.shape, grad_y.dtype, channels_last=is_channels_last(grad_y), beside=grad_y)
+        grad_x.fill(0)
+        grad_x[self.old] = grad_y[self.new]
+        for place, source in self.copies:
+            grad_x[source] += grad_y[place]
+        return grad_x
 
 
 def one_hot(classes: Tensor, num_classes: int = -1) -> Tensor:

@@ -46,13 +46,13 @@ def abs_(input: Tensor) -> Tensor:
 
 
 class AbsBackward(Unary):
-    """Gradient of abs: ``grad_y · sign(x)``."""
+    """Gradient of abs: ``grad_y · sign(x)``; the sign of NaN is 0, as in ``sign``."""
 
     saves = "x"
 
     def __call__(self, grad_y):
         (x,) = self.saved
-        return grad_y * array_module(x).sign(x)
+        return grad_y * array_module(x).subtract(x > 0, x < 0, dtype=x.dtype)
 
 
 class StepBackward(Unary):

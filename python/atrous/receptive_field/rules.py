@@ -19,7 +19,7 @@ from ..ops.linear import LinearBackward, MatmulBackward
 from ..ops.norms import NormalizationBackward
 from ..ops.operands import Binary
 from ..ops.order import ExtremeBackward, TakeAlongBackward
-from ..ops.pad import PadBackward
+from ..ops.pad import PadBackward, PadCopiesBackward
 from ..ops.pointwise import PointwiseBackward
 from ..ops.pool2d import AdaptiveAvgPool2dBackward, AdaptiveMaxPool2dBackward, AvgPool2dBackward, MaxPool2dBackward
 from ..ops.random import DropoutBackward
@@ -185,8 +185,15 @@ def _pad(node: Any, i: int, old: Sizes, new: Sizes) -> Plan | None:
     return [(d, Window(1, [[-part.start]])) for d, part in enumerate(node.inner)]
 
 
+def _pad_copies(node: Any, i: int, old: Sizes, new: Sizes) -> Plan | None:
+    """By mirroring and the like: what the copies read does not count, as zeros would not."""
+    (*before, inside), (*_, padded) = node.old, node.new
+    window = Window(1, [[inside.start - padded.start]])
+    return [(d, window if d == len(before) else SAME) for d in range(len(old))]
+
+
 def _slice(node: Any, i: int, old: Sizes, new: Sizes) -> Plan | None:
-    """``x[1:, 3, ..., None, ::2]``; also one vector of indices, as padding by mirroring is."""
+    """``x[1:, 3, ..., None, ::2]``; also one vector of indices."""
     index = node.index if isinstance(node.index, tuple) else (node.index,)
     vectors = [part for part in index if getattr(part, "ndim", 0)]
     if vectors and (len(vectors) > 1 or vectors[0].ndim > 1 or vectors[0].dtype.kind == "b"):
@@ -283,4 +290,5 @@ RULES: dict[type[Backward], Callable[[Any, int, Sizes, Sizes], Plan | None]] = {
     SliceBackward: _slice,
     SetItemBackward: _setitem,
     PadBackward: _pad,
+    PadCopiesBackward: _pad_copies,
 }

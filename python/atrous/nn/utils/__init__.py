@@ -4,6 +4,7 @@ from .batch_norm import batch_norm_groups, batch_norm_init_
 from .class_weights import class_weights
 from .clip_grad import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from .convert_parameters import parameters_to_vector, vector_to_parameters
+from .linear_to_conv import linear_to_conv2d
 from .regularisation import elastic_net_penalty, l1_penalty, l2_penalty, max_norm_
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "get_total_norm",
     "l1_penalty",
     "l2_penalty",
+    "linear_to_conv2d",
     "max_norm_",
     "parameters_to_vector",
     "vector_to_parameters",
