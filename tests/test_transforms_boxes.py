@@ -1,0 +1,97 @@
+"""Mask and boxes go with the image, whatever moves it."""
+
+import numpy as np
+import pytest
+from pictures import around, picture, same, sample
+
+import atrous as at
+from atrous import transforms as T
+from atrous.transforms import functional as F
+from atrous.tv_tensors import BoundingBoxes, Mask
+
+pytest.importorskip("PIL.Image")
+
+
+def test_perspective_by_hand():
+    """A trapezium's corners land where they should; the map of a square to itself is nothing."""
+    start = [(0, 0), (8, 0), (8, 6), (0, 6)]
+    x = T.ToTensor()(picture(6, 8))
+    same(F.perspective(x, start, start, "nearest"), x)
+    half = [(0, 0), (4, 0), (4, 3), (0, 3)]  # a scale alone
+    boxes = BoundingBoxes([[2.0, 2.0, 8.0, 4.0]], format="XYXY", canvas_size=(6, 8))
+    np.testing.assert_allclose(F.perspective(boxes, start, half).numpy(), [[1, 1, 4, 2]], atol=1e-6)
+    end = [(1, 0), (7, 1), (8, 6), (0, 5)]
+    whole = BoundingBoxes([[0.0, 0.0, 8.0, 6.0], [0.0, 0.0, 0.0, 0.0]], format="XYXY", canvas_size=(6, 8))
+    np.testing.assert_allclose(F.perspective(whole, start, end).numpy(), [[0, 0, 8, 6], [1, 0, 1, 0]], atol=1e-5)
+    with pytest.raises(ValueError, match="three of the endpoints"):
+        F.perspective(x, start, [(0, 0), (1, 1), (2, 2), (0, 6)])
+
+
+GEOMETRIC = [
+    T.RandomHorizontalFlip(1),
+    T.RandomVerticalFlip(1),
+    T.CenterCrop((14, 16)),
+    T.CenterCrop((40, 16)),
+    T.Pad((1, 2, 3, 4)),
+    T.RandomCrop((17, 19), padding=2),
+    T.RandomCrop(33, pad_if_needed=True),
+    T.Resize((24, 60), "nearest"),
+    T.Resize(12, "nearest"),
+    T.RandomResizedCrop((48, 60), interpolation="nearest"),
+    T.RandomShortestSize(range(12, 48), interpolation="nearest"),
+    T.RandomRotation(180),
+    T.RandomRotation(180, expand=True),
+    T.RandomAffine(20, (0.2, 0.2), (0.7, 1.4), (-10, 10, -10, 10)),
+    T.RandomPerspective(p=1, interpolation="nearest"),
+]
+
+
+@pytest.mark.parametrize("transform", GEOMETRIC, ids=lambda t: type(t).__name__)
+def test_image_mask_and_boxes_move_together(transform):
+    """The nearest pixels of image and mask are the same numbers, and the box stays around its rectangle."""
+    upright = not isinstance(transform, (T.RandomRotation, T.RandomAffine, T.RandomPerspective))
+    seen = 0
+    for seed in range(25):
+        image, mask, boxes = sample(seed=seed)
+        at.manual_seed(seed)
+        moved, moved_mask, moved_boxes = transform(image, mask, boxes)
+        assert np.array_equal(moved.numpy()[0], moved_mask.numpy())
+        assert moved_boxes.canvas_size == moved_mask.shape == moved.shape[1:]
+        assert (type(moved), type(moved_mask), type(moved_boxes)) == (at.Tensor, Mask, BoundingBoxes)
+        found, box = around(moved_mask), moved_boxes.numpy()[0]
+        assert (box[:2] <= box[2:]).all()
+        if found is None:
+            continue
+        seen += 1
+        outside = np.maximum(box[:2] - found[:2], found[2:] - box[2:]).max()
+        slack = 0.5 if getattr(transform, "expand", False) else 0  # boxes start at the border, images are in the middle
+        assert outside < 1.01 + slack  # by one pixel of the result: which was the nearest one
+        if upright:
+            scale = max(moved.shape[1] / 24, moved.shape[2] / 30, 1)
+            assert np.abs(box - found).max() < 1.01 * scale  # by one pixel of the original
+    assert seen >= 5
+
+
+@pytest.mark.parametrize("transform", GEOMETRIC, ids=lambda t: type(t).__name__)
+def test_boxes_of_any_format_are_the_same_boxes(transform):
+    corners = BoundingBoxes([[2.0, 3.0, 12.0, 10.0], [-4.0, 0.0, 40.0, 5.0]], format="XYXY", canvas_size=(24, 30))
+    others = {
+        "XYWH": [[2.0, 3.0, 10.0, 7.0], [-4.0, 0.0, 44.0, 5.0]],
+        "CXCYWH": [[7.0, 6.5, 10.0, 7.0], [18.0, 2.5, 44.0, 5.0]],
+    }
+    at.manual_seed(4)
+    x1, y1, x2, y2 = transform(corners).numpy().T
+    expected = {"XYWH": (x1, y1, x2 - x1, y2 - y1), "CXCYWH": ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)}
+    for name, values in others.items():
+        at.manual_seed(4)
+        boxes = transform(BoundingBoxes(values, format=name, canvas_size=(24, 30)))
+        assert boxes.format.value == name
+        np.testing.assert_allclose(boxes.numpy().T, expected[name], atol=1e-5)
+
+
+def test_boxes_are_cut_off_and_kept():
+    boxes = BoundingBoxes([[0, 0, 4, 4], [8, 8, 10, 10]], format="XYXY", canvas_size=(10, 10))
+    made = F.crop(boxes, 0, 0, 6, 3)
+    assert (made.tolist(), made.canvas_size, made.dtype) == ([[0, 0, 3, 4], [3, 6, 3, 6]], (6, 3), at.int64)
+    none = BoundingBoxes([], format="XYXY", canvas_size=(10, 10))
+    assert T.RandomRotation(30)(none).shape == T.Resize(5)(none).shape == T.RandomCrop(5)(none).shape == (0, 4)
