@@ -50,7 +50,7 @@ def affine(
     """
     require(scale > 0, "affine", f"scale is {scale}; expected more than 0")
     H, W = size_of(inpt, "affine")
-    shears = (shear, 0.0) if isinstance(shear, (int, float)) else tuple(shear) if len(shear) == 2 else (shear[0], 0.0)
+    shears = (shear, 0.0) if isinstance(shear, (int, float)) else (shear[0], shear[-1])
     forward = _affine_matrix(angle, translate, scale, shears, (W / 2, H / 2) if center is None else center)
     return warped(inpt, np.linalg.inv(forward), (H, W), interpolation, fill, "affine")
 
@@ -80,7 +80,7 @@ def rotate(
         return warped(inpt, np.linalg.inv(forward), (H, W), interpolation, fill, "rotate")
     x, y, _ = forward @ np.array([[0, W, W, 0], [0, 0, H, H], [1, 1, 1, 1]])  # where the corners go
     w, h = (math.ceil(round(max(v), 4)) - math.floor(round(min(v), 4)) for v in (x, y))  # no pixel more for 1e-15
-    # The image lies in the middle of its whole pixels, boxes begin at the border: up to a pixel apart, as in torchvision.
+    # The image lies in the middle of whole pixels, boxes begin at the border: up to a pixel apart, as in torchvision.
     shift = (min(x), min(y)) if isinstance(inpt, BoundingBoxes) else ((W - w) / 2, (H - h) / 2)
     return warped(inpt, np.linalg.inv(_moved(-shift[0], -shift[1]) @ forward), (h, w), interpolation, fill, "rotate")
 
