@@ -2,6 +2,8 @@
 
 import collections
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -259,3 +261,16 @@ def test_compose_and_repr():
     )
     assert repr(T.Normalize([0], [1])) == "Normalize(mean=[0.0], std=[1.0], inplace=False)"
     assert repr(T.Pad(1)) == "Pad(padding=(1, 1, 1, 1), fill=0, padding_mode=constant)"
+
+
+@pytest.mark.slow
+def test_the_page_about_augmentation_runs(tmp_path, monkeypatch):
+    """And makes the picture that it shows."""
+    page = Path(__file__).parent.parent / "docs" / "augmentation.md"
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
+        exec(compile(block, page.name, "exec"), names)
+    with Image.open("augmentation.png") as made, Image.open(page.parent / "images" / "augmentation.png") as shown:
+        assert made.size == shown.size
+        assert np.abs(np.asarray(made, float) - np.asarray(shown, float)).mean() < 1

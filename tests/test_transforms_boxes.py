@@ -95,3 +95,28 @@ def test_boxes_are_cut_off_and_kept():
     assert (made.tolist(), made.canvas_size, made.dtype) == ([[0, 0, 3, 4], [3, 6, 3, 6]], (6, 3), at.int64)
     none = BoundingBoxes([], format="XYXY", canvas_size=(10, 10))
     assert T.RandomRotation(30)(none).shape == T.Resize(5)(none).shape == T.RandomCrop(5)(none).shape == (0, 4)
+
+
+def test_sanitized():
+    values = [[0, 0, 5, 5], [9, 3, 9, 8], [2, 2, 4, 3], [-1, 0, 5, 5], [4, 4, 10, 9]]
+    frames = BoundingBoxes(values, format="XYXY", canvas_size=(9, 10))
+    masks, labels = Mask(at.arange(5).reshape(5, 1, 1) + at.zeros(5, 9, 10)), at.arange(5)
+    sample = at.zeros(3, 9, 10), {"labels": labels, "boxes": frames, "masks": masks}
+    sample[1]["mask"] = Mask(at.zeros(9, 10))
+    image, target = T.SanitizeBoundingBoxes()(*sample)
+    assert target["labels"].tolist() == target["masks"][:, 0, 0].tolist() == [0, 2, 4]
+    assert target["boxes"].tolist() == [values[k] for k in (0, 2, 4)]
+    assert (type(target["masks"]), type(target["labels"]), target["mask"].shape) == (Mask, at.Tensor, (9, 10))
+    assert image is sample[0]
+    assert T.SanitizeBoundingBoxes(min_size=2)(*sample)[1]["labels"].tolist() == [0, 4]
+    assert T.SanitizeBoundingBoxes(min_area=26)(*sample)[1]["labels"].tolist() == [4]
+    assert len(T.SanitizeBoundingBoxes(labels_getter=None)(frames)) == 3
+    two = T.SanitizeBoundingBoxes(labels_getter=lambda s: s[1:])(frames, labels, at.ones(5))
+    assert [len(part) for part in two] == [3, 3, 3]
+    for call, message in (
+        (lambda: T.SanitizeBoundingBoxes(0.5), "min_size is 0.5; expected 1 or more"),
+        (lambda: T.SanitizeBoundingBoxes()(image, {"labels": labels}), "the sample has no boxes"),
+        (lambda: T.SanitizeBoundingBoxes()(frames, {"labels": labels[:2]}), "expected one for each of 5"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()

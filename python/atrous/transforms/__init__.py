@@ -15,6 +15,7 @@ Example:
 from . import functional
 from .affine import RandomAffine, RandomPerspective, RandomRotation
 from .batch import CutMix, MixUp
+from .boxes import SanitizeBoundingBoxes
 from .color import ColorJitter, Grayscale, RandomGrayscale, RandomInvert, RandomPosterize, RandomSolarize
 from .compose import Compose, RandomApply, RandomChoice, RandomOrder
 from .conversion import Lambda, PILToTensor, ToDtype, ToImage, ToTensor
@@ -60,6 +61,7 @@ __all__ = [
     "RandomSolarize",
     "RandomVerticalFlip",
     "Resize",
+    "SanitizeBoundingBoxes",
     "Standardize",
     "TenCrop",
     "ToDtype",

@@ -14,7 +14,7 @@ from ..random import Generator
 from ..tensor import Tensor
 from ..tv_tensors import BoundingBoxes, Mask, wrap
 from .images import draws, is_picture, size_of, spawned
-from .transform import Transform, leaves, rebuilt
+from .transform import Transform, is_plain, leaves, rebuilt
 
 
 class _Mixture(Transform):
@@ -152,7 +152,7 @@ def find_labels(sample: Any, op: str) -> Any:
         2
     """
     second = sample[1] if isinstance(sample, (tuple, list)) and len(sample) > 1 else sample
-    if isinstance(second, Tensor) and second is not sample:
+    if is_plain(second) and second is not sample:
         return second
     if isinstance(second, Mapping):
         names = [key for key in second if "label" in str(key).lower()]

@@ -19,6 +19,16 @@ from .boxes import corners, with_corners
 PADDING_MODES = ("constant", "edge", "reflect", "symmetric")
 
 
+def get_size(inpt: Any) -> list[int]:
+    """Height and width of an image or mask, or of the canvas of boxes.
+
+    Example:
+        >>> get_size(at.zeros(3, 4, 5))
+        [4, 5]
+    """
+    return list(size_of(inpt, "get_size"))
+
+
 def horizontal_flip(inpt: Any) -> Any:
     """Left and right exchanged.
 
