@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backend import array_module
 from ..dtypes import float64
 from ..random import Generator, default_generator
 from ..tensor import Tensor
@@ -73,6 +74,16 @@ def float_image(image: Any, op: str, channels: tuple[int, ...] = ()) -> Tensor:
             f"{op}: the tensor has shape {image.shape}; expected {' or '.join(map(str, channels))} channels"
         )
     return image
+
+
+def beside(image: Tensor, values: Any) -> Tensor:
+    """Numbers as a tensor of the image's dtype, where the image is.
+
+    Example:
+        >>> beside(at.zeros(1, 1, 1), [1, 2]).tolist()
+        [1.0, 2.0]
+    """
+    return Tensor(array_module(image.data).asarray(values, image.dtype))
 
 
 def fill_of(fill: Any, inpt: Any) -> Any:

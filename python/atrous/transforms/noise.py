@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
+
 from ..checks import pair, require
-from ..ops import tensor
 from ..tv_tensors import BoundingBoxes, Mask
 from .functional import erase, gaussian_blur, gaussian_noise
 from .images import common_size, draws, float_image, spawned
@@ -124,8 +125,8 @@ class RandomErasing(RandomTransform):
         x, value = float_image(inpt, "RandomErasing"), cast(Any, self.value)
         C, (i, j, h, w) = x.shape[-3], params["part"]
         if value == "random":
-            value = tensor(params["generator"].normal((C, h, w)), dtype=x.dtype, device=x.device)
+            value = params["generator"].normal((C, h, w))
         elif isinstance(value, (tuple, list)):
             require(len(value) in (1, C), "RandomErasing", f"there are {len(value)} values; expected 1 or {C}")
-            value = tensor(value, dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
+            value = np.reshape(value, (-1, 1, 1))
         return erase(inpt, i, j, h, w, value, self.inplace)

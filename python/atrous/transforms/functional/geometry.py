@@ -12,7 +12,7 @@ from ...checks import pair, require
 from ...ops import flip
 from ...tensor import Tensor
 from ...tv_tensors import BoundingBoxes, Mask, wrap
-from ..images import is_picture, size_of
+from ..images import beside, is_picture, size_of
 from ..interpolation import InterpolationMode, resized
 from .boxes import corners, with_corners
 
@@ -226,7 +226,7 @@ def padded(image: Any, padding: tuple[int, int, int, int], fill: Any, mode: str)
         return image
     if isinstance(image, Tensor):
         widths = [(0, 0)] * (image.ndim - 2) + [(top, bottom), (left, right)]
-        values = np.reshape(fill, (-1, 1, 1)) if np.ndim(fill) else fill
+        values = beside(image, fill).data.reshape((-1, 1, 1) if np.ndim(fill) else ())
         return Tensor(_padded_array(image.data, widths, values, mode))
     from PIL import Image
 

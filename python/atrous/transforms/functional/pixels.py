@@ -9,11 +9,11 @@ import numpy as np
 
 from ...backend import array_module
 from ...checks import pair, require
-from ...ops import clamp, tensor
+from ...ops import clamp
 from ...random import Generator, default_generator
 from ...tensor import Tensor
 from ...tv_tensors import BoundingBoxes, Mask, wrap
-from ..images import float_image, is_picture, size_of
+from ..images import beside, float_image, is_picture, size_of
 
 
 def normalize(inpt: Any, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> Any:
@@ -28,7 +28,7 @@ def normalize(inpt: Any, mean: Sequence[float], std: Sequence[float], inplace: b
     x = float_image(inpt, "Normalize")
     C = x.shape[-3]
     require(len(mean) in (1, C), "Normalize", f"the tensor has {C} channels; expected {len(mean)}")
-    m, s = (tensor(values, dtype=x.dtype, device=x.device).reshape(-1, 1, 1) for values in (mean, std))
+    m, s = (beside(x, values).reshape(-1, 1, 1) for values in (mean, std))
     return x.sub_(m).div_(s) if inplace else wrap((x - m) / s, like=inpt)
 
 
@@ -90,7 +90,7 @@ def gaussian_noise(
     if isinstance(inpt, (Mask, BoundingBoxes)):
         return inpt
     x = float_image(inpt, "gaussian_noise")
-    noise = tensor((generator or default_generator).normal(x.shape), dtype=x.dtype, device=x.device)
+    noise = beside(x, (generator or default_generator).normal(x.shape))
     noisy = x + (mean + sigma * noise)
     return wrap(clamp(noisy, 0, 1) if clip else noisy, like=inpt)
 
@@ -111,5 +111,5 @@ def erase(inpt: Any, i: int, j: int, h: int, w: int, v: Any, inplace: bool = Fal
     if not isinstance(inpt, Tensor):
         raise TypeError(f"erase: got a {type(inpt).__name__}; expected a tensor, such as ToTensor gives")
     y = inpt if inplace else wrap(inpt.clone(), like=inpt)
-    y[..., i : i + h, j : j + w] = v
+    y[..., i : i + h, j : j + w] = v if isinstance(v, Tensor) else beside(inpt, v)
     return y

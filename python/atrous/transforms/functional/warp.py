@@ -16,7 +16,7 @@ from ...backend import array_module
 from ...checks import require
 from ...tensor import Tensor
 from ...tv_tensors import BoundingBoxes, Mask, wrap
-from ..images import is_picture, size_of
+from ..images import beside, is_picture, size_of
 from ..interpolation import InterpolationMode
 from .boxes import corners, with_corners
 
@@ -162,7 +162,7 @@ def warped(
     (a, b, c), (d, e, f), (k, l, m) = matrix.tolist()
     z = k * x + l * y + m
     sample = _nearest if mode is InterpolationMode.NEAREST else _bilinear
-    values = None if fill is None else xp.asarray(fill, inpt.dtype).reshape((-1, 1, 1) if np.ndim(fill) else ())
+    values = None if fill is None else beside(inpt, fill).data.reshape((-1, 1, 1) if np.ndim(fill) else ())
     column, row = (a * x + b * y + c) / z - 0.5, (d * x + e * y + f) / z - 0.5
     return wrap(Tensor(sample(inpt.data, column, row, values)), like=inpt)
 
