@@ -89,6 +89,17 @@ def test_boxes_of_any_format_are_the_same_boxes(transform):
         np.testing.assert_allclose(boxes.numpy().T, expected[name], atol=1e-5)
 
 
+def test_masks_take_the_nearest_pixel_whatever_the_image_takes():
+    image, mask = at.rand(1, 12, 14), Mask(at.arange(168).reshape(12, 14) % 2 * 200)
+    for transform in (
+        T.Resize(7),
+        T.RandomResizedCrop(9),
+        T.RandomRotation((9, 9), "bilinear"),
+        T.RandomPerspective(p=1),
+    ):
+        assert set(transform(image, mask)[1].flatten().tolist()) == {0, 200}
+
+
 def test_boxes_are_cut_off_and_kept():
     boxes = BoundingBoxes([[0, 0, 4, 4], [8, 8, 10, 10]], format="XYXY", canvas_size=(10, 10))
     made = F.crop(boxes, 0, 0, 6, 3)
@@ -109,7 +120,7 @@ def test_sanitized():
     assert (type(target["masks"]), type(target["labels"]), target["mask"].shape) == (Mask, at.Tensor, (9, 10))
     assert image is sample[0]
     assert T.SanitizeBoundingBoxes(min_size=2)(*sample)[1]["labels"].tolist() == [0, 4]
-    assert T.SanitizeBoundingBoxes(min_area=26)(*sample)[1]["labels"].tolist() == [4]
+    assert T.SanitizeBoundingBoxes(min_area=30)(*sample)[1]["labels"].tolist() == [4]
     assert len(T.SanitizeBoundingBoxes(labels_getter=None)(frames)) == 3
     two = T.SanitizeBoundingBoxes(labels_getter=lambda s: s[1:])(frames, labels, at.ones(5))
     assert [len(part) for part in two] == [3, 3, 3]

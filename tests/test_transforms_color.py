@@ -178,6 +178,7 @@ def test_erasing():
     assert T.RandomErasing(1, value=1.0, inplace=True)(x) is x
     assert x.sum().item() > 0
     assert T.RandomErasing(1, scale=(1, 1), ratio=(1, 1))(at.ones(1, 9, 9)).sum().item() == 81  # no room: nothing
+    assert T.RandomErasing(1, scale=(0.5, 0.5), ratio=(0.2, 0.2))(at.ones(1, 10, 4)).sum().item() == 40  # 2 × 10
 
 
 def test_erased_pixels_are_as_many_as_probability_says():

@@ -116,6 +116,9 @@ def test_random_crop_pads(of):
     same(padded, T.Pad(2)(of(picture())))
     needed = pixels(T.RandomCrop(9, pad_if_needed=True, fill=0)(of(picture(9, 7))))
     assert needed.shape == (9, 9, 3)
+    crop = T.RandomCrop(5, pad_if_needed=True)
+    places = {tuple(crop.make_params([at.zeros(1, 3, 4)])[side] for side in ("top", "left")) for _ in range(60)}
+    assert places == {(top, left) for top in range(3) for left in range(2)}  # of 3 + 2 · 2 and 4 + 2 · 1
     with pytest.raises(ValueError, match="RandomCrop: the image has 6 × 8 pixels; expected 7 × 8 or more"):
         T.RandomCrop((7, 8))(of(picture()))
 
