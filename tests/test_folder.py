@@ -260,5 +260,5 @@ def test_the_page_for_newcomers_runs(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for block in blocks:
         exec(compile(block, page.name, "exec"), names)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     assert names["images"].shape == (8, 3, 64, 64)

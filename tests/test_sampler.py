@@ -12,9 +12,11 @@ import atrous as at
 from atrous import data
 from atrous.data import (
     BatchSampler,
+    ClassBalancedSampler,
     ConcatDataset,
     RandomSampler,
     SequentialSampler,
+    StratifiedBatchSampler,
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
@@ -99,6 +101,76 @@ def test_weights_of_any_kind():
         assert list(WeightedRandomSampler(weights, 9, generator=seeded())) == expected
 
 
+def test_class_balanced():
+    labels = np.array([3] * 50 + [1] * 5 + [8] * 20)
+    sampler = ClassBalancedSampler(labels, generator=seeded())
+    drawn = list(sampler)
+    assert len(drawn) == len(sampler) == 75
+    counts = np.bincount(drawn, minlength=75)
+    assert [counts[labels == c].sum() for c in (3, 1, 8)] == [25, 25, 25]
+    for c in (3, 1, 8):
+        assert np.ptp(counts[labels == c]) <= 1  # each once before any comes twice
+    assert drawn != sorted(drawn)
+    assert len(set(labels[drawn][:25])) == 3  # mixed
+    source, lengths = seeded(), []
+    for _ in range(60):
+        few = np.bincount(labels[list(ClassBalancedSampler(labels, 10, source))], minlength=9)[[1, 3, 8]]
+        assert sorted(few) == [3, 3, 4]
+        lengths.append(int(few.argmax()))
+    assert min(np.bincount(lengths, minlength=3)) > 8  # who gets one more is chance
+    at.manual_seed(0)
+    assert list(ClassBalancedSampler(at.from_numpy(labels))) == drawn
+
+
+@given(labels=st.lists(st.integers(0, 3), min_size=1, max_size=60), size=st.integers(1, 20), drop_last=st.booleans())
+def test_stratified_batches(labels, size, drop_last):
+    labels = np.array(labels)
+    sampler = StratifiedBatchSampler(labels, size, drop_last, generator=seeded())
+    batches = list(sampler)
+    N = len(labels)
+    assert len(batches) == len(sampler) == (N // size if drop_last else -(-N // size))
+    drawn = [i for batch in batches for i in batch]
+    assert len(set(drawn)) == len(drawn) == (N - N % size if drop_last else N)
+    assert all(len(batch) == size for batch in batches[: N // size])
+    for batch in batches[: N // size]:
+        expected = np.bincount(labels, minlength=4) * size / N
+        assert np.abs(np.bincount(labels[batch], minlength=4) - expected).max() < 2
+
+
+def test_stratified_batches_are_shuffled():
+    labels = np.arange(40) % 4
+    both = [list(StratifiedBatchSampler(labels, 8, generator=seeded(s))) for s in (0, 1)]
+    assert both[0] != both[1]
+    assert all((np.bincount(labels[batch]) == 2).all() for batch in both[0])
+    assert not all(sorted(labels[batch]) == list(labels[batch]) for batch in both[0])
+    rare = np.array([0] * 39 + [1])
+    places = [[39 in batch for batch in StratifiedBatchSampler(rare, 10, generator=seeded(s))] for s in range(40)]
+    assert np.sum(places, 0).min() > 3  # the rare one is in any of the batches
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_they_go_on_in_the_middle(own):
+    labels, samples = np.arange(30) % 3, list(range(30))
+
+    def loader(balanced):
+        generator = seeded(7) if own else None
+        if balanced:
+            return data.DataLoader(samples, batch_size=4, sampler=ClassBalancedSampler(labels, generator=generator))
+        return data.DataLoader(samples, batch_sampler=StratifiedBatchSampler(labels, 4, generator=generator))
+
+    for balanced in (False, True):
+        at.manual_seed(5)
+        first = loader(balanced)
+        list(first)
+        batches = iter(first)
+        next(batches)
+        state = first.state_dict()
+        rest = [batch.tolist() for batch in batches]
+        second = loader(balanced)
+        second.load_state_dict(state)
+        assert [batch.tolist() for batch in second] == rest
+
+
 @given(n=st.integers(0, 20), size=st.integers(1, 7), drop_last=st.booleans())
 def test_batches(n, size, drop_last):
     batches = BatchSampler(SequentialSampler(range(n)), size, drop_last)
@@ -147,6 +219,18 @@ def test_random_split():
         (lambda: WeightedRandomSampler([0.0, 0.0], 1), ValueError, "0 weights are above 0; expected 1 or more"),
         (lambda: WeightedRandomSampler([1.0, 0.0], 2, False), ValueError, "1 weights are above 0; expected 2 or more"),
         (lambda: WeightedRandomSampler([1.0], 0), ValueError, "num_samples is 0; expected 1 or more"),
+        (
+            lambda: ClassBalancedSampler([0.5]),
+            ValueError,
+            "ClassBalancedSampler: labels have shape (1,) and dtype float",
+        ),
+        (
+            lambda: ClassBalancedSampler([1], 0),
+            ValueError,
+            "ClassBalancedSampler: num_samples is 0; expected 1 or more",
+        ),
+        (lambda: StratifiedBatchSampler([1], 0), ValueError, "StratifiedBatchSampler: batch_size is 0; expected 1 or"),
+        (lambda: StratifiedBatchSampler([], 1), ValueError, "StratifiedBatchSampler: labels have shape (0,)"),
         (lambda: ConcatDataset([]), ValueError, "ConcatDataset: there are no data sets"),
         (
             lambda: data.IterableDataset().__add__([1]),
@@ -162,7 +246,9 @@ def test_misuse(call, error, message):
         call()
 
 
-SHARED = sorted(set(data.__all__) - {"SkipSample", "WorkerInfo", "stratified_split"})
+OURS = {"ClassBalancedSampler", "SkipSample", "Statistics", "StratifiedBatchSampler", "WorkerInfo", "bootstrap"}
+OURS |= {"group_k_fold", "grouped_split", "k_fold", "statistics", "stratified_k_fold", "stratified_split"}
+SHARED = sorted(set(data.__all__) - OURS)
 
 
 @pytest.mark.parametrize("name", SHARED)

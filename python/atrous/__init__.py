@@ -167,7 +167,7 @@ from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, s
 from .serialization import load, load_file, load_metadata, save, save_file
 from .tensor import Tensor
 
-from . import data, datasets, metrics, models, nn, optim, transforms, utils  # isort: skip  (they need the names above)
+from . import data, datasets, metrics, models, nn, optim, transforms, tv_tensors, utils  # isort: skip  (they need the names above)
 from .summary import summary  # isort: skip
 
 __all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations",)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..random import Generator
 from .dataset import IterableDataset
 
@@ -123,3 +125,36 @@ def check_generator(generator: Any) -> None:
     if generator is not None and not isinstance(generator, Generator):
         kind = f"{type(generator).__module__}.{type(generator).__name__}"
         raise TypeError(f"DataLoader: generator is a {kind}; expected an atrous.Generator")
+
+
+def class_numbers(labels: Any, op: str) -> np.ndarray:
+    """The class of each sample as an array of integers.
+
+    Raises:
+        ValueError: they are something else, or none.
+    Example:
+        >>> class_numbers([3, 1], "stratified_split").tolist()
+        [3, 1]
+    """
+    classes = np.asarray(labels.numpy() if hasattr(labels, "numpy") else labels)
+    if classes.ndim != 1 or classes.dtype.kind not in "iu" or not classes.size:
+        raise ValueError(f"{op}: labels have shape {classes.shape} and dtype {classes.dtype}; expected (N,) ints")
+    return classes
+
+
+def group_numbers(groups: Any, op: str) -> tuple[np.ndarray, np.ndarray]:
+    """The group of each sample as a number from 0 on, and the groups' sizes.
+
+    Raises:
+        ValueError: they are not one-dimensional, or none.
+    Example:
+        >>> [part.tolist() for part in group_numbers(["b", "a", "b"], "grouped_split")]
+        [[1, 0, 1], [1, 2]]
+    """
+    array = np.asarray(groups.numpy() if hasattr(groups, "numpy") else groups)
+    if array.ndim != 1 or array.dtype.kind not in "iuUS" or not array.size:
+        raise ValueError(
+            f"{op}: groups have shape {array.shape} and dtype {array.dtype}; expected (N,) ints or strings"
+        )
+    _, numbers, sizes = np.unique(array, return_inverse=True, return_counts=True)
+    return numbers, sizes

@@ -1,4 +1,4 @@
-"""Colours: random changes of them, and the scale on which a network sees them."""
+"""Random changes of colours; masks and boxes stay what they are."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..checks import require
-from ..ops import clamp, tensor
-from ..tensor import Tensor
-from .images import draws, size_of
+from . import functional as F
+from .images import draws
+from .transform import RandomTransform, Transform
 
 Range = float | Sequence[float] | None
 
 
-class ColorJitter:
-    """Changes brightness, contrast and saturation by random factors, in random order.
+class ColorJitter(Transform):
+    """Changes brightness, contrast, saturation and hue at random, in random order.
 
-    Takes a Pillow image or a float tensor (C, H, W) with values in [0, 1], of 1 or 3 channels. Each factor f blends the
-    image with a simpler one, ``f · image + (1 − f) · other``: black, its mean grey, its grey version. There is no
-    ``hue`` as in torchvision.
+    Takes a Pillow image or a float tensor (C, H, W) with values in [0, 1], of 1 or 3 channels. Each of the first three
+    factors f blends the image with a simpler one, ``f · image + (1 − f) · other``: black, its mean grey, its grey
+    version.
 
     Args:
         brightness, contrast, saturation: v for factors from max(0, 1 − v) to 1 + v, or (least, most).
+        hue: v for turns from −v to v, or (least, most), −0.5 to 0.5 of the circle of colours.
     Raises:
         ValueError: no such range.
     Example:
@@ -29,24 +30,33 @@ class ColorJitter:
         [0.5, 0.5, 0.5]
     """
 
-    def __init__(self, brightness: Range = None, contrast: Range = None, saturation: Range = None) -> None:
+    def __init__(
+        self, brightness: Range = None, contrast: Range = None, saturation: Range = None, hue: Range = None
+    ) -> None:
         self.brightness = _range(brightness, "brightness")
         self.contrast = _range(contrast, "contrast")
         self.saturation = _range(saturation, "saturation")
+        self.hue = _hue_range(hue)
 
-    def __call__(self, image: Any) -> Any:
-        size_of(image, "ColorJitter")
-        numbers = draws(6)
-        blend = _blend_tensor if isinstance(image, Tensor) else _blend_picture
-        ranges = [("Brightness", self.brightness), ("Contrast", self.contrast), ("Color", self.saturation)]
-        for i in sorted(range(3), key=numbers.__getitem__):
-            what, (least, most) = ranges[i]
-            if (least, most) != (1, 1):
-                image = blend(image, what, least + numbers[3 + i] * (most - least))
-        return image
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        numbers = draws(8)
+        changes = [
+            (F.adjust_brightness, self.brightness, 1.0),
+            (F.adjust_contrast, self.contrast, 1.0),
+            (F.adjust_saturation, self.saturation, 1.0),
+            (F.adjust_hue, self.hue, 0.0),
+        ]
+        steps = []
+        for i in sorted(range(4), key=numbers.__getitem__):
+            change, (least, most), nothing = changes[i]
+            if (least, most) != (nothing, nothing):
+                steps.append((change, least + numbers[4 + i] * (most - least)))
+        return {"steps": steps}
 
-    def __repr__(self) -> str:
-        return f"ColorJitter(brightness={self.brightness}, contrast={self.contrast}, saturation={self.saturation})"
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        for change, factor in params["steps"]:
+            inpt = change(inpt, factor)
+        return inpt
 
 
 def _range(value: Any, name: str) -> tuple[float, float]:
@@ -60,56 +70,93 @@ def _range(value: Any, name: str) -> tuple[float, float]:
     return float(value[0]), float(value[1])
 
 
-def _blend_picture(picture: Any, what: str, factor: float) -> Any:
-    from PIL import ImageEnhance
-
-    return getattr(ImageEnhance, what)(picture).enhance(factor)
-
-
-def _blend_tensor(image: Tensor, what: str, factor: float) -> Tensor:
-    C = image.shape[-3]
-    if C not in (1, 3) or image.dtype.kind != "f":
-        raise ValueError(
-            f"ColorJitter: the tensor has dtype {image.dtype} and shape {image.shape}; expected a float one of 1 or 3 "
-            "channels"
-        )
-    if what == "Brightness":
-        return clamp(image * factor, 0, 1)
-    red, green, blue = (image[..., c : c + 1, :, :] for c in ((0, 1, 2) if C == 3 else (0, 0, 0)))
-    grey = 0.2989 * red + 0.587 * green + 0.114 * blue if C == 3 else red  # ITU-R 601-2 luma, as torchvision rounds it
-    other = grey.mean((-3, -2, -1), keepdim=True) if what == "Contrast" else grey
-    return clamp(factor * image + (1 - factor) * other, 0, 1)
+def _hue_range(value: Any) -> tuple[float, float]:
+    least, most = (-(value or 0), value or 0) if value is None or isinstance(value, (int, float)) else value
+    require(-0.5 <= least <= most <= 0.5, "ColorJitter", f"hue is {value}; expected 0 to 0.5, or (least, most) in ±0.5")
+    return float(least), float(most)
 
 
-class Normalize:
-    """Subtracts a mean from each channel and divides it by a standard deviation. Takes a float tensor (C, H, W).
+class Grayscale(Transform):
+    """Grey instead of colours. Takes a Pillow image or a float tensor of 1 or 3 channels.
 
     Args:
-        mean, std: one number a channel, or one for all.
-        inplace: write the result over the tensor and return it.
-    Raises:
-        ValueError: a std of 0, lengths that differ, or other channels. TypeError: not a float tensor.
+        num_output_channels: 1, or 3 equal ones.
     Example:
-        >>> Normalize([0.5], [0.25])(at.ones(1, 1, 1)).item()
-        2.0
+        >>> Grayscale()(at.ones(3, 2, 2)).shape
+        (1, 2, 2)
     """
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> None:
-        self.mean, self.std = [float(m) for m in mean], [float(s) for s in std]
-        same = len(self.mean) == len(self.std) > 0
-        require(same, "Normalize", f"there are {len(self.mean)} means and {len(self.std)} stds; expected as many")
-        require(all(s > 0 for s in self.std), "Normalize", f"std is {self.std}; expected all above 0")
-        self.inplace = inplace
+    def __init__(self, num_output_channels: int = 1) -> None:
+        fits = num_output_channels in (1, 3)
+        require(fits, "Grayscale", f"num_output_channels is {num_output_channels}; expected 1 or 3")
+        self.num_output_channels = num_output_channels
 
-    def __call__(self, image: Tensor) -> Tensor:
-        if not isinstance(image, Tensor) or image.dtype.kind != "f":
-            kind = f"tensor of {image.dtype}" if isinstance(image, Tensor) else type(image).__name__
-            raise TypeError(f"Normalize: got a {kind}; expected a float tensor, such as ToTensor gives")
-        size_of(image, "Normalize")
-        C = image.shape[-3]
-        require(len(self.mean) in (1, C), "Normalize", f"the tensor has {C} channels; expected {len(self.mean)}")
-        mean, std = (tensor(values, dtype=image.dtype).reshape(-1, 1, 1) for values in (self.mean, self.std))
-        return image.sub_(mean).div_(std) if self.inplace else (image - mean) / std
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return F.rgb_to_grayscale(inpt, self.num_output_channels)
 
-    def __repr__(self) -> str:
-        return f"Normalize(mean={self.mean}, std={self.std}, inplace={self.inplace})"
+
+class RandomGrayscale(RandomTransform):
+    """Grey instead of colours with probability p; the number of channels stays. Takes what `Grayscale` takes.
+
+    Example:
+        >>> RandomGrayscale(p=1)(at.tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)).shape
+        (3, 1, 1)
+    """
+
+    def __init__(self, p: float = 0.1) -> None:
+        super().__init__(p)
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        colours = len(inpt.getbands()) if hasattr(inpt, "getbands") else inpt.shape[-3] if inpt.ndim > 2 else 1
+        return F.rgb_to_grayscale(inpt, 3 if colours == 3 else 1)
+
+
+class RandomInvert(RandomTransform):
+    """The negative with probability p. Takes a Pillow image or a float tensor with values in [0, 1].
+
+    Example:
+        >>> RandomInvert(p=1)(at.full((1, 1, 1), 0.25)).item()
+        0.75
+    """
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return F.invert(inpt)
+
+
+class RandomSolarize(RandomTransform):
+    """The negative of the bright values with probability p. Takes a Pillow image or a float tensor.
+
+    Args:
+        threshold: the least of these values: 0 to 1 of tensors, 0 to 255 of Pillow images.
+        p: the probability.
+    Example:
+        >>> RandomSolarize(0.5, p=1)(at.tensor([[[0.25, 0.75]]])).tolist()
+        [[[0.25, 0.25]]]
+    """
+
+    def __init__(self, threshold: float, p: float = 0.5) -> None:
+        super().__init__(p)
+        self.threshold = threshold
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return F.solarize(inpt, self.threshold)
+
+
+class RandomPosterize(RandomTransform):
+    """Fewer levels with probability p. Takes a Pillow image or a float tensor with values in [0, 1].
+
+    Args:
+        bits: 2^bits levels are left, 0 to 8.
+        p: the probability.
+    Example:
+        >>> RandomPosterize(1, p=1)(at.tensor([[[0.25, 0.75]]])).tolist()
+        [[[0.0, 0.5]]]
+    """
+
+    def __init__(self, bits: int, p: float = 0.5) -> None:
+        super().__init__(p)
+        require(bits in range(9), "RandomPosterize", f"bits is {bits}; expected 0 to 8")
+        self.bits = bits
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return F.posterize(inpt, self.bits)

@@ -1,4 +1,4 @@
-"""Parts of images, margins, and mirror images."""
+"""Parts of images and margins."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..checks import pair, require
-from .images import crop, draws, mirrored, padded, size_of
-from .resize import InterpolationMode, resized
-
-MODES = ("constant", "edge", "reflect", "symmetric")
+from ..tv_tensors import BoundingBoxes, Mask
+from .functional import center_crop, crop, five_crop, pad, resized_crop, ten_crop
+from .functional.geometry import PADDING_MODES, margins
+from .images import common_size, draws, fill_of
+from .interpolation import InterpolationMode
+from .transform import Transform
 
 
 def _size(size: Any, op: str) -> tuple[int, int]:
@@ -19,7 +21,7 @@ def _size(size: Any, op: str) -> tuple[int, int]:
     return H, W
 
 
-class CenterCrop:
+class CenterCrop(Transform):
     """The middle of an image; where the image is smaller, black comes around it. Takes a Pillow image or a tensor.
 
     Args:
@@ -32,23 +34,66 @@ class CenterCrop:
     def __init__(self, size: int | Sequence[int]) -> None:
         self.size = _size(size, "CenterCrop")
 
-    def __call__(self, image: Any) -> Any:
-        (H, W), (h, w) = size_of(image, "CenterCrop"), self.size
-        more_h, more_w = max(h - H, 0), max(w - W, 0)
-        margins = more_w // 2, more_h // 2, (more_w + 1) // 2, (more_h + 1) // 2
-        image = padded(image, margins, 0, "constant")
-        return crop(image, round((H + more_h - h) / 2), round((W + more_w - w) / 2), h, w)
-
-    def __repr__(self) -> str:
-        return f"CenterCrop(size={self.size})"
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return center_crop(inpt, self.size)
 
 
-class Pad:
+class FiveCrop(Transform):
+    """The four corners of an image and its middle, as a tuple of five. Takes a Pillow image or a tensor.
+
+    Args:
+        size: (H, W), or one int for both.
+    Raises:
+        ValueError: the image is smaller. TypeError: the sample has a mask or boxes.
+    Example:
+        >>> [part.item() for part in FiveCrop(1)(at.arange(9).reshape(1, 3, 3))]
+        [0, 2, 6, 8, 4]
+    """
+
+    def __init__(self, size: int | Sequence[int]) -> None:
+        self.size = _size(size, type(self).__name__)
+
+    def check_inputs(self, flat_inputs: list[Any]) -> None:
+        for part in flat_inputs:
+            if isinstance(part, (Mask, BoundingBoxes)):
+                kind = type(part).__name__
+                raise TypeError(f"{type(self).__name__}: the sample has a {kind}; expected images and plain values")
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return five_crop(inpt, self.size)
+
+
+class TenCrop(FiveCrop):
+    """The five crops of an image and of its mirror image, as a tuple of ten; see `average_predictions`.
+
+    Args:
+        size: (H, W), or one int for both.
+        vertical_flip: mirror top to bottom instead of left to right.
+    Raises:
+        ValueError: the image is smaller. TypeError: the sample has a mask or boxes.
+    Example:
+        >>> at.stack(TenCrop(24)(at.zeros(3, 32, 32))).shape
+        (10, 3, 24, 24)
+
+    Source:
+        Krizhevsky, Sutskever and Hinton, ImageNet classification with deep convolutional neural networks, 2012.
+    """
+
+    def __init__(self, size: int | Sequence[int], vertical_flip: bool = False) -> None:
+        super().__init__(size)
+        self.vertical_flip = vertical_flip
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return ten_crop(inpt, self.size, self.vertical_flip)
+
+
+class Pad(Transform):
     """Puts a margin around an image. Takes a Pillow image or a tensor.
 
     Args:
         padding: pixels at every side; or at (left and right, top and bottom); or at (left, top, right, bottom).
-        fill: the margin's value where the mode is "constant": one number, or one a channel.
+        fill: the margin's value where the mode is "constant": one number, one a channel, or a dict of these by type,
+            ``{tv_tensors.Mask: 255, "others": 0}``.
         padding_mode: "constant"; "edge" repeats the outermost pixel; "reflect" mirrors without it; "symmetric" with it.
     Raises:
         ValueError: no such padding or mode.
@@ -58,30 +103,15 @@ class Pad:
     """
 
     def __init__(self, padding: int | Sequence[int], fill: Any = 0, padding_mode: str = "constant") -> None:
-        self.padding, self.fill, self.padding_mode = _margins(padding, "Pad"), fill, padding_mode
-        require(padding_mode in MODES, "Pad", f"padding_mode is {padding_mode!r}; expected one of {', '.join(MODES)}")
+        self.padding, self.fill, self.padding_mode = margins(padding, "Pad"), fill, padding_mode
+        fits = padding_mode in PADDING_MODES
+        require(fits, "Pad", f"padding_mode is {padding_mode!r}; expected one of {', '.join(PADDING_MODES)}")
 
-    def __call__(self, image: Any) -> Any:
-        H, W = size_of(image, "Pad")
-        left, top, right, bottom = self.padding
-        fits = self.padding_mode != "reflect" or (max(left, right) < W and max(top, bottom) < H)
-        require(fits, "Pad", f"padding {self.padding} is too large to reflect an image of {H} × {W} pixels")
-        return padded(image, self.padding, self.fill, self.padding_mode)
-
-    def __repr__(self) -> str:
-        return f"Pad(padding={self.padding}, fill={self.fill}, padding_mode={self.padding_mode})"
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return pad(inpt, self.padding, fill_of(self.fill, inpt), self.padding_mode)
 
 
-def _margins(padding: Any, op: str) -> tuple[int, int, int, int]:
-    if isinstance(padding, (tuple, list)) and len(padding) == 4:
-        (left, top), (right, bottom) = pair(padding[:2], op, "padding"), pair(padding[2:], op, "padding")
-    else:
-        left, top = right, bottom = pair(padding, op, "padding")
-    require(min(left, top, right, bottom) >= 0, op, f"padding is {padding}; expected 0 or more")
-    return left, top, right, bottom
-
-
-class RandomCrop:
+class RandomCrop(Transform):
     """A part of an image at a random place. Takes a Pillow image or a tensor.
 
     Args:
@@ -104,48 +134,28 @@ class RandomCrop:
         fill: Any = 0,
         padding_mode: str = "constant",
     ) -> None:
-        self.size, self.pad_if_needed = _size(size, "RandomCrop"), pad_if_needed
-        self.pad = Pad(0 if padding is None else padding, fill, padding_mode)
+        margin = Pad(0 if padding is None else padding, fill, padding_mode)
+        self.size, self.padding, self.pad_if_needed = _size(size, "RandomCrop"), margin.padding, pad_if_needed
+        self.fill, self.padding_mode = fill, padding_mode
 
-    def __call__(self, image: Any) -> Any:
-        u, v = draws(2)
-        image = self.pad(image)
-        (H, W), (h, w) = size_of(image, "RandomCrop"), self.size
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        (H, W), (h, w), (u, v) = common_size(flat_inputs, "RandomCrop"), self.size, draws(2)
+        left, top, right, bottom = self.padding
+        H, W, pads = H + top + bottom, W + left + right, [self.padding]
         if self.pad_if_needed and (h > H or w > W):
-            missing = max(w - W, 0), max(h - H, 0)
-            image = Pad(missing, self.pad.fill, self.pad.padding_mode)(image)
-            H, W = size_of(image, "RandomCrop")
+            more_h, more_w = max(h - H, 0), max(w - W, 0)
+            H, W = H + 2 * more_h, W + 2 * more_w
+            pads.append((more_w, more_h, more_w, more_h))
         require(h <= H and w <= W, "RandomCrop", f"the image has {H} × {W} pixels; expected {h} × {w} or more")
-        return crop(image, int(u * (H - h + 1)), int(v * (W - w + 1)), h, w)
+        return {"pads": pads, "top": int(u * (H - h + 1)), "left": int(v * (W - w + 1))}
 
-    def __repr__(self) -> str:
-        pad = f"padding={self.pad.padding}, pad_if_needed={self.pad_if_needed}"
-        return f"RandomCrop(size={self.size}, {pad}, fill={self.pad.fill}, padding_mode={self.pad.padding_mode})"
-
-
-class RandomHorizontalFlip:
-    """Exchanges left and right with probability p. Takes a Pillow image or a tensor.
-
-    Raises:
-        ValueError: p is no probability.
-    Example:
-        >>> RandomHorizontalFlip(p=1)(at.tensor([[[1, 2, 3]]])).tolist()
-        [[[3, 2, 1]]]
-    """
-
-    def __init__(self, p: float = 0.5) -> None:
-        require(0 <= p <= 1, "RandomHorizontalFlip", f"p is {p}; expected 0 to 1")
-        self.p = p
-
-    def __call__(self, image: Any) -> Any:
-        size_of(image, "RandomHorizontalFlip")
-        return mirrored(image) if draws(1)[0] < self.p else image
-
-    def __repr__(self) -> str:
-        return f"RandomHorizontalFlip(p={self.p})"
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        for padding in params["pads"]:
+            inpt = pad(inpt, padding, fill_of(self.fill, inpt), self.padding_mode)
+        return crop(inpt, params["top"], params["left"], *self.size)
 
 
-class RandomResizedCrop:
+class RandomResizedCrop(Transform):
     """A part of random size, shape and place, scaled to ``size``. Takes a Pillow image or a float tensor.
 
     Ten parts are drawn and the first that lies inside the image is taken; where none does, the largest in the middle.
@@ -180,9 +190,12 @@ class RandomResizedCrop:
         self.scale, self.ratio = tuple(scale), tuple(ratio)
         self.interpolation, self.antialias = InterpolationMode(interpolation), antialias
 
-    def __call__(self, image: Any) -> Any:
-        H, W = size_of(image, "RandomResizedCrop")
-        return resized(crop(image, *self._part(H, W)), self.size, self.interpolation, bool(self.antialias))
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        top, left, h, w = self._part(*common_size(flat_inputs, "RandomResizedCrop"))
+        return {"top": top, "left": left, "height": h, "width": w}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return resized_crop(inpt, **params, size=self.size, interpolation=self.interpolation, antialias=self.antialias)
 
     def _part(self, H: int, W: int) -> tuple[int, int, int, int]:
         """Top, left, height and width."""
@@ -197,9 +210,10 @@ class RandomResizedCrop:
         w = min(W, round(H * self.ratio[1]))
         return (H - h) // 2, (W - w) // 2, h, w
 
-    def __repr__(self) -> str:
+    def extra_repr(self) -> str:
+        """As torchvision shows it."""
         scale, ratio = (tuple(round(float(value), 4) for value in r) for r in (self.scale, self.ratio))
         return (
-            f"RandomResizedCrop(size={self.size}, scale={scale}, ratio={ratio}, "
-            f"interpolation={self.interpolation}, antialias={self.antialias})"
+            f"size={self.size}, scale={scale}, ratio={ratio}, "
+            f"interpolation={self.interpolation}, antialias={self.antialias}"
         )

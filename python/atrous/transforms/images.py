@@ -1,34 +1,103 @@
-"""What transforms do alike to Pillow images and to tensors."""
+"""What transforms ask of an image, a mask or boxes, and where their random numbers come from."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..backend import array_module
 from ..dtypes import float64
-from ..ops import flip
-from ..random import default_generator
+from ..random import Generator, default_generator
 from ..tensor import Tensor
+from ..tv_tensors import BoundingBoxes, Mask
 
 
-def size_of(image: Any, op: str) -> tuple[int, int]:
-    """Height and width of a Pillow image or a tensor (..., C, H, W).
+def is_picture(inpt: Any) -> bool:
+    """Whether this is a Pillow image, for which Pillow need not be there.
+
+    Example:
+        >>> is_picture(at.zeros(1, 2, 2))
+        False
+    """
+    return hasattr(inpt, "getbands")
+
+
+def size_of(inpt: Any, op: str) -> tuple[int, int]:
+    """Height and width of a Pillow image, a tensor (..., C, H, W), a mask, or the canvas of boxes.
 
     Raises:
-        TypeError: it is neither. ValueError: the tensor has fewer dimensions.
+        TypeError: it is none of these. ValueError: the tensor has fewer dimensions.
     Example:
         >>> size_of(at.zeros(3, 4, 5), "Resize")
         (4, 5)
     """
-    if isinstance(image, Tensor):
-        if image.ndim < 3:
-            raise ValueError(f"{op}: the tensor has shape {image.shape}; expected (C, H, W)")
-        return image.shape[-2], image.shape[-1]
-    if not hasattr(image, "getbands"):
-        raise TypeError(f"{op}: got a {type(image).__name__}; expected a Pillow image or a tensor (C, H, W)")
-    return image.height, image.width
+    if isinstance(inpt, BoundingBoxes):
+        return inpt.canvas_size
+    if isinstance(inpt, Tensor):
+        if inpt.ndim < 3 and not isinstance(inpt, Mask):
+            raise ValueError(f"{op}: the tensor has shape {inpt.shape}; expected (C, H, W)")
+        return inpt.shape[-2], inpt.shape[-1]
+    if not is_picture(inpt):
+        raise TypeError(f"{op}: got a {type(inpt).__name__}; expected a Pillow image or a tensor (C, H, W)")
+    return inpt.height, inpt.width
+
+
+def common_size(inputs: list[Any], op: str) -> tuple[int, int]:
+    """The size that all have.
+
+    Raises:
+        ValueError: they differ.
+    Example:
+        >>> common_size([at.zeros(3, 4, 5), Mask(at.zeros(4, 5))], "RandomCrop")
+        (4, 5)
+    """
+    sizes = sorted({size_of(inpt, op) for inpt in inputs})
+    if len(sizes) > 1:
+        raise ValueError(f"{op}: image, mask and boxes of one sample have sizes {sizes}; expected one size")
+    return sizes[0]
+
+
+def float_image(image: Any, op: str, channels: tuple[int, ...] = ()) -> Tensor:
+    """The image, a float tensor with so many channels.
+
+    Raises:
+        TypeError, ValueError: it is something else.
+    Example:
+        >>> float_image(at.zeros(3, 4, 5), "adjust_hue", (1, 3)).shape
+        (3, 4, 5)
+    """
+    size_of(image, op)
+    if not isinstance(image, Tensor) or image.dtype.kind != "f":
+        kind = f"tensor of {image.dtype}" if isinstance(image, Tensor) else type(image).__name__
+        raise TypeError(f"{op}: got a {kind}; expected a float tensor, such as ToTensor gives")
+    if channels and image.shape[-3] not in channels:
+        raise ValueError(
+            f"{op}: the tensor has shape {image.shape}; expected {' or '.join(map(str, channels))} channels"
+        )
+    return image
+
+
+def beside(image: Tensor, values: Any) -> Tensor:
+    """Numbers as a tensor of the image's dtype, where the image is.
+
+    Example:
+        >>> beside(at.zeros(1, 1, 1), [1, 2]).tolist()
+        [1.0, 2.0]
+    """
+    return Tensor(array_module(image.data).asarray(values, image.dtype))
+
+
+def fill_of(fill: Any, inpt: Any) -> Any:
+    """The value for pixels from outside, out of a number, one a channel, or a dict of these by type.
+
+    One number is for masks too; numbers for each channel are for images alone, and masks get 0.
+
+    Example:
+        >>> fill_of({Mask: 255, "others": 0}, Mask(at.zeros(2, 2)))
+        255
+    """
+    if isinstance(fill, dict):
+        fill = fill.get(type(inpt), fill.get("others", 0))
+    return 0 if isinstance(inpt, Mask) and isinstance(fill, (tuple, list)) else fill
 
 
 def draws(count: int) -> list[float]:
@@ -41,58 +110,12 @@ def draws(count: int) -> list[float]:
     return default_generator.uniform((count,), float64).tolist()
 
 
-def crop(image: Any, top: int, left: int, height: int, width: int) -> Any:
-    """The part of an image that lies wholly inside it.
+def spawned() -> Generator:
+    """A generator of its own with a seed from the default one, two words: for what draws more or less each time.
 
     Example:
-        >>> crop(at.arange(12).reshape(1, 3, 4), 1, 2, 2, 2).tolist()
-        [[[6, 7], [10, 11]]]
+        >>> spawned().uniform((2,)).shape
+        (2,)
     """
-    if isinstance(image, Tensor):
-        return image[..., top : top + height, left : left + width]
-    return image.crop((left, top, left + width, top + height))
-
-
-def mirrored(image: Any) -> Any:
-    """The image with left and right exchanged.
-
-    Example:
-        >>> mirrored(at.arange(3).reshape(1, 1, 3)).tolist()
-        [[[2, 1, 0]]]
-    """
-    if isinstance(image, Tensor):
-        return flip(image, (-1,))
-    from PIL import ImageOps
-
-    return ImageOps.mirror(image)
-
-
-def padded(image: Any, padding: tuple[int, int, int, int], fill: Any, mode: str) -> Any:
-    """The image with so many pixels more at its left, top, right and bottom.
-
-    Example:
-        >>> padded(at.ones(1, 1, 1), (1, 0, 2, 0), 0, "constant").tolist()
-        [[[0.0, 1.0, 0.0, 0.0]]]
-    """
-    left, top, right, bottom = padding
-    if not any(padding):
-        return image
-    if isinstance(image, Tensor):
-        widths = [(0, 0)] * (image.ndim - 2) + [(top, bottom), (left, right)]
-        values = np.reshape(fill, (-1, 1, 1)) if np.ndim(fill) else fill
-        return Tensor(_padded_array(image.data, widths, values, mode))
-    from PIL import Image
-
-    pixels = np.asarray(image.convert("RGB") if image.mode == "P" else image)  # (H, W) or (H, W, C)
-    widths = [(top, bottom), (left, right), (0, 0)][: pixels.ndim]
-    return Image.fromarray(_padded_array(pixels, widths, fill, mode))
-
-
-def _padded_array(x: Any, widths: list[tuple[int, int]], fill: Any, mode: str) -> Any:
-    xp = array_module(x)
-    if mode != "constant":
-        return xp.pad(x, widths, mode=mode)
-    y = xp.empty([n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)], x.dtype)
-    y[...] = fill
-    y[tuple(slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True))] = x
-    return y
+    low, high = default_generator.bits(2).tolist()
+    return Generator(low | high << 32)

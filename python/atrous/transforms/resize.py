@@ -1,31 +1,18 @@
-"""Resize, and how pixels are resampled."""
+"""Sizes of images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
 from typing import Any
 
-from ..backend import array_module
 from ..checks import pair, require
-from ..tensor import Tensor
-from .images import size_of
+from .functional import resize
+from .images import common_size, draws
+from .interpolation import InterpolationMode
+from .transform import Transform
 
 
-class InterpolationMode(Enum):
-    """How pixels between pixels are computed; tensors take nearest and bilinear.
-
-    Example:
-        >>> InterpolationMode("bilinear")
-        <InterpolationMode.BILINEAR: 'bilinear'>
-    """
-
-    NEAREST = "nearest"
-    BILINEAR = "bilinear"
-    BICUBIC = "bicubic"
-
-
-class Resize:
+class Resize(Transform):
     """Scales an image to another size. Takes a Pillow image or a float tensor (C, H, W).
 
     Args:
@@ -55,59 +42,56 @@ class Resize:
         require(fits, "Resize", f"max_size is {max_size}; expected more than size, and size one int, not {size}")
         self.interpolation, self.max_size, self.antialias = InterpolationMode(interpolation), max_size, antialias
 
-    def __call__(self, image: Any) -> Any:
-        H, W = size_of(image, "Resize")
-        size = self.size if len(self.size) == 2 else _short_side(H, W, self.size[0], self.max_size)
-        return resized(image, (size[0], size[1]), self.interpolation, bool(self.antialias))
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return resize(inpt, self.size, self.interpolation, self.max_size, self.antialias)
 
-    def __repr__(self) -> str:
+    def extra_repr(self) -> str:
+        """As torchvision shows it."""
         limit = f", max_size={self.max_size}" if self.max_size else ""
-        return f"Resize(size={list(self.size)}, interpolation={self.interpolation}{limit}, antialias={self.antialias})"
+        return f"size={list(self.size)}, interpolation={self.interpolation}{limit}, antialias={self.antialias}"
 
 
-def _short_side(H: int, W: int, size: int, max_size: int | None) -> tuple[int, int]:
-    short, long = min(H, W), max(H, W)
-    new_short, new_long = size, int(size * long / short)
-    if max_size is not None and new_long > max_size:
-        new_short, new_long = int(max_size * new_short / new_long), max_size
-    return (new_short, new_long) if H <= W else (new_long, new_short)
+class RandomShortestSize(Transform):
+    """Scales an image such that its shorter side has a length drawn from a list.
 
+    Followed by a `RandomCrop`, this is the multi-scale crop: the part that one crop shows is larger or smaller.
 
-def resized(image: Any, size: tuple[int, int], interpolation: InterpolationMode, antialias: bool) -> Any:
-    """The image at another size (H, W).
-
+    Args:
+        min_size: the lengths, such as ``range(256, 481)``, or one.
+        max_size: the longer side has this at the most; the shorter one is less than drawn then.
+        interpolation, antialias: as `Resize` takes them.
     Raises:
-        TypeError: an integer tensor. ValueError: bicubic on a tensor.
+        ValueError: no such lengths.
     Example:
-        >>> resized(at.tensor([[[0.0, 1.0, 2.0, 3.0]]]), (1, 2), InterpolationMode.NEAREST, True).tolist()
-        [[[0.0, 2.0]]]
+        >>> from atrous.transforms import Compose, RandomCrop
+        >>> multi_scale_crop = Compose([RandomShortestSize(range(256, 481)), RandomCrop(224)])
+        >>> multi_scale_crop(at.zeros(3, 300, 400)).shape
+        (3, 224, 224)
+
+    Source:
+        Simonyan and Zisserman, Very deep convolutional networks for large-scale image recognition, 2015, section 3.1.
     """
-    H, W = size_of(image, "Resize")
-    if size == (H, W):
-        return image
-    if not isinstance(image, Tensor):
-        from PIL import Image
 
-        return image.resize(size[::-1], Image.Resampling[interpolation.name])
-    xp = array_module(image.data)
-    if interpolation is InterpolationMode.NEAREST:
-        rows, columns = (xp.arange(S) * L // S for L, S in zip((H, W), size, strict=True))
-        return Tensor(image.data[..., rows[:, None], columns])
-    require(interpolation is InterpolationMode.BILINEAR, "Resize", "tensors take nearest and bilinear alone")
-    if image.dtype.kind != "f":
-        raise TypeError(f"Resize: the tensor has dtype {image.dtype}; expected a float one, such as ToTensor gives")
-    rows, columns = (_bilinear(L, S, antialias, image) for L, S in zip((H, W), size, strict=True))
-    return rows @ image @ columns.transpose(0, 1)
+    def __init__(
+        self,
+        min_size: int | Sequence[int],
+        max_size: int | None = None,
+        interpolation: InterpolationMode | str = InterpolationMode.BILINEAR,
+        antialias: bool | None = True,
+    ) -> None:
+        self.min_size = [min_size] if isinstance(min_size, int) else list(min_size)
+        fits = self.min_size and min(self.min_size) > 0
+        require(fits, "RandomShortestSize", f"min_size is {min_size}; expected one or more ints above 0")
+        fits = max_size is None or max_size > 0
+        require(fits, "RandomShortestSize", f"max_size is {max_size}; expected 1 or more")
+        self.max_size, self.interpolation, self.antialias = max_size, InterpolationMode(interpolation), antialias
 
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        H, W = common_size(flat_inputs, "RandomShortestSize")
+        scale = self.min_size[int(draws(1)[0] * len(self.min_size))] / min(H, W)
+        if self.max_size is not None:
+            scale = min(scale, self.max_size / max(H, W))
+        return {"size": (max(int(H * scale), 1), max(int(W * scale), 1))}
 
-def _bilinear(L: int, S: int, antialias: bool, like: Tensor) -> Tensor:
-    """The matrix (S, L) that resamples L pixels in a row to S.
-
-    Pixels are squares: output i has its centre at (i + ½) · L/S, and weighs the input's centres j + ½ by a triangle,
-    one pixel wide to each side, or with antialias L/S where that is more. Pillow and PyTorch have the same.
-    """
-    xp, scale = array_module(like.data), L / S
-    width = max(scale, 1.0) if antialias else 1.0
-    centres = (xp.arange(S) + 0.5) * scale
-    weights = xp.clip(1 - abs(xp.arange(L) + 0.5 - centres[:, None]) / width, 0, None)
-    return Tensor((weights / weights.sum(1, keepdims=True)).astype(like.dtype))
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return resize(inpt, params["size"], self.interpolation, antialias=self.antialias)
