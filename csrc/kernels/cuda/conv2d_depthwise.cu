@@ -12,23 +12,54 @@ namespace {
 
 constexpr int kStrip = 4;  // pixels of a thread
 
-// Pixels of a strip, with n channels of each, and the weights of these channels for each tap.
+// What a strip's pixels read of a row through K taps side by side, each number once. The pixels are `step` apart, the
+// taps next to each other; K = 1 is any tap by itself, where the step is not known beforehand.
+template <int K, int step>
+struct Taps {
+  static constexpr int count = K, width = K == 1 ? kStrip : (kStrip - 1) * step + K;
+  __device__ static int place(int pixel, int tap) { return K == 1 ? pixel : pixel * step + tap; }
+
+  template <typename M, typename T>
+  __device__ static void read(const T* row, int first, int any_step, int size, int64_t C, M (&packs)[width]) {
+#pragma unroll
+    for (int i = 0; i < width; ++i) {
+      const int at = first + (K == 1 ? i * any_step : i);
+      packs[i] = at >= 0 && at < size ? load_as<M>(row + at * C) : M{};
+    }
+  }
+};
+
+// f(taps) with the Taps for these sizes along a row.
+template <typename T, typename F>
+void with_taps(int64_t taps, int64_t dilation, int64_t stride, F&& f) {
+  if constexpr (sizeof(T) == 4) {  // the fast path
+    if (dilation == 1 && taps == 3 && stride == 1) return f(Taps<3, 1>{});
+    if (dilation == 1 && taps == 3 && stride == 2) return f(Taps<3, 2>{});
+    if (dilation == 1 && taps == 5 && stride == 1) return f(Taps<5, 1>{});
+    if (dilation == 1 && taps == 5 && stride == 2) return f(Taps<5, 2>{});
+  }
+  f(Taps<1, 1>{});
+}
+
+// Pixels of a strip, with n channels of each.
 template <int n, typename T>
 struct Strip {
   T sums[kStrip][n] = {};
 
-  // Adds weight * image[(first + i * step) * C] for each pixel i, where that is inside.
-  __device__ void add(const Pack<T, n>& weight, const T* image, int first, int step, int size, int64_t C) {
-    Pack<T, n> packs[kStrip];
+  // Adds weight[k] * image[(first + i * step + k) * C] for each pixel i and tap k, where that is inside. Weights are C
+  // apart, or -C where the taps go backwards.
+  template <typename Taps>
+  __device__ void add(Taps, const T* weight, int64_t apart, const T* row, int first, int step, int size, int64_t C) {
+    Pack<T, n> packs[Taps::width];
+    Taps::read(row, first, step, size, C, packs);
 #pragma unroll
-    for (int i = 0; i < kStrip; ++i) {
-      const int at = first + i * step;
-      packs[i] = at >= 0 && at < size ? load_pack<n>(image + at * C) : Pack<T, n>{};
+    for (int k = 0; k < Taps::count; ++k) {
+      const auto factor = load_pack<n>(weight + k * apart);
+#pragma unroll
+      for (int i = 0; i < kStrip; ++i)
+#pragma unroll
+        for (int j = 0; j < n; ++j) add_product(packs[Taps::place(i, k)].v[j], factor.v[j], sums[i][j]);
     }
-#pragma unroll
-    for (int i = 0; i < kStrip; ++i)
-#pragma unroll
-      for (int j = 0; j < n; ++j) sums[i][j] += packs[i].v[j] * weight.v[j];
   }
 
   __device__ Pack<T, n> pack(int i) const {
@@ -46,7 +77,7 @@ __global__ void by_tap_kernel(int64_t C, int64_t taps, const T* weight, T* by_ta
   if (i < C * taps) by_tap[i] = weight[i % C * taps + i / C];
 }
 
-template <int n, typename T>
+template <typename Taps, int n, typename T>
 struct Forward {
   int64_t C;
   Axis h, w;
@@ -61,9 +92,9 @@ struct Forward {
     for (int kh = 0; kh < h.taps; ++kh) {
       const int ih = top + kh * h.tap;
       const T* row = x + (place.n * h.size + ih) * w.size * C + place.c;
-      for (int kw = 0; kw < w.taps; ++kw, weight += C)
+      for (int kw = 0; kw < w.taps; kw += Taps::count, weight += Taps::count * C)
         if (ih >= 0 && ih < h.size)
-          strip.add(load_pack<n>(weight), row, first * w.step + w.first + kw * w.tap, w.step, w.size, C);
+          strip.add(Taps{}, weight, C, row, first * w.step + w.first + kw * w.tap, w.step, w.size, C);
     }
     const int64_t pixel = (place.n * OH + place.h) * OW + first;
 #pragma unroll
@@ -73,7 +104,7 @@ struct Forward {
 };
 
 // The pixels of a strip are the stride apart: the same taps reach them.
-template <int n, typename T>
+template <typename Taps, int n, typename T>
 struct BackwardInput {
   int64_t C, KW;
   Stride h, w;
@@ -91,8 +122,10 @@ struct BackwardInput {
       if (oh < 0 || oh >= rows.size) continue;
       const T* row = grad_y + (place.n * rows.size + oh) * columns.size * C + place.c;
       const T* weight = by_tap + ((taps_h.first + i * taps_h.step) * KW + taps_w.first) * C + place.c;
-      for (int j = 0; j < taps_w.taps; ++j, weight += taps_w.step * C)
-        strip.add(load_pack<n>(weight), row, first + columns.first + j * columns.tap, 1, columns.size, C);
+      for (int j = 0; j < taps_w.taps; j += Taps::count, weight += taps_w.step * Taps::count * C) {
+        const int leftmost = first + columns.first + (j + Taps::count - 1) * columns.tap;
+        strip.add(Taps{}, weight + (Taps::count - 1) * C, -C, row, leftmost, 1, columns.size, C);
+      }
     }
 #pragma unroll
     for (int i = 0; i < kStrip; ++i) {
@@ -102,56 +135,72 @@ struct BackwardInput {
   }
 };
 
-constexpr int kTaps = 9;  // of a thread: those of 3 x 3
+// Of a thread, for the gradient of the weights: groups of taps side by side, 9 or 10 taps in all.
+template <typename Taps>
+constexpr int kGroups = Taps::count == 1   ? 9
+                        : Taps::count == 3 ? 3
+                                           : 2;
 
-// How blocks share the sums over pixels: `columns` packs of channels side by side, `groups` threads for each, which
-// take every groups-th pixel of a piece; and a turn for each kTaps taps.
+// How blocks share the sums over strips: `columns` packs of channels side by side, `groups` threads for each, which
+// take every groups-th strip of a piece; and a turn for each kGroups groups of taps.
 struct WeightCut {
-  int64_t P, C, taps, column_blocks, pieces, pixels_of_piece;
+  int64_t strips, C, taps, column_blocks, pieces, strips_of_piece;
   int columns, groups, turns;
 
-  static WeightCut of(int64_t P, int64_t C, int64_t taps, int n) {
-    constexpr int64_t kColumns = 32, kBlocks = 1024, kLeast = 16;  // blocks on a large GPU, pixels of a thread
-    WeightCut cut{P, C, taps, (C / n + kColumns - 1) / kColumns, 0, 0, 0, 0, narrow((taps + kTaps - 1) / kTaps)};
+  static WeightCut of(int64_t strips, int64_t C, int64_t taps, int taps_of_turn, int n) {
+    constexpr int64_t kColumns = 32, kBlocks = 1024, kLeast = 4;  // blocks on a large GPU, strips of a thread
+    WeightCut cut{strips, C, taps, (C / n + kColumns - 1) / kColumns, 0, 0, 0, 0, 0};
+    cut.turns = narrow((taps + taps_of_turn - 1) / taps_of_turn);
     cut.columns = narrow((C / n + cut.column_blocks - 1) / cut.column_blocks);
     cut.groups = kThreads / cut.columns;
     const int64_t others = cut.column_blocks * cut.turns, pieces = (kBlocks + others - 1) / others;
-    const int64_t even = (P + pieces - 1) / pieces, least = cut.groups * kLeast;
-    cut.pixels_of_piece = even < least ? least : even;
-    cut.pieces = P > 0 ? (P + cut.pixels_of_piece - 1) / cut.pixels_of_piece : 1;
+    const int64_t even = (strips + pieces - 1) / pieces, least = cut.groups * kLeast;
+    cut.strips_of_piece = even < least ? least : even;
+    cut.pieces = strips > 0 ? (strips + cut.strips_of_piece - 1) / cut.strips_of_piece : 1;
     return cut;
   }
 };
 
 // Sums of grad_y * x for each channel and tap of a piece, to partial (pieces, taps, C).
-template <typename M, typename T>
+template <typename Taps, typename M, typename T>
 __global__ void __launch_bounds__(kThreads)
-    weight_sums_kernel(WeightCut cut, Axis h, Axis w, Divisor OH, Divisor OW, const T* grad_y, const T* x, T* partial) {
-  constexpr int n = M::size;
+    weight_sums_kernel(WeightCut cut, Axis h, Axis w, Divisor OH, int OW, Divisor strips_of_row, const T* grad_y,
+                       const T* x, T* partial) {
+  constexpr int n = M::size, kTaps = kGroups<Taps> * Taps::count;
   __shared__ T table[kThreads * kTaps * n];
   const int64_t block = blockIdx.x / cut.turns, piece = block / cut.column_blocks;
   const int turn = static_cast<int>(blockIdx.x % cut.turns), group = static_cast<int>(threadIdx.x) / cut.columns;
   const int column = static_cast<int>(threadIdx.x) % cut.columns;
   const int64_t first_channel = block % cut.column_blocks * cut.columns * n, c = first_channel + column * n;
-  int64_t end = (piece + 1) * cut.pixels_of_piece;
-  if (end > cut.P) end = cut.P;
+  int64_t end = (piece + 1) * cut.strips_of_piece;
+  if (end > cut.strips) end = cut.strips;
   T sums[kTaps][n] = {};
   if (group < cut.groups && c < cut.C) {
-    for (int64_t pixel = piece * cut.pixels_of_piece + group; pixel < end; pixel += cut.groups) {
-      const int64_t row = pixel / OW, image = row / OH;
-      const int top = static_cast<int>(row - image * OH.value()) * h.step + h.first;
-      const int left = static_cast<int>(pixel - row * OW.value()) * w.step + w.first;
-      const auto g = load_as<M>(grad_y + pixel * cut.C + c);
-      const T* const corner = x + image * h.size * w.size * cut.C + c;
+    for (int64_t strip = piece * cut.strips_of_piece + group; strip < end; strip += cut.groups) {
+      const int64_t row = strip / strips_of_row, image = row / OH;
+      const int first = static_cast<int>(strip - row * strips_of_row.value()) * kStrip;
+      const int top = static_cast<int>(row - image * OH.value()) * h.step + h.first, left = first * w.step + w.first;
+      M g[kStrip];
+#pragma unroll
+      for (int i = 0; i < kStrip; ++i)
+        g[i] = first + i < OW ? load_as<M>(grad_y + (row * OW + first + i) * cut.C + c) : M{};
+      const T* const images = x + image * h.size * w.size * cut.C + c;
       int kh = turn * kTaps / w.taps, kw = turn * kTaps % w.taps;
 #pragma unroll
-      for (int tap = 0; tap < kTaps; ++tap) {
-        const int ih = top + kh * h.tap, iw = left + kw * w.tap;
-        const bool inside = kh < h.taps && ih >= 0 && ih < h.size && iw >= 0 && iw < w.size;
-        const auto v = inside ? load_as<M>(corner + (int64_t{ih} * w.size + iw) * cut.C) : M{};
+      for (int some = 0; some < kGroups<Taps>; ++some) {
+        const int ih = top + kh * h.tap;
+        if (kh < h.taps && ih >= 0 && ih < h.size) {
+          M packs[Taps::width];
+          Taps::read(images + int64_t{ih} * w.size * cut.C, left + kw * w.tap, w.step, w.size, cut.C, packs);
 #pragma unroll
-        for (int j = 0; j < n; ++j) sums[tap][j] += g.v[j] * v.v[j];
-        if (++kw == w.taps) kw = 0, ++kh;
+          for (int k = 0; k < Taps::count; ++k)
+#pragma unroll
+            for (int i = 0; i < kStrip; ++i)
+#pragma unroll
+              for (int j = 0; j < n; ++j)
+                add_product(g[i].v[j], packs[Taps::place(i, k)].v[j], sums[some * Taps::count + k][j]);
+        }
+        if ((kw += Taps::count) >= w.taps) kw = 0, ++kh;
       }
     }
   }
@@ -199,13 +248,13 @@ template <typename T>
 void forward(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
   const Workspace<T> by_tap(s.KH * s.KW * s.OC);
   order_by_tap(s.OC, s.KH * s.KW, weight, by_tap.data());
-  with_packs<T>(
-      [&](auto n) {
-        const Forward<n, T> job{s.IC, height_of(s),  width_of(s),  narrow(s.OH), narrow(s.OW),
-                                x,    by_tap.data(), {y, e, n > 1}};
-        for_pixels<n>(s.N, s.OH, strips(s.OW), s.OC, job);
-      },
-      s.OC, x, y, e.scale, e.bias, e.residual);
+  const auto run = [&](auto taps, auto n) {
+    const Forward<decltype(taps), n, T> job{s.IC, height_of(s),  width_of(s),  narrow(s.OH), narrow(s.OW),
+                                            x,    by_tap.data(), {y, e, n > 1}};
+    for_pixels<n>(s.N, s.OH, strips(s.OW), s.OC, job);
+  };
+  with_packs<T>([&](auto n) { with_taps<T>(s.KW, s.dw, s.sw, [&](auto taps) { run(taps, n); }); }, s.OC, x, y, e.scale,
+                e.bias, e.residual);
 }
 
 template <typename T>
@@ -213,24 +262,32 @@ void backward_input(const Conv2dShape& s, const T* grad_y, const T* weight, T* g
   const Workspace<T> by_tap(s.KH * s.KW * s.OC);
   order_by_tap(s.OC, s.KH * s.KW, weight, by_tap.data());
   const Stride h = Stride::of(s.sh, s.ph, s.dh, s.KH, s.IH, s.OH), w = Stride::of(s.sw, s.pw, s.dw, s.KW, s.IW, s.OW);
+  const auto run = [&](auto taps, auto n) {
+    const BackwardInput<decltype(taps), n, T> job{s.IC, s.KW, h, w, grad_y, by_tap.data(), grad_x};
+    for_pixels<n>(s.N, s.IH, strips(w.pixels()) * w.parts, s.IC, job);
+  };
   with_packs<T>(
       [&](auto n) {
-        const BackwardInput<n, T> job{s.IC, s.KW, h, w, grad_y, by_tap.data(), grad_x};
-        for_pixels<n>(s.N, s.IH, strips(w.pixels()) * w.parts, s.IC, job);
+        if (s.sw == 1)
+          with_taps<T>(s.KW, s.dw, s.sw, [&](auto taps) { run(taps, n); });
+        else  // of the taps, those that reach a pixel are some apart
+          run(Taps<1, 1>{}, n);
       },
       s.IC, grad_y, grad_x);
 }
 
 // The order of the sums does not depend on addresses.
-template <typename T>
-void backward_weight(const Conv2dShape& s, const T* grad_y, const T* x, T* grad_weight) {
+template <typename Taps, typename T>
+void sum_weights(const Conv2dShape& s, const T* grad_y, const T* x, T* grad_weight) {
   constexpr int n = 16 / sizeof(T);
   const bool whole = s.IC % n == 0;
-  const WeightCut cut = WeightCut::of(s.N * s.OH * s.OW, s.IC, s.KH * s.KW, whole ? n : 1);
+  const WeightCut cut =
+      WeightCut::of(s.N * s.OH * strips(s.OW), s.IC, s.KH * s.KW, kGroups<Taps> * Taps::count, whole ? n : 1);
   const Workspace<T> partial(cut.pieces * cut.taps * cut.C);
   const auto run = [&](auto pack) {
-    launch(weight_sums_kernel<decltype(pack), T>, static_cast<unsigned>(cut.pieces * cut.column_blocks * cut.turns),
-           kThreads, cut, height_of(s), width_of(s), s.OH, s.OW, grad_y, x, partial.data());
+    launch(weight_sums_kernel<Taps, decltype(pack), T>,
+           static_cast<unsigned>(cut.pieces * cut.column_blocks * cut.turns), kThreads, cut, height_of(s), width_of(s),
+           s.OH, narrow(s.OW), strips(s.OW), grad_y, x, partial.data());
   };
   if (!whole)
     run(Elements<T, 1>{});
@@ -239,6 +296,11 @@ void backward_weight(const Conv2dShape& s, const T* grad_y, const T* x, T* grad_
   else
     run(Elements<T, n>{});
   launch(add_weight_sums_kernel<T>, blocks_of_all(cut.C * cut.taps), kThreads, cut, partial.data(), grad_weight);
+}
+
+template <typename T>
+void backward_weight(const Conv2dShape& s, const T* grad_y, const T* x, T* grad_weight) {
+  with_taps<T>(s.KW, s.dw, s.sw, [&](auto taps) { sum_weights<decltype(taps)>(s, grad_y, x, grad_weight); });
 }
 
 template <typename T>

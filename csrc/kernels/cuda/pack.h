@@ -53,4 +53,14 @@ inline bool are_aligned(const Pointers*... pointers) {
   return ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
 }
 
+// sum += a * b, rounded once on a GPU.
+template <typename T>
+__device__ inline void add_product(T a, T b, T& sum) {
+#ifdef __CUDACC__
+  sum = fma(a, b, sum);
+#else
+  sum += a * b;  // a CPU may have to call a function for fma
+#endif
+}
+
 }  // namespace atrous

@@ -166,14 +166,6 @@ template <typename T_>
 struct Fma {
   using T = T_;
 
-  __device__ static void add_product(T a, T b, T& sum) {
-#ifdef __CUDACC__
-    sum = fma(a, b, sum);
-#else
-    sum += a * b;  // a CPU may have to call a function for fma
-#endif
-  }
-
   template <typename A, typename B, int WM, int WN>
   __device__ static void multiply(const T* a, const T* b, const Seat<WM, WN>& seat, TileSums<T, WM, WN>& sums) {
     constexpr int n = kChunk<T>;
