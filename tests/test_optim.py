@@ -21,6 +21,7 @@ CONFIGS = [
     ("Adam", dict(lr=0.05, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.1)),
     ("Adam", dict(lr=0.05, amsgrad=True)),
     ("Adam", dict(lr=0.05, maximize=True)),
+    ("Adam", dict(lr=0.05, weight_decay=0.3, decoupled_weight_decay=True)),
     ("AdamW", dict(lr=0.05)),
     ("AdamW", dict(lr=0.05, weight_decay=0.3, amsgrad=True)),
 ]
@@ -105,13 +106,21 @@ def test_adam_by_hand():
 def test_state_dict_structure():
     params, optimizer = run(at, "Adam", dict(amsgrad=True), "float32", 1)
     state = optimizer.state_dict()
-    assert state["param_groups"][0] == dict(
-        params=[0, 1, 2], lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=True, maximize=False
-    )
+    settings = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=True, maximize=False)
+    assert state["param_groups"][0] == dict(params=[0, 1, 2], decoupled_weight_decay=False, **settings)
     assert set(state["state"]) == {0, 2, 3}  # parameter 1 of the file, params[2] here, had no gradient yet
     assert set(state["state"][0]) == {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"}
     assert state["state"][0]["step"] == 1
     assert params[2] not in optimizer.state
+
+
+def test_adamw_stays_decoupled_with_the_state_of_an_adam():
+    w = leaf()
+    adam, adamw = optim.Adam([w], lr=0.1, weight_decay=0.5), optim.AdamW([w])
+    adamw.load_state_dict(adam.state_dict())
+    w.grad = at.zeros(2)
+    adamw.step()
+    assert w.tolist() == pytest.approx([0.95, 0.95])
 
 
 def test_resumed_run_equals_one_run():
