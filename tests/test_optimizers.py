@@ -228,7 +228,7 @@ def run_muon(lib, config, steps):
 
 
 @pytest.mark.parametrize(
-    ("config", "steps", "tolerance"), [*((config, 50, 1e-12) for config in MUON), ({}, 3, 0.02)], ids=range(4)
+    ("config", "steps", "tolerance"), [*((config, 50, 1e-12) for config in MUON), ({}, 3, 0.1)], ids=range(4)
 )
 def test_muon_as_pytorch(config, steps, tolerance, monkeypatch):
     """Where PyTorch's is kept from rounding to bfloat16 the two agree; where it is not, to bfloat16's precision."""

@@ -41,7 +41,7 @@ class Muon(Composed):
     Source:
         Jordan, Muon: an optimizer for hidden layers in neural networks, 2024; Liu et al., Muon is scalable for LLM
         training, 2025 (arXiv 2502.16982).
-    Differs from PyTorch: x has the parameter's precision (there bfloat16, which moves a step's entries by about 1 %).
+    Differs from PyTorch: x has the parameter's precision (there bfloat16, which moves a step by a few percent).
     """
 
     _keys = ("momentum_buffer",)
