@@ -95,6 +95,24 @@ def test_sgd_by_hand():
         assert w.item() == expected
 
 
+@pytest.mark.parametrize(("low", "rate"), [(0, 1), (-1, 2)])
+def test_the_perceptron_rule(low, rate):
+    """w ← w + η (t − ŷ) x, with units of {low, 1}, learns OR from zeros: the weights after each example, by hand."""
+    x = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], np.float32)  # the last is the bias
+    side = np.array([-1, 1, 1, 1])
+    w, by_hand, eta = at.zeros(3, requires_grad=True), np.zeros(3, np.float32), 0.25
+    optimizer = optim.SGD([w], lr=rate * eta)
+    for i in [0, 1, 2, 3] * 5:
+        target = 1 if side[i] > 0 else low
+        output = target if side[i] * (by_hand @ x[i]) > 0 else 1 + low - target  # the border is the wrong side
+        by_hand = by_hand + np.float32(eta * (target - output)) * x[i]
+        optimizer.zero_grad()
+        (-side[i].item() * (w * at.from_numpy(x[i])).sum()).clamp(min=0).backward()
+        optimizer.step()
+        assert w.tolist() == by_hand.tolist()
+    assert (side * (x @ by_hand) > 0).all()
+
+
 def test_adam_by_hand():
     w = at.tensor([1.0, 2.0, 3.0], dtype=at.float64, requires_grad=True)
     optimizer = optim.Adam([w], lr=0.1, eps=0.0)

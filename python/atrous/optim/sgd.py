@@ -15,6 +15,10 @@ class SGD(Optimizer):
     ``p ← p − lr · b``, with Nesterov ``p ← p − lr · (g + momentum · b)``. Sutskever et al. 2013, where lr multiplies
     the gradient alone; here, as in PyTorch, it multiplies the whole step.
 
+    The perceptron rule ``w ← w + η (t − ŷ) x`` (Rosenblatt 1958) is this on the loss ``(-s * z).clamp(min=0).sum()`` of
+    ``z = w · x`` with ``s = ±1``. Where z is on the wrong side, or 0, ``t − ŷ`` is s for units of {0, 1}, so that lr is
+    η, and 2s for units of {−1, 1}, so that lr is 2η; elsewhere nothing changes.
+
     Args:
         params: tensors, or groups (dicts with "params" and settings).
         lr: learning rate.
