@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..ops import full_like
-from .composed import Composed, decayed, root
-from .optimizer import Params, check_range
+from ..ops.adam import adagrad_step
+from .optimizer import Optimizer, Params, batches, check_range
 
 
-class Adagrad(Composed):
+class Adagrad(Optimizer):
     """Steps divided by the root of all squared gradients so far: rare features keep a high rate. Duchi et al. 2011.
 
     With ``g = grad + weight_decay · p``: ``s ← s + g²``, ``p ← p − lr / (1 + (t − 1) lr_decay) · g / (√s + eps)``.
@@ -31,8 +31,6 @@ class Adagrad(Composed):
         >>> [round(v, 4) for v in w.tolist()]
         [0.9, 1.1]
     """
-
-    _keys = ("sum",)
 
     def __init__(
         self,
@@ -59,12 +57,17 @@ class Adagrad(Composed):
         names = ("lr", "lr_decay", "eps", "weight_decay", "initial_accumulator_value")
         check_range("Adagrad", **{name: group[name] for name in names})
 
-    def _start(self, group, key, param):
-        return full_like(param, group["initial_accumulator_value"])
-
-    def _change(self, group, own, param, grad, total):
-        grad = decayed(group, param, grad)
-        total += grad * grad
-        step = grad / root(total, group["eps"])
-        step *= group["lr"] / (1 + (own["step"] - 1) * group["lr_decay"])
-        param -= step
+    def _update(self, group: dict[str, Any]) -> None:
+        initial = group["initial_accumulator_value"]
+        for before, update in batches(group, lambda param: self.state.get(param, {}).get("step", 0)):
+            adagrad_step(
+                update.params,
+                update.grads,
+                update.state(self, "sum", lambda param: full_like(param, initial)),
+                lr=group["lr"] / (1 + before * group["lr_decay"]),
+                eps=group["eps"],
+                weight_decay=group["weight_decay"],
+            )
+            for param in update.owners:
+                self.state[param]["step"] = before + 1
+            update.finish()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .composed import Composed, blend, blend_square, decayed, root
-from .optimizer import Params, check_range
+from ..ops.adam import rmsprop_step
+from .optimizer import Optimizer, Params, batches, check_range
 
 
-class RMSprop(Composed):
+class RMSprop(Optimizer):
     """Steps divided by the root of the gradient's mean square. Hinton 2012, lecture 6e of Neural networks.
 
     With ``g = grad + weight_decay · p``: ``v ← αv + (1 − α)g²``, ``d = g / (√v + eps)``, ``p ← p − lr · d``.
@@ -59,20 +59,17 @@ class RMSprop(Composed):
     def _check(self, group: dict[str, Any]) -> None:
         check_range("RMSprop", **{name: group[name] for name in ("lr", "alpha", "eps", "weight_decay", "momentum")})
 
-    def _keys_of(self, group, param):
-        centered = ("grad_avg",) if group["centered"] else ()
-        return ("square_avg", *centered, *(("momentum_buffer",) if group["momentum"] else ()))
-
-    def _change(self, group, own, param, grad, square_avg, *rest):
-        grad, alpha = decayed(group, param, grad), group["alpha"]
-        blend_square(square_avg, grad, alpha)
-        if group["centered"]:
-            blend(rest[0], grad, 1 - alpha)
-            square_avg = square_avg - rest[0] * rest[0]
-        step = grad / root(square_avg, group["eps"])
-        if group["momentum"]:
-            buffer = rest[-1]
-            buffer *= group["momentum"]
-            buffer += step
-            step = buffer
-        param -= group["lr"] * step
+    def _update(self, group: dict[str, Any]) -> None:
+        for _, update in batches(group, lambda param: None):
+            rmsprop_step(
+                update.params,
+                update.grads,
+                update.state(self, "square_avg"),
+                update.state(self, "grad_avg") if group["centered"] else None,
+                update.state(self, "momentum_buffer") if group["momentum"] else None,
+                **{name: group[name] for name in ("lr", "alpha", "eps", "weight_decay", "momentum")},
+            )
+            for param in update.owners:
+                state = self.state[param]
+                state["step"] = state.get("step", 0) + 1
+            update.finish()
