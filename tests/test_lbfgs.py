@@ -1,6 +1,7 @@
 """Optimizers over all parameters at once: L-BFGS against PyTorch's iterates, Newton's method, bad input."""
 
 import copy
+import importlib
 import re
 
 import numpy as np
@@ -123,6 +124,33 @@ def test_a_line_search_meets_the_strong_wolfe_conditions(first):
     assert calls <= 26
     assert point.loss <= begin.loss + 1e-4 * point.t * begin.slope
     assert abs(point.slope) <= 0.9 * abs(begin.slope)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_line_search_ends_where_that_of_pytorch_does(seed):
+    """On random waves, from random first steps, within few evaluations and many."""
+    torch = pytest.importorskip("torch")
+    theirs = importlib.import_module("torch.optim.lbfgs")._strong_wolfe
+    rng = np.random.default_rng(seed)
+    for _ in range(150):
+        size, speed, phase = rng.normal(size=4), rng.exponential(size=4), rng.uniform(0, 6, 4)
+
+        def evaluate(t, size=size, speed=speed, phase=phase):
+            slope = float(-(size * speed * np.sin(speed * t + phase)).sum())
+            return Point(t, float((size * np.cos(speed * t + phase)).sum()), None, slope)
+
+        def of_torch(_, t, direction, evaluate=evaluate):
+            point = evaluate(float(t))
+            return point.loss, torch.tensor([point.slope], dtype=torch.float64)
+
+        first, most, begin = 10 ** rng.uniform(-3, 2), int(rng.integers(1, 25)), evaluate(0.0)
+        if begin.slope < 0:
+            slope = torch.tensor([begin.slope], dtype=torch.float64)
+            one = torch.ones(1, dtype=torch.float64)
+            loss, _, t, calls = theirs(of_torch, 0.0, first, one, begin.loss, slope, slope[0], max_ls=most)
+            point, ours = strong_wolfe(evaluate, begin, first, 1.0, most)
+            assert ours == calls
+            assert (point.t, point.loss) == (pytest.approx(float(t), rel=1e-6), pytest.approx(loss, rel=1e-6))
 
 
 def leaf(**kwargs):

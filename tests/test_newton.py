@@ -30,6 +30,7 @@ def test_hessian_is_that_of_pytorch(name):
     found = hessian(lambda x: f(at, x), at.tensor(x, dtype=at.float64)).numpy()
     expected = torch.autograd.functional.hessian(lambda x: f(torch, x), torch.tensor(x)).numpy()
     assert found.shape == expected.shape
+    np.testing.assert_array_equal(found, found.transpose(*range(x.ndim, 2 * x.ndim), *range(x.ndim)))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * max(1.0, np.abs(expected).max()))
 
 

@@ -187,7 +187,9 @@ def three_steps(name, make):
         for i, param in enumerate(params):
             grad = np.random.default_rng([step, i]).normal(size=param.shape).astype(np.float32)
             param.grad = at.Tensor(make(np.array(grad)))
+        before = [param.grad.clone() for param in params]
         optimizer.step()
+        assert all(at.equal(param.grad, grad) for param, grad in zip(params, before, strict=True))  # only read
     return [param.data for param in params]
 
 

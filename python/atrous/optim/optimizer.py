@@ -184,7 +184,7 @@ class Update:
                 held = state[key] = start(param)
             elif type(held.data) is not type(param.data):  # the model was moved
                 held.data = like(held.to(param.device).data, param.data)
-            elif held.data.strides != param.data.strides and held.shape == param.shape:  # a user may have changed it
+            elif held.data.strides != param.data.strides:  # a user may have changed the parameter's layout
                 held.data = like(held.data, param.data)
             found.append(held)
         return found
