@@ -29,9 +29,9 @@ class RMSprop(Optimizer):
     Example:
         >>> w = at.tensor([1.0, 1.0], requires_grad=True)
         >>> w.grad = at.tensor([5.0, -0.1])
-        >>> optim.RMSprop([w], lr=0.1).step()  # 0.1 / √(1 − α) times the sign
+        >>> optim.RMSprop([w], lr=0.05).step()  # 0.05 / √(1 − α) times the sign
         >>> [round(v, 4) for v in w.tolist()]
-        [0.0, 2.0]
+        [0.5, 1.5]
     """
 
     def __init__(
