@@ -1,4 +1,7 @@
-"""One optimizer step over all parameters of a network: Adam, AdamW, SGD with momentum, against PyTorch's fused ones."""
+"""One optimizer step over all parameters of a network: Adam, AdamW, SGD with momentum, RMSprop, Adagrad.
+
+Against PyTorch's fused ones; it has none for RMSprop, where its loop over tensors runs.
+"""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +18,7 @@ TOLERANCE = 2e-6  # of a tensor's largest parameter
 
 
 def cases(quick: bool) -> Iterator[Case]:
-    """Work counts each array read and each written, 4 bytes a number: for Adam 4 + 3, for SGD 3 + 2."""
+    """Work counts each array read and each written, 4 bytes a number: for Adam 4 + 3, for the others 3 + 2."""
     for network, tensors in PARAMETERS[:1] if quick else PARAMETERS:
         count = sum(map(prod, tensors))
         row = f"{network} · {count:,} in {len(tensors)} tensors"
@@ -23,7 +26,8 @@ def cases(quick: bool) -> Iterator[Case]:
         for column, line in lines.items():
             setup = partial(adam, tensors, column == "AdamW")
             yield Case(row, column, 28e-9 * count, "GB/s", TOLERANCE, setup, line)
-        yield Case(row, "SGD with momentum", 20e-9 * count, "GB/s", TOLERANCE, partial(sgd, tensors))
+        for column, setup in {"SGD with momentum": sgd, "RMSprop": rmsprop, "Adagrad": adagrad}.items():
+            yield Case(row, column, 20e-9 * count, "GB/s", TOLERANCE, partial(setup, tensors))
 
 
 def adam(tensors: list[tuple[int, ...]], decoupled: bool) -> Outcome:
@@ -53,6 +57,35 @@ def sgd(tensors: list[tuple[int, ...]]) -> Outcome:
 
     arguments = {"params": params, "grads": grads, "momentum_buffers": buffers, **rates, "first": False}
     return kernel("sgd_step", arguments, call, [params, grads, buffers])
+
+
+def rmsprop(tensors: list[tuple[int, ...]]) -> Outcome:
+    params, grads = (draw(tensors, seed) for seed in range(2))
+    squares = [array**2 for array in draw(tensors, 2)]
+    rates = {"lr": 1e-3, "alpha": 0.99, "eps": 1e-8, "weight_decay": 5e-4, "momentum": 0.0}
+
+    def call(torch, params, grads, squares, steps):
+        torch.optim._functional.rmsprop(params, grads, squares, [], [], steps, **rates, centered=False)
+        return params
+
+    arguments = {"params": params, "grads": grads, "square_avgs": squares, "grad_avgs": None, "momentum_buffers": None}
+    steps = [np.array(10, np.float32) for _ in tensors]
+    return kernel("rmsprop_step", {**arguments, **rates}, call, [params, grads, squares, steps])
+
+
+def adagrad(tensors: list[tuple[int, ...]]) -> Outcome:
+    params, grads = (draw(tensors, seed) for seed in range(2))
+    sums = [array**2 for array in draw(tensors, 2)]
+    rates = {"lr": 1e-3, "eps": 1e-10, "weight_decay": 5e-4}
+
+    def call(torch, params, grads, sums, steps):
+        torch._fused_adagrad_(params, grads, sums, steps, **rates, lr_decay=0.0, maximize=False)
+        return params
+
+    steps = [np.array(10, np.float32) for _ in tensors]
+    return kernel(
+        "adagrad_step", {"params": params, "grads": grads, "sums": sums, **rates}, call, [params, grads, sums, steps]
+    )
 
 
 def draw(tensors: list[tuple[int, ...]], seed: int) -> list[Any]:

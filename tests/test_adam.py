@@ -1,4 +1,4 @@
-"""Kernels of adam (Adam, AdamW, SGD): by hand, PyTorch, the case table on every level, properties, bad input."""
+"""Kernels of adam (Adam, SGD, RMSprop, Adagrad): by hand, PyTorch, the case table on every level, lists, bad input."""
 
 import math
 
@@ -69,6 +69,17 @@ def test_subnormal_moments_are_flushed(backend):
     assert (v != 0).tolist() == [False, True, True] * 30
 
 
+def test_subnormal_averages_are_flushed(backend):
+    tiny = float(np.finfo(np.float32).tiny)
+    v, a, b = (np.array([tiny / 4, -tiny / 4, 4 * tiny] * 30, np.float32) for _ in range(3))
+    v = abs(v)
+    param, grad = np.ones(90, np.float32), np.zeros(90, np.float32)
+    options = {"lr": 0.1, "alpha": 0.9, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.9}
+    backend.rmsprop_step([param], [grad], [v], [a], [b], **options)
+    for average in (v, a, b):
+        assert (average != 0).tolist() == [False, False, True] * 30
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -88,6 +99,36 @@ def test_sgd_by_hand(backend, options, expected):
         backend.sgd_step([param], [np.array([grad])], buffers, first=grad == 1, **options)
         seen.append(param.item())
     assert seen == expected
+
+
+RMSPROP = {"lr": 0.5, "alpha": 0.75, "eps": 0.0, "weight_decay": 0.0, "momentum": 0.0}
+
+
+def test_rmsprop_by_hand(backend):
+    """Gradients 2, then 0: v = 0.25·4 = 1, then 0.75; the steps are 2/√1 and, with momentum alone, half of it."""
+    for momentum, expected in ((0.0, [-1.0, -1.0]), (0.5, [-1.0, -1.5])):
+        param, v, buffers = np.zeros(1), np.zeros(1), [np.zeros(1)] if momentum else None
+        seen = []
+        for grad in (2.0, 0.0):
+            backend.rmsprop_step([param], [np.array([grad])], [v], None, buffers, **{**RMSPROP, "momentum": momentum})
+            seen.append(param.item())
+        assert (seen, v.item()) == (expected, 0.75)
+
+
+def test_centered_rmsprop_by_hand(backend):
+    """g = 2 + 0.5·4 = 4: v = 0.25·16 + 0.75·4 = 7, a = 0.25·4 + 0.75·0 = 1, the step 0.5 · 4/(√(7 − 1) + 1)."""
+    param, v, a = np.array([4.0]), np.array([4.0]), np.zeros(1)
+    options = {**RMSPROP, "weight_decay": 0.5, "eps": 1.0}
+    backend.rmsprop_step([param], [np.array([2.0])], [v], [a], None, **options)
+    assert (v.item(), a.item()) == (7.0, 1.0)
+    assert param.item() == pytest.approx(4 - 2 / (math.sqrt(6) + 1), rel=1e-12)
+
+
+def test_adagrad_by_hand(backend):
+    """g = 2 + 0.25·4 = 3, s = 16 + 9: the step is 0.5 · 3/(5 + 1)."""
+    param, total = np.array([4.0]), np.array([16.0])
+    backend.adagrad_step([param], [np.array([2.0])], [total], lr=0.5, eps=1.0, weight_decay=0.25)
+    assert (param.item(), total.item()) == (4 - 0.25, 25.0)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES["adam_step"] if case["values"] == ""])
@@ -124,22 +165,23 @@ def test_the_reference_sgd_agrees_with_pytorch(case):
         np.testing.assert_allclose(param, leaf.detach(), rtol=1e-12, atol=1e-12)
 
 
-@given(st.lists(st.integers(0, 50), min_size=1, max_size=5), st.integers(0, 2**32), st.booleans())
-def test_a_list_is_stepped_like_its_parts(backend, sizes, seed, decoupled):
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=5), st.integers(0, 2**32), st.sampled_from(list(CASES)))
+def test_a_list_is_stepped_like_its_parts(backend, sizes, seed, function):
     """Where an array is cut and what lies beside it does not change its bits."""
-    rng, total = np.random.default_rng(seed), sum(sizes)
-    whole = [rng.random(total).astype(np.float32) for _ in range(4)]
-    cuts = np.cumsum(sizes)[:-1]
-    parts = [[part.copy() for part in np.split(array, cuts)] for array in whole]
-    options = {**ADAM, "eps": 1e-8, "weight_decay": 0.1, "decoupled": decoupled}
-    backend.adam_step(*([array] for array in whole), None, 7, **options)
-    backend.adam_step(*parts, None, 7, **options)
-    for array, pieces in zip(whole, parts, strict=True):
-        assert np.array_equal(array, np.concatenate(pieces))
+    rng, total, cuts = np.random.default_rng(seed), sum(sizes), np.cumsum(sizes)[:-1]
+    case = good(function, seed % len(CASES[function]))
+    lists = {name: [rng.random(total).astype(np.float32)] for name, value in case.items() if isinstance(value, list)}
+    if case.get("grad_avgs"):
+        lists["square_avgs"][0] += 1  # a mean square is at least the square of the mean
+    parts = {name: [part.copy() for part in np.split(whole, cuts)] for name, (whole,) in lists.items()}
+    getattr(backend, function)(**{**case, **lists})
+    getattr(backend, function)(**{**case, **parts})
+    for name, (whole,) in lists.items():
+        np.testing.assert_array_equal(whole, np.concatenate(parts[name]))
 
 
-def good(function):
-    return arguments(function, CASES[function][3], Draw(np.float32))
+def good(function, i=3):
+    return arguments(function, CASES[function][i], Draw(np.float32))
 
 
 def with_first(name, array):
@@ -162,6 +204,11 @@ def with_first(name, array):
         ("sgd_step", with_first("grads", np.zeros(0, np.float32)), ValueError),
         ("sgd_step", lambda a: {**a, "momentum_buffers": a["momentum_buffers"][1:]}, ValueError),
         ("sgd_step", with_first("momentum_buffers", np.zeros(2, np.float32)), ValueError),
+        ("rmsprop_step", with_first("square_avgs", np.zeros(2, np.float32)), ValueError),
+        ("rmsprop_step", with_first("grad_avgs", np.zeros(1)), TypeError),
+        ("rmsprop_step", lambda a: {**a, "momentum_buffers": a["params"][1:]}, ValueError),
+        ("adagrad_step", with_first("sums", np.zeros(1)), TypeError),
+        ("adagrad_step", lambda a: {**a, "sums": []}, ValueError),
     ],
 )
 def test_the_binding_refuses(cpu, function, change, error):
@@ -204,11 +251,11 @@ def test_items_that_a_list_makes_on_the_spot_are_kept_alive(cpu):
         np.testing.assert_array_equal(x, y)
 
 
-@pytest.mark.parametrize("function", ["adam_step", "sgd_step"])
+@pytest.mark.parametrize("function", CASES)
 def test_arrays_that_are_written_overlap_no_other(cpu, function):
     """They would hold what the order of the threads makes of it. Gradients may be shared: they are only read."""
     buffer = np.zeros(12, np.float32)
-    state = "exp_avgs" if function == "adam_step" else "momentum_buffers"
+    state = [name for name, value in good(function).items() if isinstance(value, list)][-1]
     for name, spoilt in [
         ("params", [buffer[:8], buffer[7:11]]),
         ("params", [buffer[:4], buffer[:4]]),

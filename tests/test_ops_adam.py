@@ -8,7 +8,7 @@ from parity import assert_close, draw
 
 import atrous as at
 from atrous import layout
-from atrous.ops import adam_step, sgd_step
+from atrous.ops import adagrad_step, adam_step, rmsprop_step, sgd_step
 
 SHAPES = [(3,), (2, 5), (4, 3, 3, 2), ()]
 
@@ -81,6 +81,30 @@ def test_sgd_agrees_with_pytorch(how, dtype):
     assert_all_close(params, theirs)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("centered", [False, True])
+@pytest.mark.parametrize("how", [{}, {"weight_decay": 0.1, "alpha": 0.6, "eps": 1e-3}, {"momentum": 0.9}], ids=str)
+def test_rmsprop_agrees_with_pytorch(how, centered, dtype):
+    theirs = run_torch(lambda optim, p: optim.RMSprop(p, lr=0.1, centered=centered, **how), dtype, 3)
+    params = parameters(dtype)
+    squares, averages, buffers = ([at.zeros_like(p) for p in params] for _ in range(3))
+    averages, buffers = averages if centered else None, buffers if "momentum" in how else None
+    for step in range(3):
+        rmsprop_step(params, parameters(dtype, 1 + step), squares, averages, buffers, lr=0.1, **how)
+    assert_all_close(params, theirs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("how", [{}, {"weight_decay": 0.1, "eps": 1e-3}], ids=str)
+def test_adagrad_agrees_with_pytorch(how, dtype):
+    theirs = run_torch(lambda optim, p: optim.Adagrad(p, lr=0.1, **how), dtype, 3)
+    params = parameters(dtype)
+    sums = [at.zeros_like(p) for p in params]
+    for step in range(3):
+        adagrad_step(params, parameters(dtype, 1 + step), sums, lr=0.1, **how)
+    assert_all_close(params, theirs)
+
+
 def test_gradients_of_another_layout(monkeypatch):
     """The kernel gets arrays that agree in strides."""
     backend = importlib.import_module("atrous.backend")
@@ -111,6 +135,8 @@ def test_parameters_count_as_changed():
 def test_no_parameters():
     adam_step([], [], [], [], step=1, lr=0.1)
     sgd_step([], [], lr=0.1)
+    rmsprop_step([], [], [], lr=0.1)
+    adagrad_step([], [], [], lr=0.1)
 
 
 def ones(*shapes, dtype="float64"):
@@ -125,6 +151,9 @@ BAD = [
     (lambda: sgd_step(ones(2), ones(2, dtype="float32"), lr=1), TypeError, "sgd_step: grad has dtype float32"),
     (lambda: sgd_step(ones(2), ones(2), ones(2, dtype="float32"), lr=1), TypeError, "has dtype float32"),
     (lambda: sgd_step(ones(2), ones(2), ones(), lr=1), ValueError, "got 1 parameters and 0"),
+    (lambda: rmsprop_step(ones(2), ones(2), ones(3), lr=1), ValueError, "rmsprop_step: parameter 0 has shape"),
+    (lambda: rmsprop_step(ones(2), ones(2), ones(2), None, ones(), lr=1), ValueError, "got 1 parameters and 0"),
+    (lambda: adagrad_step(ones(2), ones(2), ones(2, dtype="float32"), lr=1), TypeError, "adagrad_step: state has"),
     (lambda: sgd_step([np.ones(2)], ones(2), lr=1), TypeError, "is a ndarray; expected a Tensor"),
 ]  # fmt: skip
 

@@ -21,6 +21,7 @@ CONFIGS = [
     ("Adam", dict(lr=0.05, betas=(0.8, 0.9), eps=1e-3, weight_decay=0.1)),
     ("Adam", dict(lr=0.05, amsgrad=True)),
     ("Adam", dict(lr=0.05, maximize=True)),
+    ("Adam", dict(lr=0.05, weight_decay=0.3, decoupled_weight_decay=True)),
     ("AdamW", dict(lr=0.05)),
     ("AdamW", dict(lr=0.05, weight_decay=0.3, amsgrad=True)),
 ]
@@ -94,6 +95,24 @@ def test_sgd_by_hand():
         assert w.item() == expected
 
 
+@pytest.mark.parametrize(("low", "rate"), [(0, 1), (-1, 2)])
+def test_the_perceptron_rule(low, rate):
+    """w ← w + η (t − ŷ) x, with units of {low, 1}, learns OR from zeros: the weights after each example, by hand."""
+    x = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], np.float32)  # the last is the bias
+    side = np.array([-1, 1, 1, 1])
+    w, by_hand, eta = at.zeros(3, requires_grad=True), np.zeros(3, np.float32), 0.25
+    optimizer = optim.SGD([w], lr=rate * eta)
+    for i in [0, 1, 2, 3] * 5:
+        target = 1 if side[i] > 0 else low
+        output = target if side[i] * (by_hand @ x[i]) > 0 else 1 + low - target  # the border is the wrong side
+        by_hand = by_hand + np.float32(eta * (target - output)) * x[i]
+        optimizer.zero_grad()
+        (-side[i].item() * (w * at.from_numpy(x[i])).sum()).clamp(min=0).backward()
+        optimizer.step()
+        assert w.tolist() == by_hand.tolist()
+    assert (side * (x @ by_hand) > 0).all()
+
+
 def test_adam_by_hand():
     w = at.tensor([1.0, 2.0, 3.0], dtype=at.float64, requires_grad=True)
     optimizer = optim.Adam([w], lr=0.1, eps=0.0)
@@ -105,13 +124,21 @@ def test_adam_by_hand():
 def test_state_dict_structure():
     params, optimizer = run(at, "Adam", dict(amsgrad=True), "float32", 1)
     state = optimizer.state_dict()
-    assert state["param_groups"][0] == dict(
-        params=[0, 1, 2], lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=True, maximize=False
-    )
+    settings = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=True, maximize=False)
+    assert state["param_groups"][0] == dict(params=[0, 1, 2], decoupled_weight_decay=False, **settings)
     assert set(state["state"]) == {0, 2, 3}  # parameter 1 of the file, params[2] here, had no gradient yet
     assert set(state["state"][0]) == {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"}
     assert state["state"][0]["step"] == 1
     assert params[2] not in optimizer.state
+
+
+def test_adamw_stays_decoupled_with_the_state_of_an_adam():
+    w = leaf()
+    adam, adamw = optim.Adam([w], lr=0.1, weight_decay=0.5), optim.AdamW([w])
+    adamw.load_state_dict(adam.state_dict())
+    w.grad = at.zeros(2)
+    adamw.step()
+    assert w.tolist() == pytest.approx([0.95, 0.95])
 
 
 def test_resumed_run_equals_one_run():

@@ -153,6 +153,57 @@ void sgd_step(const py::sequence& params_, const py::object& grads_, const py::o
   });
 }
 
+void rmsprop_step(const py::sequence& params_, const py::object& grads_, const py::object& square_avgs_,
+                  const py::object& grad_avgs_, const py::object& momentum_buffers_, double lr, double alpha,
+                  double eps, double weight_decay, double momentum) {
+  for_params(params_, "rmsprop_step: params[0]", [&](auto zero) {
+    using T = decltype(zero);
+    constexpr auto* name = "rmsprop_step";
+    ArrayList<T> params(params_, name, "params", nullptr, true);
+    const ArrayList<T> grads(grads_, name, "grads", &params, false);
+    ArrayList<T> squares(square_avgs_, name, "square_avgs", &params, true);
+    std::optional<ArrayList<T>> averages, buffers;
+    if (!grad_avgs_.is_none()) averages.emplace(grad_avgs_, name, "grad_avgs", &params, true);
+    if (!momentum_buffers_.is_none()) buffers.emplace(momentum_buffers_, name, "momentum_buffers", &params, true);
+    refuse_overlaps<T>(name, &params, &grads, &squares, averages ? &*averages : nullptr, buffers ? &*buffers : nullptr);
+    std::vector<RmspropTensor<T>> tensors(params.size());
+    double elements = 0;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      tensors[i] = {params.elements(i),
+                    params.mutable_data(i),
+                    grads.data(i),
+                    squares.mutable_data(i),
+                    averages ? averages->mutable_data(i) : nullptr,
+                    buffers ? buffers->mutable_data(i) : nullptr};
+      elements += static_cast<double>(params.elements(i));
+    }
+    const auto kernels = at_level([](auto level) { return adam_kernels<decltype(level)::value, T>(); });
+    ReleaseGil gil(bytes_moved((5 + 2 * (averages ? 1 : 0) + 2 * (buffers ? 1 : 0)) * elements * sizeof(T)));
+    kernels.rmsprop_step(static_cast<int64_t>(tensors.size()), tensors.data(),
+                         {lr, alpha, eps, weight_decay, momentum});
+  });
+}
+
+void adagrad_step(const py::sequence& params_, const py::object& grads_, const py::object& sums_, double lr, double eps,
+                  double weight_decay) {
+  for_params(params_, "adagrad_step: params[0]", [&](auto zero) {
+    using T = decltype(zero);
+    ArrayList<T> params(params_, "adagrad_step", "params", nullptr, true);
+    const ArrayList<T> grads(grads_, "adagrad_step", "grads", &params, false);
+    ArrayList<T> sums(sums_, "adagrad_step", "sums", &params, true);
+    refuse_overlaps<T>("adagrad_step", &params, &grads, &sums);
+    std::vector<AdagradTensor<T>> tensors(params.size());
+    double elements = 0;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      tensors[i] = {params.elements(i), params.mutable_data(i), grads.data(i), sums.mutable_data(i)};
+      elements += static_cast<double>(params.elements(i));
+    }
+    const auto kernels = at_level([](auto level) { return adam_kernels<decltype(level)::value, T>(); });
+    ReleaseGil gil(bytes_moved(5 * elements * sizeof(T)));
+    kernels.adagrad_step(static_cast<int64_t>(tensors.size()), tensors.data(), {lr, eps, weight_decay});
+  });
+}
+
 }  // namespace
 
 void bind_adam(py::module_& m) {
@@ -162,6 +213,11 @@ void bind_adam(py::module_& m) {
   m.def("sgd_step", &sgd_step, "params"_a, "grads"_a, "momentum_buffers"_a, "lr"_a, "momentum"_a, "dampening"_a,
         "weight_decay"_a, "nesterov"_a, "first"_a,
         "One step of gradient descent, in place over lists of arrays; first fills the momentum buffers.");
+  m.def("rmsprop_step", &rmsprop_step, "params"_a, "grads"_a, "square_avgs"_a, "grad_avgs"_a, "momentum_buffers"_a,
+        "lr"_a, "alpha"_a, "eps"_a, "weight_decay"_a, "momentum"_a,
+        "One step of RMSprop, in place over lists of arrays; centered with grad_avgs.");
+  m.def("adagrad_step", &adagrad_step, "params"_a, "grads"_a, "sums"_a, "lr"_a, "eps"_a, "weight_decay"_a,
+        "One step of Adagrad, in place over lists of arrays.");
 }
 
 }  // namespace atrous

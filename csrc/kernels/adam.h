@@ -10,6 +10,16 @@
 //   momentum buffers              b = first ? g : momentum * b + (1 - dampening) * g
 //                                 g = nesterov ? g + momentum * b : b
 //   p = p - lr * g
+// RMSprop:
+//   weight_decay                  g = g + weight_decay * p
+//   v = alpha * v + (1 - alpha) * g * g                                             subnormal v, a, b become 0
+//   gradient averages             a = a + (1 - alpha) * (g - a)
+//   g = g / (sqrt(v - a * a) + eps), without a: g / (sqrt(v) + eps)
+//   momentum buffers              g = b = momentum * b + g
+//   p = p - lr * g
+// Adagrad:
+//   weight_decay                  g = g + weight_decay * p
+//   s = s + g * g                 p = p - lr * g / (sqrt(s) + eps)
 // The arrays of a tensor hold n elements each, in the same memory order; those that are written overlap no other.
 // What depends on the options alone is computed in double. An element's bits depend on its values and the level only.
 #pragma once
@@ -47,10 +57,37 @@ struct SgdTensor {
   T* momentum_buffer;  // nullptr without momentum, for all tensors alike
 };
 
+struct RmspropOptions {
+  double lr, alpha, eps, weight_decay, momentum;
+};
+
+template <typename T>
+struct RmspropTensor {
+  int64_t n;
+  T* param;
+  const T* grad;
+  T* square_avg;
+  T *grad_avg, *momentum_buffer;  // either may be nullptr, for all tensors alike
+};
+
+struct AdagradOptions {
+  double lr, eps, weight_decay;
+};
+
+template <typename T>
+struct AdagradTensor {
+  int64_t n;
+  T* param;
+  const T* grad;
+  T* sum;
+};
+
 template <typename T>
 struct AdamKernels {
   void (*adam_step)(int64_t count, const AdamTensor<T>* tensors, const AdamOptions&);
   void (*sgd_step)(int64_t count, const SgdTensor<T>* tensors, const SgdOptions&);
+  void (*rmsprop_step)(int64_t count, const RmspropTensor<T>* tensors, const RmspropOptions&);
+  void (*adagrad_step)(int64_t count, const AdagradTensor<T>* tensors, const AdagradOptions&);
 };
 
 template <Level L, typename T>

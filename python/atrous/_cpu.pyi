@@ -198,6 +198,21 @@ def sgd_step(
     nesterov: bool,
     first: bool,
 ) -> None: ...
+def rmsprop_step(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    square_avgs: Sequence[Array],
+    grad_avgs: Sequence[Array] | None,
+    momentum_buffers: Sequence[Array] | None,
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+) -> None: ...
+def adagrad_step(
+    params: Sequence[Array], grads: Sequence[Array], sums: Sequence[Array], lr: float, eps: float, weight_decay: float
+) -> None: ...
 
 # random
 def random_bits(seed: int, stream: int, offset: int, count: int) -> NDArray[np.uint32]: ...

@@ -21,6 +21,7 @@ from .function import Function
 from .fusion import MaskedGradient
 from .grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .graph import Backward, check_inplace, edge_of, increment_version, record, record_inplace, record_view
+from .hessian import hessian
 from .layout import is_dense_float
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "check_inplace",
     "enable_grad",
     "grad",
+    "hessian",
     "increment_version",
     "inference_mode",
     "is_grad_enabled",

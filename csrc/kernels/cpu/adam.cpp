@@ -123,6 +123,84 @@ void sgd_step(int64_t count, const SgdTensor<T>* tensors, const SgdOptions& o) {
   });
 }
 
+template <typename T>
+struct RmspropStep {
+  T lr, alpha, rest, eps, weight_decay, momentum;
+  bool from_average;  // the larger part of the average's new value is the old one
+
+  explicit RmspropStep(const RmspropOptions& o)
+      : lr(T(o.lr)),
+        alpha(T(o.alpha)),
+        rest(T(1 - o.alpha)),
+        eps(T(o.eps)),
+        weight_decay(T(o.weight_decay)),
+        momentum(T(o.momentum)),
+        from_average(o.alpha > 0.5) {}
+
+  inline V<T> decayed(V<T> grad, V<T> param) const { return weight_decay != 0 ? grad + weight_decay * param : grad; }
+
+  inline V<T> scaled(V<T> grad, V<T>& v) const {
+    v = flush_subnormal<T>(alpha * v + rest * grad * grad);
+    return grad / (square_root<T>(v) + eps);
+  }
+
+  inline V<T> scaled(V<T> grad, V<T>& v, V<T>& average) const {
+    v = flush_subnormal<T>(alpha * v + rest * grad * grad);
+    const V<T> change = grad - average;
+    average = flush_subnormal<T>(from_average ? average + rest * change : grad - alpha * change);
+    return grad / (square_root<T>(v - average * average) + eps);
+  }
+
+  inline void move(V<T>& param, V<T> by) const { param -= lr * by; }
+
+  inline void move(V<T>& param, V<T> by, V<T>& buffer) const {
+    buffer = flush_subnormal<T>(momentum * buffer + by);
+    param -= lr * buffer;
+  }
+};
+
+template <typename T>
+void rmsprop_step(int64_t count, const RmspropTensor<T>* tensors, const RmspropOptions& options) {
+  const RmspropStep<T> step(options);
+  const auto plain = [step](V<T> grad, V<T>& param, V<T>& v) {
+    step.move(param, step.scaled(step.decayed(grad, param), v));
+  };
+  const auto with_momentum = [step](V<T> grad, V<T>& param, V<T>& v, V<T>& buffer) {
+    step.move(param, step.scaled(step.decayed(grad, param), v), buffer);
+  };
+  const auto centered = [step](V<T> grad, V<T>& param, V<T>& v, V<T>& average) {
+    step.move(param, step.scaled(step.decayed(grad, param), v, average));
+  };
+  const auto with_both = [step](V<T> grad, V<T>& param, V<T>& v, V<T>& average, V<T>& buffer) {
+    step.move(param, step.scaled(step.decayed(grad, param), v, average), buffer);
+  };
+  for_stretches(count, tensors, [=](const RmspropTensor<T>& t, int64_t i, int64_t n) {
+    const T* grad = t.grad + i;
+    T *param = t.param + i, *v = t.square_avg + i;
+    if (t.grad_avg && t.momentum_buffer)
+      update_vectors(n, with_both, grad, param, v, t.grad_avg + i, t.momentum_buffer + i);
+    else if (t.grad_avg)
+      update_vectors(n, centered, grad, param, v, t.grad_avg + i);
+    else if (t.momentum_buffer)
+      update_vectors(n, with_momentum, grad, param, v, t.momentum_buffer + i);
+    else
+      update_vectors(n, plain, grad, param, v);
+  });
+}
+
+template <typename T>
+void adagrad_step(int64_t count, const AdagradTensor<T>* tensors, const AdagradOptions& o) {
+  const T lr = T(o.lr), eps = T(o.eps), decay = T(o.weight_decay);
+  const auto step = [=](V<T> grad, V<T>& param, V<T>& sum) {
+    if (decay != 0) grad += decay * param;
+    sum += grad * grad;
+    param -= lr * grad / (square_root<T>(sum) + eps);
+  };
+  for_stretches(count, tensors, [=](const AdagradTensor<T>& t, int64_t i, int64_t n) {
+    update_vectors(n, step, t.grad + i, t.param + i, t.sum + i);
+  });
+}
+
 }  // namespace
 }  // namespace atrous::ATROUS_LEVEL
 
@@ -130,12 +208,14 @@ namespace atrous {
 
 template <>
 AdamKernels<float> adam_kernels<Level::ATROUS_LEVEL, float>() {
-  return {ATROUS_LEVEL::adam_step<float>, ATROUS_LEVEL::sgd_step<float>};
+  return {ATROUS_LEVEL::adam_step<float>, ATROUS_LEVEL::sgd_step<float>, ATROUS_LEVEL::rmsprop_step<float>,
+          ATROUS_LEVEL::adagrad_step<float>};
 }
 
 template <>
 AdamKernels<double> adam_kernels<Level::ATROUS_LEVEL, double>() {
-  return {ATROUS_LEVEL::adam_step<double>, ATROUS_LEVEL::sgd_step<double>};
+  return {ATROUS_LEVEL::adam_step<double>, ATROUS_LEVEL::sgd_step<double>, ATROUS_LEVEL::rmsprop_step<double>,
+          ATROUS_LEVEL::adagrad_step<double>};
 }
 
 }  // namespace atrous

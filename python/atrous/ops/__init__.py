@@ -3,7 +3,7 @@
 # ruff: noqa: F401
 
 from .activation import leaky_relu, relu, sigmoid, tanh
-from .adam import adam_step, sgd_step
+from .adam import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .batch_norm import batch_norm
 from .bilinear import bilinear
 from .comparison import (

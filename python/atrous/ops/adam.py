@@ -1,4 +1,5 @@
-"""Optimizer steps over lists of tensors: ``adam_step`` (Adam, AdamW, AMSGrad) and ``sgd_step``. They write in place.
+"""Optimizer steps over lists of tensors, in place: ``adam_step`` (Adam, AdamW, AMSGrad), ``sgd_step``, ``rmsprop_step``
+and ``adagrad_step``.
 
 No gradient flows through a step: it counts as one made under ``no_grad``.
 """
@@ -120,6 +121,98 @@ def sgd_step(
     buffers = states[0] if states else None
     kernels_for(arrays[0]).sgd_step(arrays, grads, buffers, lr, momentum, dampening, weight_decay, nesterov, first)
     increment_version(*params, *chain.from_iterable(state))
+
+
+def rmsprop_step(
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    square_avgs: Sequence[Tensor],
+    grad_avgs: Sequence[Tensor] | None = None,
+    momentum_buffers: Sequence[Tensor] | None = None,
+    *,
+    lr: float,
+    alpha: float = 0.99,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    momentum: float = 0.0,
+) -> None:
+    """One step of RMSprop over a list of parameters, in one kernel call.
+
+    ``g += weight_decay · p``, ``v = α·v + (1 − α)·g²``, ``b = momentum·b + g/(sqrt(v) + eps)``, ``p −= lr·b``; centered
+    with ``a = α·a + (1 − α)·g`` and ``v − a²`` in place of v; without buffers b is the quotient.
+
+    Args:
+        params: written. Dense, all of one dtype.
+        grads: g, one for each parameter, of its shape; as the next three are.
+        square_avgs: v, zeros before the first step; written.
+        grad_avgs: a, likewise; or None.
+        momentum_buffers: b, likewise; or None.
+        lr: learning rate.
+        alpha: how much of v and a stays.
+        eps: added to the square root.
+        weight_decay, momentum: see above.
+    Raises:
+        ValueError: the lists or shapes disagree, or memory layouts cannot be aligned.
+        TypeError: not float tensors of one dtype.
+    Example:
+        >>> p, v = at.ones(1), at.zeros(1)
+        >>> rmsprop_step([p], [at.tensor([5.0])], [v], lr=0.1, alpha=0.75)  # the first step: lr / sqrt(1 − alpha)
+        >>> round(p.item(), 6)
+        0.8
+
+    Source:
+        Hinton, Neural networks for machine learning, lecture 6e, 2012; Graves, Generating sequences with recurrent
+        neural networks, 2013 (arXiv 1308.0850).
+    """
+    if not params:
+        return
+    state = [given for given in (square_avgs, grad_avgs, momentum_buffers) if given is not None]
+    arrays, grads, (squares, *rest) = _aligned("rmsprop_step", params, grads, state)
+    averages = None if grad_avgs is None else rest[0]
+    buffers = None if momentum_buffers is None else rest[-1]
+    kernels_for(arrays[0]).rmsprop_step(
+        arrays, grads, squares, averages, buffers, lr, alpha, eps, weight_decay, momentum
+    )
+    increment_version(*params, *chain.from_iterable(state))
+
+
+def adagrad_step(
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    sums: Sequence[Tensor],
+    *,
+    lr: float,
+    eps: float = 1e-10,
+    weight_decay: float = 0.0,
+) -> None:
+    """One step of Adagrad over a list of parameters, in one kernel call.
+
+    ``g += weight_decay · p``, ``s += g²``, ``p −= lr · g/(sqrt(s) + eps)``.
+
+    Args:
+        params: written. Dense, all of one dtype.
+        grads: g, one for each parameter, of its shape; as the sums are.
+        sums: s, written.
+        lr: learning rate.
+        eps: added to the square root.
+        weight_decay: see above.
+    Raises:
+        ValueError: the lists or shapes disagree, or memory layouts cannot be aligned.
+        TypeError: not float tensors of one dtype.
+    Example:
+        >>> p, s = at.ones(1), at.tensor([9.0])
+        >>> adagrad_step([p], [at.tensor([4.0])], [s], lr=0.5)  # 0.5 · 4/5
+        >>> round(p.item(), 6)
+        0.6
+
+    Source:
+        Duchi, Hazan and Singer, Adaptive subgradient methods for online learning and stochastic optimization, 2011.
+    """
+    if not params:
+        return
+    arrays, grads, (totals,) = _aligned("adagrad_step", params, grads, [sums])
+    kernels_for(arrays[0]).adagrad_step(arrays, grads, totals, lr, eps, weight_decay)
+    increment_version(*params, *sums)
 
 
 def _aligned(op, params, grads, state):

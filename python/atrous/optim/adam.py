@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..ops.adam import adam_step
-from .optimizer import Optimizer, Params, batches, check_range
+from .optimizer import Optimizer, Params, batches, check_betas, check_range
 
 
 class Adam(Optimizer):
@@ -22,6 +22,7 @@ class Adam(Optimizer):
         weight_decay: an L2 penalty, part of the gradient; `AdamW` decays the weights themselves.
         amsgrad: use the largest v̂ so far. Reddi et al. 2018.
         maximize: climb instead.
+        decoupled_weight_decay: as `AdamW`.
     Raises:
         ValueError: a setting is out of range, or parameters are missing or doubled.
     Example:
@@ -33,8 +34,6 @@ class Adam(Optimizer):
         [0.9, -1.9]
     """
 
-    _decoupled = False
-
     def __init__(
         self,
         params: Params,
@@ -45,16 +44,23 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        decoupled_weight_decay: bool = False,
     ) -> None:
-        defaults = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize)
+        defaults = dict(
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+            maximize=maximize,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
         super().__init__(params, defaults)
 
     def _check(self, group: dict[str, Any]) -> None:
         op = type(self).__name__
         check_range(op, lr=group["lr"], eps=group["eps"], weight_decay=group["weight_decay"])
-        betas = group["betas"]
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"{op}: betas is {betas!r}; expected two numbers in [0, 1)")
+        check_betas(op, group["betas"])
 
     def _update(self, group: dict[str, Any]) -> None:
         beta1, beta2 = group["betas"]
@@ -71,7 +77,7 @@ class Adam(Optimizer):
                 beta2=beta2,
                 eps=group["eps"],
                 weight_decay=group["weight_decay"],
-                decoupled=self._decoupled,
+                decoupled=group["decoupled_weight_decay"],
             )
             for param in update.owners:
                 self.state[param]["step"] = before + 1

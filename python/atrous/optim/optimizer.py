@@ -25,6 +25,7 @@ class Optimizer:
     """
 
     _stepped = False  # a scheduler that steps first warns
+    _scalars: tuple[str, ...] = ("step",)  # what the state holds as numbers
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         name = type(self).__name__
@@ -118,7 +119,7 @@ class Optimizer:
         numbers = [i for group in groups for i in group["params"]]
         params = [param for group in self.param_groups for param in group["params"]]
         state = {
-            param: {key: _restored(value, param, key) for key, value in state_dict["state"][number].items()}
+            param: {key: self._restored(value, param, key) for key, value in state_dict["state"][number].items()}
             for number, param in zip(numbers, params, strict=True)
             if number in state_dict["state"]
         }
@@ -128,22 +129,26 @@ class Optimizer:
         self.param_groups, self.state = new, state
         self._stepped = self._stepped or bool(state)
 
+    def _restored(self, value: Any, param: Tensor, key: str) -> Any:
+        """A state entry in the dtype and layout of its parameter; a step count as an int, other scalars as floats."""
+        if key in self._scalars:
+            return int(value) if key == "step" else float(value)
+        if value is None:
+            return None
+        shape = self._state_shape(param, key)
+        if tuple(value.shape) != shape:
+            raise ValueError(f"load_state_dict: {key} has shape {tuple(value.shape)}; expected {shape}")
+        value = tensor(value, dtype=param.dtype, device=param.device)
+        return zeros_like(param.detach()).copy_(value) if shape == param.shape else value
+
+    def _state_shape(self, param: Tensor, key: str) -> tuple[int, ...]:
+        return tuple(param.shape)
+
     def __repr__(self) -> str:
         lines = []
         for i, group in enumerate(self.param_groups):
             lines += [f"Parameter Group {i}", *(f"    {k}: {group[k]}" for k in sorted(group) if k != "params")]
         return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
-
-
-def _restored(value: Any, param: Tensor, key: str) -> Any:
-    """A state entry in the dtype and layout of its parameter; a step count as an int."""
-    if key == "step":
-        return int(value)
-    if value is None:
-        return None
-    if tuple(value.shape) != tuple(param.shape):
-        raise ValueError(f"load_state_dict: {key} has shape {tuple(value.shape)}; expected {tuple(param.shape)}")
-    return zeros_like(param.detach()).copy_(tensor(value, dtype=param.dtype, device=param.device))
 
 
 class Update:
@@ -166,8 +171,8 @@ class Update:
         self.params.append(param if dense else Tensor(contiguous(data)))
         self.grads.append(Tensor(-grad.data) if maximize else grad)
 
-    def state(self, optimizer: Optimizer, key: str) -> list[Tensor]:
-        """The state tensors under a key, zeros where there are none yet."""
+    def state(self, optimizer: Optimizer, key: str, start: Callable[[Tensor], Tensor] = zeros_like) -> list[Tensor]:
+        """The state tensors under a key; where there are none yet, what ``start`` makes for a parameter."""
         found = []
         states = optimizer.state
         for owner, param in zip(self.owners, self.params, strict=True):
@@ -176,7 +181,7 @@ class Update:
                 state = states[owner] = {}
             held = state.get(key)
             if held is None:
-                held = state[key] = zeros_like(param)
+                held = state[key] = start(param)
             elif type(held.data) is not type(param.data):  # the model was moved
                 held.data = like(held.to(param.device).data, param.data)
             elif held.data.strides != param.data.strides:  # a user may have changed the parameter's layout
@@ -195,7 +200,7 @@ class Update:
 def batches(group: dict[str, Any], key: Callable[[Tensor], Any]) -> Iterator[tuple[Any, Update]]:
     """The parameters of a group that have a gradient; a batch for each dtype, device and value of `key`."""
     found: dict[tuple, Update] = {}
-    maximize = group["maximize"]
+    maximize = group.get("maximize", False)
     for param in group["params"]:
         grad = param.grad
         if grad is not None:
@@ -208,10 +213,22 @@ def batches(group: dict[str, Any], key: Callable[[Tensor], Any]) -> Iterator[tup
         yield value, update
 
 
-def check_range(op: str, **settings: float) -> None:
-    """Raises unless every setting is a number of 0 or more."""
+def check_numbers(op: str, **settings: float) -> None:
+    """Raises unless every setting is a number."""
     for name, value in settings.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"{op}: {name} is {value!r}; expected a number")
+
+
+def check_range(op: str, **settings: float) -> None:
+    """Raises unless every setting is a number of 0 or more."""
+    check_numbers(op, **settings)
+    for name, value in settings.items():
         if not value >= 0:
             raise ValueError(f"{op}: {name} is {value}; expected 0 or more")
+
+
+def check_betas(op: str, betas: Any) -> None:
+    """Raises unless these are two numbers in [0, 1)."""
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        raise ValueError(f"{op}: betas is {betas!r}; expected two numbers in [0, 1)")

@@ -19,6 +19,10 @@ class SGD(Optimizer):
     ``(1 − momentum) · g`` in the velocity, take ``lr · (1 − momentum)``. Nesterov's p is the point looked ahead at,
     ``w + momentum · v``. weight_decay is λ of ``λ/2 · Σp²``; without momentum also of ``p ← (1 − lr·λ)p − lr·grad``.
 
+    The perceptron rule ``w ← w + η (t − ŷ) x`` (Rosenblatt 1958) is this on the loss ``(-s * z).clamp(min=0).sum()`` of
+    ``z = w · x`` with ``s = ±1``. Where z is on the wrong side, or 0, ``t − ŷ`` is s for units of {0, 1}, so that lr is
+    η, and 2s for units of {−1, 1}, so that lr is 2η; elsewhere nothing changes.
+
     Args:
         params: tensors, or groups (dicts with "params" and settings).
         lr: learning rate.

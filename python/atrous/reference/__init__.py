@@ -10,7 +10,7 @@ from .activation import (
     tanh_backward,
     tanh_forward,
 )
-from .adam import adam_step, sgd_step
+from .adam import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .batch_norm import (
     batch_norm_backward_eval,
     batch_norm_backward_train,
@@ -51,6 +51,7 @@ from .upsample2d import (
 )
 
 __all__ = [
+    "adagrad_step",
     "adam_step",
     "adaptive_avg_pool2d_backward",
     "adaptive_avg_pool2d_forward",
@@ -88,6 +89,7 @@ __all__ = [
     "random_bits",
     "relu_backward",
     "relu_forward",
+    "rmsprop_step",
     "sgd_step",
     "sigmoid_backward",
     "sigmoid_forward",

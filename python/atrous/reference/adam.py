@@ -1,5 +1,6 @@
 """Optimizer steps, in place over lists of arrays: Adam (Kingma and Ba, 2015, arXiv:1412.6980), AdamW (Loshchilov and
-Hutter, 2019, arXiv:1711.05101) and SGD with momentum, in PyTorch's form.
+Hutter, 2019, arXiv:1711.05101), SGD with momentum, RMSprop (Hinton, 2012) and Adagrad (Duchi, Hazan and Singer, 2011),
+in PyTorch's form.
 """
 
 from collections.abc import Sequence
@@ -64,3 +65,50 @@ def sgd_step(
             buffer[...] = grad if first else momentum * buffer + (1 - dampening) * grad
             grad = grad + momentum * buffer if nesterov else buffer
         param -= lr * grad
+
+
+def rmsprop_step(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    square_avgs: Sequence[Array],
+    grad_avgs: Sequence[Array] | None,
+    momentum_buffers: Sequence[Array] | None,
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+) -> None:
+    """One step of RMSprop; with grad_avgs centered: divided by the deviation instead of the root mean square.
+
+    v = alpha*v + (1-alpha)*g²,  a = alpha*a + (1-alpha)*g,  buf = momentum*buf + g / (sqrt(v - a²) + eps),
+    param -= lr * buf
+    """
+    for i, (param, grad, v) in enumerate(zip(params, grads, square_avgs, strict=True)):
+        grad = grad + weight_decay * param
+        v *= alpha
+        v += (1 - alpha) * grad * grad
+        v[np.abs(v) < np.finfo(v.dtype).tiny] = 0  # subnormals are slow and mean nothing here
+        variance = v
+        if grad_avgs is not None:
+            average = grad_avgs[i]
+            average += (1 - alpha) * (grad - average)
+            average[np.abs(average) < np.finfo(v.dtype).tiny] = 0
+            variance = v - average * average
+        step = grad / (np.sqrt(variance) + eps)
+        if momentum_buffers is not None:
+            buffer = momentum_buffers[i]
+            buffer[...] = momentum * buffer + step
+            buffer[np.abs(buffer) < np.finfo(v.dtype).tiny] = 0
+            step = buffer
+        param -= lr * step
+
+
+def adagrad_step(
+    params: Sequence[Array], grads: Sequence[Array], sums: Sequence[Array], lr: float, eps: float, weight_decay: float
+) -> None:
+    """One step of Adagrad: sum += g²,  param -= lr * g / (sqrt(sum) + eps)."""
+    for param, grad, total in zip(params, grads, sums, strict=True):
+        grad = grad + weight_decay * param
+        total += grad * grad
+        param -= lr * grad / (np.sqrt(total) + eps)
