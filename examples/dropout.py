@@ -100,6 +100,6 @@ if not lesson.FAST:
     assert abs(accuracy(scaled) - averaged[-1]) < 1
     assert kept[1] > kept[0] + 5
 print(
-    f"claim: weight scaling and {masks} masks agree on {same:.1f} % of the test images; without {100 * shares[most]:.0f} % "
-    f"of its units the network trained with dropout keeps {kept[1]:.1f} %, the other {kept[0]:.1f} %"
+    f"claim: weight scaling and {masks} masks agree on {same:.1f} % of the test images; without "
+    f"{100 * shares[most]:.0f} % of its units a network trained with dropout keeps {kept[1]:.1f} %, else {kept[0]:.1f} %"
 )
