@@ -101,5 +101,5 @@ if not lesson.FAST:
     assert kept[1] > kept[0] + 5
 print(
     f"claim: weight scaling and {masks} masks agree on {same:.1f} % of the test images; without "
-    f"{100 * shares[most]:.0f} % of its units a network trained with dropout keeps {kept[1]:.1f} %, else {kept[0]:.1f} %"
+    f"{100 * shares[most]:.0f} % of its units one trained with dropout keeps {kept[1]:.1f} %, else {kept[0]:.1f} %"
 )

@@ -19,9 +19,9 @@ x = at.from_numpy(images.reshape(-1, 64).astype(np.float32) / 16)
 x, y = x + 0.2 * at.randn(*x.shape), at.from_numpy(labels)
 train, validation = stratified_split(labels, [600, 1197])
 
-# %% Two settings, both over five powers of ten: the learning rate, which matters a lot, and the weight decay, which
+# %% Two settings, both over six powers of ten: the learning rate, which matters a lot, and the weight decay, which
 # matters little here. Training is short, as it often has to be in a search.
-RANGES = np.array([[-4.0, 1.0], [-7.0, -2.0]])  # of log₁₀ rate and log₁₀ decay
+RANGES = np.array([[-5.0, 1.0], [-8.0, -2.0]])  # of log₁₀ rate and log₁₀ decay
 
 
 def try_out(point):
@@ -43,7 +43,7 @@ def try_out(point):
 # %% Nine trials each: a grid of 3×3 has three learning rates, nine random points have nine. Where a grid lies is a
 # choice, so every kind of search is made many times: the grid at random offsets, the points anew.
 generator = np.random.default_rng(0)
-SEARCHES, SIDE = lesson.full_or_fast(16, 2), lesson.full_or_fast(3, 2)
+SEARCHES, SIDE = lesson.full_or_fast(30, 2), lesson.full_or_fast(3, 2)
 
 
 def grid():
@@ -64,7 +64,7 @@ for name, points in {"grid": grid, "random": scattered}.items():
     print(f"{name:7} best of {SIDE * SIDE}: {found[name].mean():.1f} % on average, {found[name].min():.1f} % at worst")
 
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.3))
-for axis, (name, (points, scores)) in zip(axes, example.items(), strict=True):
+for axis, (name, (points, scores)) in zip(axes, example.items(), strict=False):
     low, high = RANGES.T
     rate, decay = (low + (high - low) * points).T
     shown = axis.scatter(rate, decay, c=scores, cmap="viridis", vmin=10, vmax=95, s=60, edgecolors="black")
@@ -84,7 +84,7 @@ lesson.save(figure, "random_search")
 
 means = {name: best.mean() for name, best in found.items()}
 if not lesson.FAST:
-    assert means["random"] > means["grid"]
+    assert means["random"] > means["grid"] + 3
 print(
     f"claim: nine trials find {means['random']:.1f} % at random and {means['grid']:.1f} % on a grid, on average of "
     f"{SEARCHES} searches; at worst {found['random'].min():.1f} % and {found['grid'].min():.1f} %"

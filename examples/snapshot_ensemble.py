@@ -23,7 +23,7 @@ train, test = stratified_split(labels, [600, 1197])
 # %% The rate falls along a cosine to nearly 0, where the network settles, and jumps back up, which throws it out to
 # settle elsewhere. At the end of each round its weights are copied.
 ROUNDS, EPOCHS = lesson.full_or_fast(6, 2), lesson.full_or_fast(8, 1)
-model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10))
 optimizer = optim.SGD(model.parameters(), lr=0.3, momentum=0.9, weight_decay=5e-3)
 scheduler = lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=EPOCHS)
 rates, losses, snapshots = [], [], []
@@ -66,7 +66,7 @@ left.set(xlabel="epoch", ylabel="learning rate", title="Warm restarts")
 left.legend(loc="upper right")
 for values, mark, name in ((single, "s--", "each snapshot"), (together, "o-", "the first n together")):
     right.plot(range(1, ROUNDS + 1), [loss for _, loss in values], mark, label=name)
-right.set(xlabel="snapshot n", ylabel="test loss", title="Together they are better", ylim=(0, None))
+right.set(xlabel="snapshot n", ylabel="test loss", title="Together they are better")
 right.legend()
 figure.tight_layout()
 lesson.save(figure, "snapshot_ensemble")

@@ -112,6 +112,6 @@ if not lesson.FAST:
     assert accuracies["fine-tuning"][2] > accuracies["from scratch"][2] + 8
     assert last[2] > last[1] + 10  # with enough images it pays to adapt all layers
 print(
-    f"claim: from {counts[0]} images a class a network reaches {first[0]:.1f} % from scratch, {first[1]:.1f} % on "
-    f"frozen features, {first[2]:.1f} % by fine-tuning; from {counts[-1]}: {last[0]:.1f} %, {last[1]:.1f} %, {last[2]:.1f} %"
+    f"claim: from scratch, on frozen features and fine-tuned, {counts[0]} images a class give {first[0]:.1f}, "
+    f"{first[1]:.1f} and {first[2]:.1f} %, {counts[-1]} give {last[0]:.1f}, {last[1]:.1f} and {last[2]:.1f} %"
 )
