@@ -20,7 +20,7 @@ images, labels = digits()
 images = np.pad(images[:, None].astype(np.float32) / 16, ((0, 0), (0, 0), (2, 2), (2, 2)))  # (1797, 1, 12, 12)
 x, y = at.from_numpy(images), at.from_numpy(labels)
 at.manual_seed(0)
-train, test = stratified_split(labels, [200, 1597])
+train, test, _ = stratified_split(labels, [200, 1000, 597])
 
 # %% A shift by up to 2 pixels is drawn anew for every image in every epoch: 25 places for each. RandomFlip would be
 # wrong here: a mirrored 2 is no 2.

@@ -86,6 +86,6 @@ means = {name: best.mean() for name, best in found.items()}
 if not lesson.FAST:
     assert means["random"] > means["grid"] + 3
 print(
-    f"claim: nine trials find {means['random']:.1f} % at random and {means['grid']:.1f} % on a grid, on average of "
+    f"claim: {SIDE * SIDE} trials find {means['random']:.1f} % at random and {means['grid']:.1f} % on a grid, on average of "
     f"{SEARCHES} searches; at worst {found['random'].min():.1f} % and {found['grid'].min():.1f} %"
 )

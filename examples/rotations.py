@@ -38,8 +38,9 @@ def fit(model, x, y, epochs, rate):
 
 # %% The pretext: turn every image by 0, 90, 180 or 270 degrees and ask by how much. The answer costs no label, and
 # whoever gives it has to know strokes and their places.
-turned = np.concatenate([np.rot90(images[train], k, axes=(2, 3)) for k in range(4)])
-turns = np.repeat(np.arange(4), len(train))
+pool = train[: lesson.full_or_fast(len(train), 50)]
+turned = np.concatenate([np.rot90(images[pool], k, axes=(2, 3)) for k in range(4)])
+turns = np.repeat(np.arange(4), len(pool))
 at.manual_seed(1)
 pretext = nn.Sequential(features(), nn.Linear(288, 4))
 fit(pretext, at.from_numpy(np.ascontiguousarray(turned)), at.from_numpy(turns), lesson.full_or_fast(6, 1), 2e-3)
@@ -62,7 +63,7 @@ with at.no_grad():
 def probe(values, count):
     """Test accuracy with `count` labels a class, the mean over 20 draws of them."""
     values, scores = values - values[train].mean(0), []
-    for draw in range(20):
+    for draw in range(lesson.full_or_fast(20, 1)):
         generator = np.random.default_rng(draw)
         few = np.concatenate([generator.choice(train[labels[train] == k], count, replace=False) for k in range(10)])
         kernel = values[few] @ values[few].T  # ridge regression in its dual form: as many unknowns as labels
