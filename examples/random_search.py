@@ -64,14 +64,13 @@ for name, points in {"grid": grid, "random": scattered}.items():
     print(f"{name:7} best of {SIDE * SIDE}: {found[name].mean():.1f} % on average, {found[name].min():.1f} % at worst")
 
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.3))
-for axis, (name, (points, scores)) in zip(axes, example.items(), strict=False):
+for axis, (name, (points, scores)) in zip(axes[:2], example.items(), strict=True):
     low, high = RANGES.T
     rate, decay = (low + (high - low) * points).T
     shown = axis.scatter(rate, decay, c=scores, cmap="viridis", vmin=10, vmax=95, s=60, edgecolors="black")
     axis.plot(rate, np.full_like(rate, low[1]), "|", color="black", markersize=12, clip_on=False)
-    axis.set(
-        xlim=RANGES[0], ylim=RANGES[1], xlabel="log₁₀ learning rate", title=f"{name}: {len(set(rate))} learning rates"
-    )
+    axis.set(xlim=RANGES[0], ylim=RANGES[1], xlabel="log₁₀ learning rate")
+    axis.set_title(f"{name}: {len(set(rate.tolist()))} learning rates", fontsize=11)
 axes[0].set_ylabel("log₁₀ weight decay")
 figure.colorbar(shown, ax=axes[1], label="accuracy, %")
 for number, (name, best) in enumerate(found.items()):
@@ -86,6 +85,6 @@ means = {name: best.mean() for name, best in found.items()}
 if not lesson.FAST:
     assert means["random"] > means["grid"] + 3
 print(
-    f"claim: {SIDE * SIDE} trials find {means['random']:.1f} % at random and {means['grid']:.1f} % on a grid, on average of "
+    f"claim: {SIDE * SIDE} random trials find {means['random']:.1f} %, a grid {means['grid']:.1f} %, on average of "
     f"{SEARCHES} searches; at worst {found['random'].min():.1f} % and {found['grid'].min():.1f} %"
 )
