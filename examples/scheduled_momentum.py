@@ -47,14 +47,14 @@ for name in MOMENTA:
     print(f"momentum {name:10}: loss below 0.001 after {needed[name]} steps; way from side to side {swing[name]:.1f}")
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.8))
-for (name, (path, losses)), style in zip(runs.items(), (":", "--", "-"), strict=True):
+figure, axes = plt.subplots(1, 2, figsize=(8, 3.4))
+for (name, (path, losses)), style in zip(runs.items(), (":", "-", "-"), strict=True):
     axes[0].plot(path[:60, 0], style, label=f"momentum {name}")
-    axes[1].semilogy(losses, style, label=f"{name}: {needed[name]} steps to 0.001")
+    axes[1].semilogy(losses[:160], style, lw=1, label=f"{name}: {needed[name]} steps to 0.001")
 axes[0].set(title="Across the ravine 0.9 swings for long", xlabel="step", ylabel="weight across the ravine")
-axes[1].set(title="0.5 is slow at the end, 0.9 at the start", xlabel="step", ylabel="loss", ylim=(1e-6, 200))
+axes[1].set(title="0.5 is slow at the end, 0.9 at the start", xlabel="step", ylabel="loss", ylim=(1e-5, 200))
 for axis in axes:
-    axis.legend(fontsize=9)
+    axis.legend(fontsize=8)
 figure.tight_layout()
 lesson.save(figure, "scheduled_momentum")
 
