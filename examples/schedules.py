@@ -22,7 +22,9 @@ SCHEDULES = {
     "CosineAnnealingLR": lambda o: lr.CosineAnnealingLR(o, T_max=STEPS),
     "CosineAnnealingWarmRestarts": lambda o: lr.CosineAnnealingWarmRestarts(o, T_0=15, T_mult=2),
     "OneCycleLR": lambda o: lr.OneCycleLR(o, max_lr=1.0, total_steps=STEPS + 1, cycle_momentum=False),
-    "LambdaLR, 1 / (1 + t/10)": lambda o: lr.LambdaLR(o, lambda t: 1 / (1 + t / 10)),
+    "CyclicLR": lambda o: lr.CyclicLR(o, base_lr=0.05, max_lr=1.0, step_size_up=25, cycle_momentum=False),
+    "InverseTimeLR": lambda o: lr.InverseTimeLR(o, gamma=0.1),
+    "LambdaLR, 1 / √(1 + t)": lambda o: lr.LambdaLR(o, lambda t: (1 + t) ** -0.5),
     "ReduceLROnPlateau": lambda o: lr.ReduceLROnPlateau(o, factor=0.3, patience=5),
     "SequentialLR": lambda o: lr.SequentialLR(
         o, [lr.LinearLR(o, 0.01, total_iters=10), lr.CosineAnnealingLR(o, STEPS - 10)], milestones=[10]
@@ -61,13 +63,12 @@ for name, error in sorted(last.items(), key=lambda item: item[1]):
 
 # %%
 # Whoever keeps a small rate for long averages over the most noise and ends nearest.
-figure, axes = plt.subplots(3, 5, figsize=(9.5, 4.8), sharex=True, sharey=True)
-cells = dict(zip(["no schedule", *SCHEDULES], axes.flat, strict=False))
+figure, axes = plt.subplots(4, 4, figsize=(8, 5.2), sharex=True, sharey=True)
+cells = dict(zip(["no schedule", *SCHEDULES], axes.flat, strict=True))
 for name, axis in cells.items():
     axis.plot(runs[name][0], color="#1f77b4", lw=1.2)
     axis.set_title(f"{name.replace('Annealing', 'Ann.')}\nends at {last[name]:.3f}", fontsize=7.5)
-axes.flat[-1].set_visible(False)
-for axis in axes[2]:
+for axis in axes[-1]:
     axis.set_xlabel("step", fontsize=8)
 for axis in axes[:, 0]:
     axis.set_ylabel("rate", fontsize=8)
