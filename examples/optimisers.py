@@ -16,7 +16,7 @@ from atrous.nn import functional as F
 # %% Handwritten digits and a network with one hidden layer, trained until the loss of all images is below a target.
 images, labels = digits()
 x, y = at.from_numpy(images.reshape(-1, 64).astype(np.float32) / 16), at.from_numpy(labels)
-TARGET, LIMIT, CHECK = 0.1, lesson.full_or_fast(600, 10), 5
+TARGET, LIMIT, CHECK = 0.1, lesson.full_or_fast(600, 5), 5
 
 
 def network():
