@@ -1,6 +1,6 @@
-// What kernels/cuda/hopper.h gives, on a CPU. The engine's copies come as late as they can, the youngest first if
-// threads do not take turns in ascending order; products are done when a thread waits for them, so that one that
-// forgets to wait, or releases a stage too early, reads what is not there.
+// What kernels/cuda/hopper.h gives, on a CPU. The engine's copies come as late as they can, in one order of threads the
+// youngest first, and in another at once; products are done when a thread waits for them. So one that forgets to wait,
+// or releases a stage too early, reads what is not there.
 #pragma once
 #include <cuda.h>
 
