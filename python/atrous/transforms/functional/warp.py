@@ -160,11 +160,16 @@ def warped(
     xp, (h, w) = array_module(inpt.data), size
     x, y = xp.arange(w) + 0.5, (xp.arange(h) + 0.5)[:, None]
     (a, b, c), (d, e, f), (k, l, m) = matrix.tolist()
-    z = k * x + l * y + m
+    z = _off_the_horizon(k * x + l * y + m)
     sample = _nearest if mode is InterpolationMode.NEAREST else _bilinear
     values = None if fill is None else beside(inpt, fill).data.reshape((-1, 1, 1) if np.ndim(fill) else ())
     column, row = (a * x + b * y + c) / z - 0.5, (d * x + e * y + f) / z - 0.5
     return wrap(Tensor(sample(inpt.data, column, row, values)), like=inpt)
+
+
+def _off_the_horizon(z: Any) -> Any:
+    """What would be infinitely far is only very far, and so outside as well."""
+    return array_module(z).where(z == 0, 1e-30, z)
 
 
 def _nearest(image: Any, x: Any, y: Any, fill: Any) -> Any:
@@ -199,6 +204,6 @@ def _warped_boxes(boxes: BoundingBoxes, forward: np.ndarray, size: tuple[int, in
     xp = array_module(xyxy)
     (a, b, c), (d, e, f), (k, l, m) = forward.tolist()
     x, y = xyxy[:, [0, 2, 2, 0]], xyxy[:, [1, 1, 3, 3]]
-    z = k * x + l * y + m
+    z = _off_the_horizon(k * x + l * y + m)
     u, v = (a * x + b * y + c) / z, (d * x + e * y + f) / z
     return with_corners(boxes, xp.stack([u.min(1), v.min(1), u.max(1), v.max(1)], 1), size)
