@@ -111,7 +111,9 @@ X = at.zeros(2, 3)
 BAD = [
     (lambda: ExpectedCalibrationError(0), ValueError, "bins is 0; expected an int of 1 or more"),
     (lambda: ExpectedCalibrationError().update(X, at.tensor([0, 3])), ValueError, "target has class 3"),
-    (lambda: ExpectedCalibrationError().update(X + math.nan, at.tensor([0, 1])), ValueError, "output holds NaN"),
+    (lambda: ExpectedCalibrationError().update(X + math.nan, at.tensor([0, 1])), ValueError, "or one is NaN"),
+    (lambda: ExpectedCalibrationError().update(X + math.inf, at.tensor([0, 1])), ValueError, "is infinite"),
+    (lambda: ExpectedCalibrationError().update(X - math.inf, at.tensor([0, 1])), ValueError, "is infinite"),
     (lambda: ExpectedCalibrationError().reliability(), RuntimeError, "no batch was added; update() comes first"),
     (lambda: fit_temperature(X, at.tensor([0])), ValueError, "fit_temperature: target has shape (1,); expected (2,)"),
     (lambda: fit_temperature(X[:0], at.tensor([0])[:0]), ValueError, "fit_temperature: there are no samples"),

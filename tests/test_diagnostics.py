@@ -89,6 +89,11 @@ def test_a_rate_is_found_between_too_slow_and_too_fast():
     assert test.rates[-1] < 1e4, "the loss blew up, and the test ended there"
     assert 1e-3 < test.suggestion < 10
 
+    shifted = diagnostics.find_rate(
+        model, optimizer, lambda y, t: F.cross_entropy(y, t) - 100, [(x, t)], 1e-5, 1e-1, 30
+    )
+    assert len(shifted.rates) == 30, "below 0 a loss has not blown up either"
+
     def trained(lr):
         model, losses = network(), []
         optimizer = optim.SGD(model.parameters(), lr=lr)
@@ -249,6 +254,13 @@ def test_feature_maps_are_those_of_the_layers():
     }  # fmt: skip
     np.testing.assert_array_equal(maps["0.0"], model[0][0](x).detach().numpy()[0])
     assert maps["0.2"].min() < 0 <= maps["0.3"].min()  # not what the layer in place makes of it
+
+
+def test_no_hook_stays_at_a_layer_of_another_model():
+    other = nn.Conv2d(1, 4, 3)
+    with pytest.raises(ValueError, match="not called"):
+        diagnostics.grad_cam(nn.Conv2d(1, 4, 3), other, at.ones(1, 1, 5, 5))
+    assert not other._forward_hooks
 
 
 X, T = clouds()

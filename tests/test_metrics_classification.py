@@ -124,6 +124,8 @@ def test_average_precision_same_as_scikit_learn(seed, levels, cut):
 def test_batches_add_up_and_nothing_is_nan():
     rng = np.random.default_rng(0)
     x, t = rng.normal(size=(30, 4, 3)).astype("float32"), rng.integers(0, 4, (30, 3))
+    for empty in ((0,), (0, 4)):
+        assert math.isnan(fed(AveragePrecision(), np.zeros(empty, "float32"), np.zeros(empty, "int64")).compute())
     for kind in KINDS:
         parts = kind(4)
         assert math.isnan(parts.compute())

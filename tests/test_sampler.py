@@ -199,6 +199,7 @@ def test_random_split():
     assert [len(p) for p in data.random_split(range(11), [0.5, 0.25, 0.25])] == [6, 3, 2]  # as PyTorch's
     at.manual_seed(0)
     assert data.random_split(range(10), [10])[0].indices == data.random_split(range(10), [10], seeded())[0].indices
+    assert [len(p) for p in data.random_split(range(1), [0.5, 0.5])] == [1, 0]
     with pytest.raises(ValueError, match=re.escape("random_split: lengths [7, 2] add up to neither 1 nor the 10")):
         data.random_split(range(10), [7, 2])
 

@@ -207,6 +207,20 @@ def test_save_keeps_what_there_is(tmp_path):
     assert at.load(tmp_path / "x.pt").tolist() == [[1, 1], [1, 1]]
 
 
+def test_a_tensor_of_the_name_that_the_format_keeps(tmp_path):
+    at.save({"__metadata__": at.ones(1), "x": 2}, tmp_path / "x.pt")
+    loaded = at.load(tmp_path / "x.pt")
+    assert (loaded["__metadata__"].tolist(), loaded["x"]) == ([1.0], 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_or_device_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe is a device or a pipe; expected a regular file"):
+        at.save([1], tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_load_reads_any_safetensors_file(tmp_path):
     at.save_file({"x": at.ones(2)}, tmp_path / "x.safetensors", {"note": "a"})
     assert at.load(tmp_path / "x.safetensors")["x"].tolist() == [1, 1]
@@ -226,6 +240,10 @@ def test_what_cannot_be_saved(tmp_path):
         at.save(nn.Linear(2, 2), tmp_path / "x.pt")
     with pytest.raises(TypeError, match=r"save: a\.1 is a set; expected numbers"):
         at.save({"a": [1, {2}]}, tmp_path / "x.pt")
+    with pytest.raises(TypeError, match=r"save: a has the key \(1, 2\), a tuple; expected numbers, texts or None"):
+        at.save({"a": {(1, 2): at.ones(1)}}, tmp_path / "x.pt")  # JSON would make a list of it
+    with pytest.raises(ValueError, match="a tensor is named __metadata__, which safetensors keeps for itself"):
+        at.save_file({"__metadata__": at.ones(1)}, tmp_path / "x.pt")
     assert not list(tmp_path.iterdir())
 
 
@@ -237,6 +255,7 @@ def test_what_cannot_be_saved(tmp_path):
         ({"checkpoint": "[]"}, "is damaged: TypeError"),
         ({"checkpoint": '{"format": 99}'}, "has checkpoint format 99; this version of atrous reads 2"),
         ({"checkpoint": '{"format": 2, "state": {"$tensor": "y"}}'}, "is damaged: KeyError 'y'"),
+        ({"checkpoint": "[" * 100_000}, "is damaged: RecursionError"),
     ],
 )
 def test_damaged_trees(metadata, message, tmp_path):

@@ -27,6 +27,7 @@ def test_mixup_by_hand():
     np.testing.assert_allclose(y.numpy(), share * x.numpy() + (1 - share) * np.roll(x.numpy(), 1, 0), atol=1e-6)
     assert (y.dtype, soft.dtype, labels.tolist()) == (at.float32, at.float32, [0, 1, 2, 0])
     assert 0 < share < 1
+    assert T.MixUp(num_classes=3)(x.to(dtype=at.uint8), labels)[0].dtype == at.float32
 
 
 def test_cutmix_by_hand():

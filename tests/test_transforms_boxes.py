@@ -104,8 +104,23 @@ def test_boxes_are_cut_off_and_kept():
     boxes = BoundingBoxes([[0, 0, 4, 4], [8, 8, 10, 10]], format="XYXY", canvas_size=(10, 10))
     made = F.crop(boxes, 0, 0, 6, 3)
     assert (made.tolist(), made.canvas_size, made.dtype) == ([[0, 0, 3, 4], [3, 6, 3, 6]], (6, 3), at.int64)
+    whole = BoundingBoxes([[0, 0, 119, 119]], format="XYXY", canvas_size=(119, 119))
+    assert F.resize(whole, (61, 61)).tolist() == [[0, 0, 61, 61]], "119 · (61 / 119) is below 61"
     none = BoundingBoxes([], format="XYXY", canvas_size=(10, 10))
     assert T.RandomRotation(30)(none).shape == T.Resize(5)(none).shape == T.RandomCrop(5)(none).shape == (0, 4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (7, 7)])
+def test_corners_on_a_line_leave_the_image(size):
+    for seed in range(100):
+        at.manual_seed(seed)
+        image, mask, boxes = (
+            at.ones(1, *size),
+            Mask(at.ones(*size)),
+            BoundingBoxes([[0, 0, 1, 1]], format="XYXY", canvas_size=size),
+        )
+        made = T.RandomPerspective(1.0, p=1, interpolation="nearest")(image, mask, boxes)
+        assert [type(part) for part in made] == [at.Tensor, Mask, BoundingBoxes]
 
 
 def test_sanitized():

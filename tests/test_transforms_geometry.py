@@ -23,6 +23,16 @@ def of(request):
     return KINDS[request.param]
 
 
+@pytest.mark.parametrize("degrees", [90, -90])
+def test_a_quarter_turn_about_a_middle_between_pixels_loses_no_row(degrees):
+    image = np.arange(30, dtype=np.uint8).reshape(5, 6)
+    by_pillow = np.asarray(F.rotate(Image.fromarray(image), degrees))
+    mask = F.rotate(Mask(image), degrees).numpy()
+    np.testing.assert_array_equal(mask, by_pillow)
+    whole = F.rotate(Mask(image), degrees, expand=True).flatten().tolist()
+    assert sorted(set(whole)) == list(range(30))
+
+
 def test_resize_sizes():
     cases = [
         (T.Resize(4), (6, 9), (4, 6)),

@@ -54,6 +54,7 @@ def boxes(values, format="XYXY"):
             "adjust_brightness: the tensor has shape (2, 4, 4); exp",
         ),
         (lambda: T.Normalize([0, 0], [1]), ValueError, "Normalize: there are 2 means and 1 stds; expected as many"),
+        (lambda: T.Normalize(0.5, 0.5), TypeError, "mean is 0.5; expected one number a channel, such as [0.5]"),
         (lambda: T.Normalize([0], [0]), ValueError, "Normalize: std is [0.0]; expected all above 0"),
         (lambda: T.Normalize([math.inf], [math.nan]), ValueError, "Normalize: std is [nan]; expected all above 0"),
         (lambda: T.Normalize([0] * 3, [1] * 3)(at.ones(1, 4, 4)), ValueError, "the tensor has 1 channels; expected 3"),

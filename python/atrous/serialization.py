@@ -24,6 +24,7 @@ from .tensor import Tensor
 Path_ = str | os.PathLike[str]
 
 TREE, FORMAT = "checkpoint", 2  # where the metadata has the tree, and how it is written
+RESERVED = "__metadata__"  # no tensor can have this name in a safetensors file
 
 
 def save(obj: Any, f: Path_) -> None:
@@ -34,7 +35,8 @@ def save(obj: Any, f: Path_) -> None:
         f: the path, such as "model.pt". An existing file is replaced once the new one is complete.
     Raises:
         OSError: the file cannot be written, such as on a full disk; one that was there is as it was.
-        TypeError: there is something else in it, such as a whole module; save its ``state_dict()``.
+        TypeError: there is something else in it, such as a whole module; save its ``state_dict()``. Keys of dicts are
+            numbers, texts or None.
     Example:
         >>> model = nn.Linear(2, 3)
         >>> at.save({"epoch": 3, "model": model.state_dict()}, "checkpoint.pt")
@@ -80,7 +82,7 @@ def load(f: Path_, map_location: str | None = None, *, weights_only: bool = True
         if facts["format"] != FORMAT:
             raise ValueError(f"{f} has checkpoint format {facts['format']}; this version of atrous reads {FORMAT}")
         return unpack(facts["state"], tensors)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{f} is damaged: {type(error).__name__} {error}") from error
 
 
@@ -94,6 +96,7 @@ def save_file(state_dict: Mapping[str, Any], path: Path_, metadata: Mapping[str,
     Raises:
         OSError: the file cannot be written, such as on a full disk; one that was there is as it was.
         TypeError: something is not a tensor or an array, or its name or some metadata is not a text.
+        ValueError: a tensor has the name "__metadata__", which the format keeps for itself.
     Example:
         >>> model = nn.Linear(2, 3)
         >>> at.save_file(model.state_dict(), "model.safetensors", {"classes": "a b c"})
@@ -103,9 +106,13 @@ def save_file(state_dict: Mapping[str, Any], path: Path_, metadata: Mapping[str,
     for key, text in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(text, str):
             raise TypeError(f"save_file: metadata holds {key!r}: {text!r}; expected texts by name (json.dumps helps)")
+    if RESERVED in state_dict:
+        raise ValueError(f"save_file: a tensor is named {RESERVED}, which safetensors keeps for itself; rename it")
     arrays = {name: _array(name, value) for name, value in state_dict.items()}
     content = safetensors.numpy.save(arrays, dict(metadata) if metadata else None)
     target = Path(path).resolve()  # a link stays a link
+    if target.exists() and not target.is_file() and not target.is_dir():  # os.replace would take its place
+        raise OSError(f"save_file: {os.fspath(path)} is a device or a pipe; expected a regular file")
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         with open(temporary, "wb") as file:
@@ -176,11 +183,15 @@ def pack(tree: Any, tensors: dict[str, Tensor], path: str) -> Any:
         return tree.item()
     if isinstance(tree, Tensor) or hasattr(tree, "__array_interface__"):
         name = path or "value"
-        while name in tensors:  # as of {"a": {"b": x}, "a.b": y}
+        while name in tensors or name == RESERVED:  # as of {"a": {"b": x}, "a.b": y}
             name += "'"
         tensors[name] = tree if isinstance(tree, Tensor) else from_numpy(tree)
         return {"$tensor": name}
     if isinstance(tree, Mapping):
+        for key in tree:
+            if not (key is None or isinstance(key, (bool, int, float, str))):
+                kind = type(key).__name__
+                raise TypeError(f"save: {path or 'obj'} has the key {key!r}, a {kind}; expected numbers, texts or None")
         items = [(key, pack(value, tensors, f"{path}.{key}" if path else str(key))) for key, value in tree.items()]
         plain = all(isinstance(key, str) and not key.startswith("$") for key, _ in items)
         return dict(items) if plain else {"$items": items}

@@ -107,7 +107,7 @@ def grouped_split(groups: Any, lengths: Sequence[float], seed: int = 0) -> list[
 def _whole(lengths: Sequence[float], N: int, op: str) -> list[int]:
     if not lengths or any(length < 0 for length in lengths):
         raise ValueError(f"{op}: lengths are {list(lengths)}; expected one or more, none negative")
-    if abs(sum(lengths) - 1) < 1e-9 and N != 1:
+    if abs(sum(lengths) - 1) < 1e-9:
         whole = [int(N * fraction + 1e-9) for fraction in lengths]
         for i in range(N - sum(whole)):
             whole[i % len(whole)] += 1

@@ -77,8 +77,11 @@ def grad_cam(model: Module, layer: Module, inputs: Tensor, classes: Tensor | Non
         return maps[0].clone()
 
     with unchanged(model), enable_grad():
-        layer.register_forward_hook(cut)
-        logits = model.eval()(inputs)
+        handle = layer.register_forward_hook(cut)
+        try:
+            logits = model.eval()(inputs)
+        finally:
+            handle.remove()  # the layer may be none of the model's
         require(maps, "grad_cam", "the layer is not called by the model")
         classes = logits.argmax(1) if classes is None else classes
         (slope,) = grad(logits[arange(len(logits), device=logits.device), classes].sum(), maps[0])

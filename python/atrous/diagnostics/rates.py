@@ -14,7 +14,7 @@ from ..training.evaluation import on_device_of
 from .restore import restored
 
 SMOOTHING = 0.8  # share of the mean before in each smoothed loss
-BLOWN_UP = 2.0  # times the least loss, from where on nothing is learned
+BLOWN_UP = 1.0  # how far above the least loss, as a share of it, nothing is learned any more
 
 
 class RateTest(NamedTuple):
@@ -83,7 +83,7 @@ def find_rate(
             loss = loss_fn(model(inputs), target)
             mean = SMOOTHING * mean + (1 - SMOOTHING) * loss.item()
             smoothed = mean / (1 - SMOOTHING ** (step + 1))  # as if no zero had come first
-            if not math.isfinite(smoothed) or (step > 1 and smoothed > BLOWN_UP * min(result.losses)):
+            if not math.isfinite(smoothed) or (step > 1 and smoothed > _limit(min(result.losses))):
                 break
             result.rates.append(rate)
             result.losses.append(smoothed)
@@ -92,6 +92,10 @@ def find_rate(
             optimizer.step()
     require(len(result.rates) > 1, "find_rate", "the loss is not finite at the lowest rate")
     return result
+
+
+def _limit(least: float) -> float:
+    return least + BLOWN_UP * abs(least)  # losses may be negative, such as the logarithm of a density
 
 
 def _endless(batches: Iterable[Any]) -> Iterator[Any]:

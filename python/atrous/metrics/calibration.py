@@ -40,11 +40,15 @@ class ExpectedCalibrationError(Metric):
         self.totals = None  # (3, bins): how many samples, how many right ones, the sum of confidences
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        """Takes a batch of logits in; shapes and errors as in `Accuracy`, and a ValueError for logits of NaN."""
+        """Takes a batch of logits in; shapes and errors as in `Accuracy`.
+
+        Raises:
+            ValueError: as there, or a place's largest logit is infinite or NaN.
+        """
         op = "ExpectedCalibrationError"
         x, classes, kept = classified(op, output, target, self.ignore_index)
         xp, B = array_module(x), self.bins
-        require(not xp.isnan(x).any(), op, "output holds NaN")
+        require(xp.isfinite(x.max(axis=1)).all(), op, "the largest logit of a place is infinite, or one is NaN")
         confidence = _probabilities(x).max(axis=1)[kept]
         right = (x.argmax(axis=1) == classes)[kept]
         index = xp.clip(xp.ceil(confidence * B).astype("int64") - 1, 0, B - 1)

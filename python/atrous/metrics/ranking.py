@@ -53,7 +53,8 @@ class AveragePrecision(Metric):
             x, classes, _ = classified(op, output, target, None)
             truth = classes[:, None] == xp.arange(x.shape[1])
         require(not xp.isnan(x).any(), op, "output holds NaN; scores need an order")
-        x, truth = (a.reshape(len(a), -1) for a in (x, truth))
+        if x.ndim == 1:
+            x, truth = x[:, None], truth[:, None]
         if self.scores:
             C = self.scores[0].shape[1]
             require(x.shape[1] == C, op, f"output has {x.shape[1]} classes; expected {C} as before")

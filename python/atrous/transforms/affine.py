@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -120,11 +121,18 @@ class RandomAffine(Transform):
         return affine(inpt, **params, interpolation=self.interpolation, fill=fill, center=self.center)
 
 
+def _on_a_line(points: Sequence[tuple[int, int]]) -> bool:
+    """Whether three of them lie on a line."""
+    threes = itertools.combinations(points, 3)
+    return any((c - a) * (f - b) == (e - a) * (d - b) for (a, b), (c, d), (e, f) in threes)
+
+
 class RandomPerspective(RandomTransform):
     """Looks at the image from a random side, with probability p. Takes a Pillow image or a tensor.
 
     Args:
-        distortion_scale: how far the corners move inwards: a share of half the width and height.
+        distortion_scale: how far the corners move inwards: a share of half the width and height. The image stays as it
+            is where three of them come to lie on a line, as they may near 1.
         p: the probability.
         interpolation, fill: as `RandomRotation` takes them.
     Raises:
@@ -153,7 +161,9 @@ class RandomPerspective(RandomTransform):
         for (x, y), u, v in zip(corners, numbers, numbers, strict=False):
             dx, dy = int(u * (most_x + 1)), int(v * (most_y + 1))
             moved.append((x - dx if x else dx, y - dy if y else dy))
-        return {"startpoints": corners, "endpoints": moved}
+        return {} if _on_a_line(moved) else {"startpoints": corners, "endpoints": moved}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        if not params:  # no map has such corners
+            return inpt
         return perspective(inpt, **params, interpolation=self.interpolation, fill=fill_of(self.fill, inpt))

@@ -139,7 +139,8 @@ def mixed(x: Tensor, share: float) -> Tensor:
         >>> mixed(at.tensor([0.0, 1.0, 2.0]), 0.75).tolist()
         [0.5, 0.75, 1.75]
     """
-    return Tensor(share * x.data + (1 - share) * array_module(x.data).roll(x.data, 1, 0))
+    array = x.data if x.dtype.kind == "f" else x.data.astype("float32")
+    return Tensor(share * array + (1 - share) * array_module(array).roll(array, 1, 0))
 
 
 def find_labels(sample: Any, op: str) -> Any:

@@ -41,6 +41,9 @@ class CenterCrop(Transform):
 class FiveCrop(Transform):
     """The four corners of an image and its middle, as a tuple of five. Takes a Pillow image or a tensor.
 
+    Of five plain tensors a transform that follows changes the first alone, as of any sample: put it before, or begin
+    with a `tv_tensors.Image`.
+
     Args:
         size: (H, W), or one int for both.
     Raises:

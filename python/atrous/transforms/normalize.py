@@ -30,6 +30,9 @@ class Normalize(Transform):
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> None:
+        for name, value in (("mean", mean), ("std", std)):
+            if isinstance(value, (int, float)):
+                raise TypeError(f"Normalize: {name} is {value}; expected one number a channel, such as [{value}]")
         self.mean, self.std = [float(m) for m in mean], [float(s) for s in std]
         same = len(self.mean) == len(self.std) > 0
         require(same, "Normalize", f"there are {len(self.mean)} means and {len(self.std)} stds; expected as many")

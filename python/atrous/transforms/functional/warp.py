@@ -20,6 +20,8 @@ from ..images import beside, is_picture, size_of
 from ..interpolation import InterpolationMode
 from .boxes import corners, with_corners
 
+HALF = 0.5 + 1e-9  # between two pixels the second one, as Pillow has it; and so for all that 1e-16 moves off the middle
+
 
 def affine(
     inpt: Any,
@@ -160,16 +162,21 @@ def warped(
     xp, (h, w) = array_module(inpt.data), size
     x, y = xp.arange(w) + 0.5, (xp.arange(h) + 0.5)[:, None]
     (a, b, c), (d, e, f), (k, l, m) = matrix.tolist()
-    z = k * x + l * y + m
+    z = _off_the_horizon(k * x + l * y + m)
     sample = _nearest if mode is InterpolationMode.NEAREST else _bilinear
     values = None if fill is None else beside(inpt, fill).data.reshape((-1, 1, 1) if np.ndim(fill) else ())
     column, row = (a * x + b * y + c) / z - 0.5, (d * x + e * y + f) / z - 0.5
     return wrap(Tensor(sample(inpt.data, column, row, values)), like=inpt)
 
 
+def _off_the_horizon(z: Any) -> Any:
+    """What would be infinitely far is only very far, and so outside as well."""
+    return array_module(z).where(z == 0, 1e-30, z)
+
+
 def _nearest(image: Any, x: Any, y: Any, fill: Any) -> Any:
     xp, (H, W) = array_module(image), image.shape[-2:]
-    j, i = xp.rint(x), xp.rint(y)
+    j, i = xp.floor(x + HALF), xp.floor(y + HALF)
     inside = (i >= 0) & (i < H) & (j >= 0) & (j < W)
     i, j = xp.where(inside, i, 0).astype("int64"), xp.where(inside, j, 0).astype("int64")
     return xp.where(inside, image[..., i, j], 0 if fill is None else fill)
@@ -199,6 +206,6 @@ def _warped_boxes(boxes: BoundingBoxes, forward: np.ndarray, size: tuple[int, in
     xp = array_module(xyxy)
     (a, b, c), (d, e, f), (k, l, m) = forward.tolist()
     x, y = xyxy[:, [0, 2, 2, 0]], xyxy[:, [1, 1, 3, 3]]
-    z = k * x + l * y + m
+    z = _off_the_horizon(k * x + l * y + m)
     u, v = (a * x + b * y + c) / z, (d * x + e * y + f) / z
     return with_corners(boxes, xp.stack([u.min(1), v.min(1), u.max(1), v.max(1)], 1), size)
