@@ -162,6 +162,7 @@ def leaf(**kwargs):
     [
         (lambda: optim.LBFGS([{"params": [leaf()]}, {"params": [leaf()]}]), ValueError, "LBFGS: got several parameter"),
         (lambda: optim.LBFGS([leaf()], lr=-1), ValueError, "LBFGS: lr is -1"),
+        (lambda: optim.LBFGS([leaf()], history_size=0), ValueError, "LBFGS: history_size is 0; expected 1 or more"),
         (lambda: optim.LBFGS([leaf()], line_search_fn="armijo"), ValueError, "LBFGS: line_search_fn is 'armijo'"),
         (lambda: optim.LBFGS([leaf()]).step(), TypeError, "LBFGS: step needs a closure"),
     ],

@@ -74,6 +74,10 @@ LOSSES = {
         lambda F, r, x, t, v: F.gaussian_nll_loss(x, t, v, True, 0.1, r),
         (draw(3, 4), draw(3, 4, seed=1), np.abs(draw(3, seed=2))),
     ),
+    "gaussian, a variance a column": (
+        lambda F, r, x, t, v: F.gaussian_nll_loss(x, t, v, reduction=r),
+        (draw(3, 4), draw(3, 4, seed=1), np.abs(draw(1, 4, seed=2))),
+    ),
     "gaussian, one number": (
         lambda F, r, x, t: F.gaussian_nll_loss(x, t, 2.0, reduction=r),
         (draw(3, 4), draw(3, 4, seed=1)),
@@ -122,6 +126,15 @@ def like(x, values):
 def test_agrees_with_pytorch(name, reduction, dtype):
     loss, arrays = LOSSES[name]
     assert_parity(lambda F, *tensors: loss(F, reduction, *tensors), *arrays, dtype=dtype, terms=64)
+
+
+@pytest.mark.parametrize(
+    "name", ["hinge_embedding", "soft_margin", "multilabel_soft_margin", "poisson_nll", "gaussian_nll"]
+)
+def test_targets_may_be_integers_as_in_pytorch(name):
+    more = (np.array([1.0, 2.0, 3.0]),) if name == "gaussian_nll" else ()
+    assert_parity(lambda F, x, *v: getattr(F, f"{name}_loss")(x, like(x, [1, -1, 1]), *v), draw(3), *more)
+    assert_parity(lambda F, x, y: F.margin_ranking_loss(x, y, like(x, [1, -1, 1])), draw(3), draw(3, seed=1))
 
 
 def test_batchmean_as_pytorch():
@@ -215,6 +228,7 @@ REFUSED = {
     r"soft_margin_loss: shapes \(2, 3\) and \(2, 2\)": lambda F, x, t: F.soft_margin_loss(x, t[:, :2]),
     "gaussian_nll_loss: var holds negative": lambda F, x, t: F.gaussian_nll_loss(x, t, -(x * x)),
     "gaussian_nll_loss: var is -1": lambda F, x, t: F.gaussian_nll_loss(x, t, -1.0),
+    r"gaussian_nll_loss: var has shape \(1, 1\)": lambda F, x, t: F.gaussian_nll_loss(x, t, x[:1, :1] * x[:1, :1]),
     r"gaussian_nll_loss: var has shape \(3,\)": lambda F, x, t: F.gaussian_nll_loss(x, t, x[0] * x[0]),
     "cosine_embedding_loss: input1 has shape": lambda F, x, t: F.cosine_embedding_loss(x, t, x),
     "triplet_margin_loss: margin is 0": lambda F, x, t: F.triplet_margin_loss(x, t, x, 0.0),

@@ -78,6 +78,17 @@ def test_focal_losses_of_sure_answers_are_finite():
         assert x.grad.tolist()[0] == pytest.approx([0.0, 0.0] if sign > 0 else [-1.0, 1.0])
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
+def test_gradients_of_focal_losses_stay_finite_where_the_answer_cannot_be_surer(gamma):
+    """1 − p_t is 0 there, and its power's slope infinite for gamma below 1."""
+    x = at.tensor([900.0, -900.0], requires_grad=True)
+    F.sigmoid_focal_loss(x, at.tensor([1.0, 0.0]), gamma=gamma, reduction="sum").backward()
+    assert x.grad.tolist() == [0.0, 0.0]
+    x = at.tensor([[900.0, 0.0]], requires_grad=True)
+    F.focal_loss(x, at.tensor([0]), gamma=gamma).backward()
+    assert x.grad.tolist() == [[0.0, 0.0]]
+
+
 def test_dice_loss_by_hand():
     """Two of three places said, one of them rightly: 2·1 / (2 + 1), with 1 added to both 3/4."""
     p, t = at.tensor([[[[1.0, 1.0, 0.0]], [[0.0, 0.0, 0.0]]]]), at.tensor([[[[1.0, 0.0, 0.0]], [[0.0, 0.0, 0.0]]]])

@@ -75,6 +75,8 @@ class LBFGS(Flat):
     def _check(self, group: dict[str, Any]) -> None:
         names = ("lr", "max_iter", "max_eval", "tolerance_grad", "tolerance_change", "history_size")
         check_range("LBFGS", **{name: group[name] for name in names})
+        if group["history_size"] < 1:
+            raise ValueError(f"LBFGS: history_size is {group['history_size']}; expected 1 or more")
         if group["line_search_fn"] not in (None, "strong_wolfe"):
             raise ValueError(f"LBFGS: line_search_fn is {group['line_search_fn']!r}; expected None or 'strong_wolfe'")
 

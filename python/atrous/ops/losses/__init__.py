@@ -2,7 +2,7 @@
 
 All take tensors of one shape unless they say otherwise, and ``reduction``: "none", "mean" or "sum" of the losses. They
 raise a ValueError for another word and for shapes that do not agree, and a TypeError for other dtypes than float32 and
-float64, of which all float arguments must be one.
+float64, of which all float arguments must be one; targets that are counts or ±1 may be integers, too.
 """
 
 from .distributions import gaussian_nll_loss, kl_div, poisson_nll_loss

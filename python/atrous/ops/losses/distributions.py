@@ -8,7 +8,7 @@ from ...checks import floats_of_one_dtype, require
 from ...tensor import Tensor
 from ..elementwise import where
 from ..loss import _check_reduction, _reduced
-from .pairs import at_least, check_broadcast
+from .pairs import at_least, check_broadcast, promoted
 
 
 def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False) -> Tensor:
@@ -64,7 +64,7 @@ def poisson_nll_loss(
     Source:
         McCullagh and Nelder, Generalized Linear Models, 1989, chapter 6.
     """
-    op = "poisson_nll_loss"
+    op, target = "poisson_nll_loss", promoted(target, input)
     floats_of_one_dtype(op, ("input", "target"), input, target)
     _check_reduction(op, reduction)
     check_broadcast(op, input, target)
@@ -89,8 +89,8 @@ def gaussian_nll_loss(
     Args:
         input: means.
         target: samples; broadcasts.
-        var: variances, of the input's shape, or with a last axis of 1, or without it, or a number. Its gradient passes
-            where it was raised to eps, too.
+        var: variances, of the input's shape, or with 1 for one of its axes, or without the last, or a number. Its
+            gradient passes where it was raised to eps, too.
         full: with ``log(2π) / 2``.
     Raises:
         ValueError: a negative variance.
@@ -101,7 +101,7 @@ def gaussian_nll_loss(
     Source:
         Nix and Weigend, Estimating the mean and variance of the target probability distribution, 1994.
     """
-    op = "gaussian_nll_loss"
+    op, target = "gaussian_nll_loss", promoted(target, input)
     if not isinstance(var, Tensor):
         require(var >= 0, op, f"var is {var}; expected 0 or more")
         var = input.detach() * 0 + var
@@ -109,11 +109,11 @@ def gaussian_nll_loss(
     _check_reduction(op, reduction)
     check_broadcast(op, input, target)
     if var.shape != input.shape:
+        expected = f"var has shape {var.shape}; expected that of input {input.shape}, one axis may be 1"
         if var.shape == input.shape[:-1]:
             var = var.unsqueeze(-1)
-        require(
-            var.shape == (*input.shape[:-1], 1), op, f"var has shape {var.shape}; expected that of input {input.shape}"
-        )
+        require(var.ndim == input.ndim, op, expected)
+        require([b for a, b in zip(input.shape, var.shape, strict=True) if a != b] in ([], [1]), op, expected)
     require(not bool((var < 0).any().item()), op, "var holds negative numbers")
     var = at_least(var, eps)
     losses = (var.log() + (input - target) ** 2 / var) * 0.5

@@ -6,6 +6,7 @@ from ...checks import floats_of_one_dtype, require
 from ...tensor import Tensor
 from ..activation import sigmoid
 from ..cross_entropy import log_softmax
+from ..elementwise import where
 from ..loss import _check_reduction, _reduced, binary_cross_entropy_with_logits, nll_loss
 
 
@@ -39,7 +40,7 @@ def sigmoid_focal_loss(
     _check_reduction(op, reduction)
     require(targets.shape == inputs.shape, op, f"targets has shape {targets.shape}; expected {inputs.shape} as inputs")
     wrong = sigmoid(-inputs) * targets + sigmoid(inputs) * (1 - targets)  # 1 − p_t, small ones to all digits
-    losses = binary_cross_entropy_with_logits(inputs, targets, reduction="none") * wrong**gamma
+    losses = binary_cross_entropy_with_logits(inputs, targets, reduction="none") * _power(wrong, gamma)
     if alpha >= 0:
         losses = losses * (alpha * targets + (1 - alpha) * (1 - targets))
     return _reduced(losses, reduction)
@@ -76,7 +77,7 @@ def focal_loss(
     require(gamma >= 0, "focal_loss", f"gamma is {gamma}; expected 0 or more")
     require(input.ndim > 0, "focal_loss", "input has shape (); expected (N, C), (N, C, d1, ...) or (C,)")
     log_p = log_softmax(input, 1 if input.ndim > 1 else 0)
-    modulated = (-log_p.expm1()) ** gamma * log_p
+    modulated = _power(-log_p.expm1(), gamma) * log_p
     return nll_loss(modulated, target, weight, ignore_index, reduction)
 
 
@@ -108,3 +109,8 @@ def dice_loss(input: Tensor, target: Tensor, smooth: float = 1.0, *, reduction: 
     places = tuple(range(2, input.ndim))
     overlap, size = (input * target).sum(places), (input * input + target * target).sum(places)
     return _reduced(1 - (2 * overlap + smooth) / (size + smooth), reduction)
+
+
+def _power(wrong: Tensor, gamma: float) -> Tensor:
+    """``wrong^gamma``, 1 at 0: the loss that it multiplies is 0 there, and the power's slope infinite below gamma 1."""
+    return where(wrong == 0, 1.0, wrong) ** gamma

@@ -9,7 +9,7 @@ from ..loss import _check_reduction, _reduced
 from ..pad import one_hot
 from ..piecewise import clamp
 from ..pointwise import logsigmoid
-from .pairs import check_broadcast
+from .pairs import check_broadcast, promoted
 
 
 def multi_margin_loss(
@@ -111,7 +111,7 @@ def multilabel_soft_margin_loss(
         >>> round(multilabel_soft_margin_loss(at.zeros(2, 3), at.ones(2, 3)).item(), 4)
         0.6931
     """
-    op = "multilabel_soft_margin_loss"
+    op, target = "multilabel_soft_margin_loss", promoted(target, input)
     floats_of_one_dtype(op, ("input", "target", "weight?"), input, target, weight)
     _check_reduction(op, reduction)
     require(input.ndim > 0, op, "the input has no axes; expected (N, C) or (C,)")
@@ -135,7 +135,7 @@ def margin_ranking_loss(
     Source:
         Herbrich, Graepel and Obermayer, Large margin rank boundaries for ordinal regression, 2000.
     """
-    op = "margin_ranking_loss"
+    op, target = "margin_ranking_loss", promoted(target, input1)
     floats_of_one_dtype(op, ("input1", "input2", "target"), input1, input2, target)
     _check_reduction(op, reduction)
     require(
@@ -156,7 +156,7 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, *, 
     Source:
         Hadsell, Chopra and LeCun, Dimensionality reduction by learning an invariant mapping, 2006.
     """
-    op = "hinge_embedding_loss"
+    op, target = "hinge_embedding_loss", promoted(target, input)
     floats_of_one_dtype(op, ("input", "target"), input, target)
     _check_reduction(op, reduction)
     check_broadcast(op, input, target)
@@ -174,7 +174,7 @@ def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") 
     Source:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 7.1.2.
     """
-    op = "soft_margin_loss"
+    op, target = "soft_margin_loss", promoted(target, input)
     floats_of_one_dtype(op, ("input", "target"), input, target)
     _check_reduction(op, reduction)
     check_broadcast(op, input, target)

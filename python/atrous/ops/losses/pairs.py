@@ -163,3 +163,9 @@ def at_least(x: Tensor, low: float) -> Tensor:
 
 def check_broadcast(op: str, a: Tensor, b: Tensor) -> None:
     require(_broadcasts_to(a.shape, b.shape, both=True), op, f"shapes {a.shape} and {b.shape} do not broadcast")
+
+
+def promoted(target: Tensor, input: Tensor) -> Tensor:
+    """A target of integers in the input's dtype, as PyTorch promotes it; others as they are."""
+    integers = isinstance(target, Tensor) and isinstance(input, Tensor) and target.dtype.kind in "iu"
+    return target.to(input.dtype) if integers else target
