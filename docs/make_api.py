@@ -15,6 +15,8 @@ MODULES = {
     "optim.lr_scheduler": "Schedules",
     "optim.swa_utils": "Averaged weights",
     "transforms": "Changes to images",
+    "transforms.functional": "Changes to images as functions",
+    "tv_tensors": "Images, masks and boxes",
     "data": "Data sets and batches",
     "datasets": "Data sets to be had",
     "metrics": "What is measured",
