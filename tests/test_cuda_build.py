@@ -22,6 +22,7 @@ MACHINE_CODE = {
     "conv2d_backward_input": {"HMMA"},
     "conv2d_backward_weight": {"HMMA"},
     "conv2d_hopper": {"HGMMA", "UTMALDG"},
+    "conv2d_backward_weight_hopper": {"HMMA", "UTMALDG"},
 }
 
 pytestmark = [

@@ -135,10 +135,12 @@ struct BackwardInput {
   }
 };
 
-// Of a thread, for the gradient of the weights: groups of taps side by side, 9 or 10 taps in all.
+// Of a thread, for the gradient of the weights: groups of taps side by side, 9 or 10 taps in all; 5 where registers
+// hold no more beside what a strip reads.
 template <typename Taps>
 constexpr int kGroups = Taps::count == 1   ? 9
                         : Taps::count == 3 ? 3
+                        : Taps::width > 8  ? 1
                                            : 2;
 
 // How blocks share the sums over strips: `columns` packs of channels side by side, `groups` threads for each, which
