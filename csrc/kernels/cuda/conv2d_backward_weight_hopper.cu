@@ -5,7 +5,6 @@
 // 32 pixels of both factors. The tiles are few and their sums long: all steps of all tiles, in a row, are cut into
 // equal shares, one for each block, wherever in a tile that falls. What a share has of a tile is a part; a second
 // kernel adds up the parts of a tile, in an order that the sizes give.
-#include "kernels/cuda/conv2d_axes.h"
 #include "kernels/cuda/conv2d_hopper.h"
 #include "kernels/cuda/hopper.h"
 #include "kernels/cuda/hopper_gpu.h"
@@ -19,9 +18,8 @@ constexpr int kChunk = 32;                  // channels, 128 bytes
 constexpr int kPixels = 32;                 // of a step
 constexpr int kChunkBytes = kPixels * 128;  // of one factor in a stage
 
-struct Layer {
-  int M, OC, OH, OW, sh, sw, ph, pw;
-  int IC, KW, dh, dw, taps, chunks;  // chunks of IC
+struct Layer : Geometry {
+  int taps, chunks;  // of IC
   int column_tiles, tiles, steps, shares;
   bool packed;  // grad_weight takes 16 bytes at a time
 
@@ -76,8 +74,8 @@ __device__ void fill(const Layer& layer, const typename Tile::Stages& stages, in
     const auto offset_w = static_cast<uint16_t>((tap - kh * layer.KW) * layer.dw);
     const int c = (q + column - tap * layer.chunks) * kChunk;
     for (int step = part.first; step < part.end; ++step, ring.next()) {
-      const int m = step * kPixels, row = m / layer.OW, n = row / layer.OH;
-      const int h = (row - n * layer.OH) * layer.sh - layer.ph, w = (m - row * layer.OW) * layer.sw - layer.pw;
+      const int m = step * kPixels;
+      const Corner corner(layer, m);
       barrier_wait(stages.empty(ring.stage), ring.parity ^ 1);
       const uint32_t place = stages.stage(ring.stage) + lane * kChunkBytes, full = stages.full(ring.stage);
       if (lane == 0) barrier_arrive_expecting(full, (rows + columns) * kChunkBytes);
@@ -85,7 +83,7 @@ __device__ void fill(const Layer& layer, const typename Tile::Stages& stages, in
       if (lane < rows)
         copy_box(place, grad_y, full, oc + lane * kChunk, 0, m);
       else if (column >= 0 && column < columns)
-        copy_pixels(place, pixels, full, c, w, h, n, offset_w, offset_h);
+        copy_pixels(place, pixels, full, c, corner.w, corner.h, corner.n, offset_w, offset_h);
     }
     from += part.end - part.first;
   }
@@ -262,25 +260,8 @@ void launch_weight(const Conv2dShape& s, const float* grad_y, const float* x, fl
   const int64_t column_tiles = divide_up(taps * chunks, Tile::kColumnChunks);
   const int64_t tiles = divide_up(s.OC, Tile::kRows) * column_tiles, steps = divide_up(M, kPixels);
   const int64_t shares = weight_shares(Tile::kTile, tiles * steps);
-  const Layer layer{narrow(M),
-                    narrow(s.OC),
-                    narrow(s.OH),
-                    narrow(s.OW),
-                    narrow(s.sh),
-                    narrow(s.sw),
-                    narrow(s.ph),
-                    narrow(s.pw),
-                    narrow(s.IC),
-                    narrow(s.KW),
-                    narrow(s.dh),
-                    narrow(s.dw),
-                    narrow(taps),
-                    narrow(chunks),
-                    narrow(column_tiles),
-                    narrow(tiles),
-                    narrow(steps),
-                    narrow(shares),
-                    are_aligned(grad_weight)};
+  const Layer layer{geometry_of(s), narrow(taps),  narrow(chunks), narrow(column_tiles),
+                    narrow(tiles),  narrow(steps), narrow(shares), are_aligned(grad_weight)};
   const Workspace<float> parts(2 * shares * Tile::kRows * Tile::kColumns);
   launch_shared(weight_kernel<Tile>, static_cast<unsigned>(shares), Tile::kThreads, Tile::Stages::kBytes, layer,
                 map_of_boxes(grad_y, s.OC, 1, M, kChunk, kPixels, "grad_y"), map_of_pixels(s, x, kPixels, kChunk),

@@ -21,10 +21,8 @@ struct Grid {
   int H, W, step_h, step_w;
 };
 
-struct Layer {
-  int M, OC, OH, OW, sh, sw, ph, pw;
-  int IC, KW, dh, dw, steps;
-  int column_tiles, tiles;
+struct Layer : Geometry {
+  int steps, column_tiles, tiles;
   Grid grid;
 
   __device__ int64_t place(int m) const {
@@ -57,14 +55,13 @@ __device__ void fill(const Layer& layer, const typename Tile::Stages& stages, co
   Ring<Tile::kStages> ring;
   for (int tile = blockIdx.x; tile < layer.tiles; tile += gridDim.x) {
     const int m = tile / layer.column_tiles * Tile::kRows, oc = tile % layer.column_tiles * Tile::kColumns;
-    const int row = m / layer.OW, n = row / layer.OH;
-    const int h = (row - n * layer.OH) * layer.sh - layer.ph, w = (m - row * layer.OW) * layer.sw - layer.pw;
+    const Corner corner(layer, m);
     int kh = 0, kw = 0, c = 0;
     for (int step = 0; step < layer.steps; ++step, ring.next()) {
       barrier_wait(stages.empty(ring.stage), ring.parity ^ 1);
       const uint32_t to = stages.stage(ring.stage), full = stages.full(ring.stage);
       barrier_arrive_expecting(full, Tile::kStageBytes);
-      copy_pixels(to, pixels, full, c, w, h, n, static_cast<uint16_t>(kw * layer.dw),
+      copy_pixels(to, pixels, full, c, corner.w, corner.h, corner.n, static_cast<uint16_t>(kw * layer.dw),
                   static_cast<uint16_t>(kh * layer.dh));
       copy_box(to + Tile::kPixelBytes, filters, full, c, kh * layer.KW + kw, oc);
       if ((c += kHopperDepth) < layer.IC) continue;
@@ -192,22 +189,7 @@ void launch_hopper(const Conv2dShape& s, const float* x, const float* weight, co
                    const Grid& grid) {
   const int64_t M = s.N * s.OH * s.OW, column_tiles = divide_up(s.OC, Tile::kColumns);
   const int64_t tiles = divide_up(M, Tile::kRows) * column_tiles;
-  const Layer layer{narrow(M),
-                    narrow(s.OC),
-                    narrow(s.OH),
-                    narrow(s.OW),
-                    narrow(s.sh),
-                    narrow(s.sw),
-                    narrow(s.ph),
-                    narrow(s.pw),
-                    narrow(s.IC),
-                    narrow(s.KW),
-                    narrow(s.dh),
-                    narrow(s.dw),
-                    narrow(hopper_steps(s)),
-                    narrow(column_tiles),
-                    narrow(tiles),
-                    grid};
+  const Layer layer{geometry_of(s), narrow(hopper_steps(s)), narrow(column_tiles), narrow(tiles), grid};
   const int64_t at_once = Tile::kBlocks * int64_t{attribute(cudaDevAttrMultiProcessorCount)};
   launch_shared(hopper_kernel<Tile>, static_cast<unsigned>(tiles < at_once ? tiles : at_once), Tile::kThreads,
                 Tile::kShared, layer, target, map_of_pixels(s, x, Tile::kRows, kHopperDepth),

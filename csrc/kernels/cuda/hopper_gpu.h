@@ -1,13 +1,45 @@
-// What launchers for Hopper (compute capability 9.0) ask and need.
+// What the convolution's kernels for Hopper (compute capability 9.0) and their launchers share.
 #pragma once
 #include <optional>
 
 #include "core/memory.h"
+#include "kernels/cuda/conv2d_axes.h"
 #include "kernels/cuda/pack.h"
 #include "kernels/cuda/tensor_maps.h"
 
 namespace atrous {
 namespace {
+
+// A convolution in 32-bit numbers, of which hopper_fits() has made sure. M counts output pixels.
+struct Geometry {
+  int M, OC, OH, OW, sh, sw, ph, pw, IC, KW, dh, dw;
+};
+
+inline Geometry geometry_of(const Conv2dShape& s) {
+  return {narrow(s.N * s.OH * s.OW),
+          narrow(s.OC),
+          narrow(s.OH),
+          narrow(s.OW),
+          narrow(s.sh),
+          narrow(s.sw),
+          narrow(s.ph),
+          narrow(s.pw),
+          narrow(s.IC),
+          narrow(s.KW),
+          narrow(s.dh),
+          narrow(s.dw)};
+}
+
+// What output pixel m reads at tap 0.
+struct Corner {
+  int n, h, w;
+  __device__ Corner(const Geometry& g, int m) {
+    const int row = m / g.OW;
+    n = row / g.OH;
+    h = (row - n * g.OH) * g.sh - g.ph;
+    w = (m - row * g.OW) * g.sw - g.pw;
+  }
+};
 
 int attribute(cudaDeviceAttr of) {
   int device = 0, value = 0;
