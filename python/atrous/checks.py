@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +11,7 @@ from . import gpu
 from .dtypes import float32, float64
 from .tensor_base import TensorBase
 
-__all__ = ["floats_of_one_dtype", "pair", "require", "single", "suggestion"]
+__all__ = ["floats_of_one_dtype", "pair", "require", "single", "suggestion", "whole"]
 
 
 def require(condition: Any, op: str, message: str) -> None:
@@ -21,6 +22,21 @@ def require(condition: Any, op: str, message: str) -> None:
     """
     if not condition:
         raise ValueError(f"{op}: {message}")
+
+
+def whole(op: str, least: int, **setting: Any) -> int:
+    """The one setting as an int.
+
+    Raises:
+        ValueError: it is no int, or below ``least``.
+    Example:
+        >>> whole("StepLR", 1, step_size=30)
+        30
+    """
+    ((key, value),) = setting.items()
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{op}: {key} is {value!r}; expected an int of {least} or more")
+    return int(value)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from ..backend import array_module, quiet
-from ..checks import require
+from ..checks import require, whole
 from ..tensor import Tensor
 from .classes import classified
-from .metric import Metric, positive
+from .metric import Metric
 
 
 class ExpectedCalibrationError(Metric):
@@ -33,7 +33,7 @@ class ExpectedCalibrationError(Metric):
     totals: Any
 
     def __init__(self, bins: int = 15, ignore_index: int | None = None) -> None:
-        self.bins, self.ignore_index = positive("ExpectedCalibrationError", bins=bins), ignore_index
+        self.bins, self.ignore_index = whole("ExpectedCalibrationError", 1, bins=bins), ignore_index
         super().__init__()
 
     def reset(self) -> None:

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 from ..backend import array_module, quiet
-from ..checks import require
+from ..checks import require, whole
 from ..dtypes import int64
 from ..ops import zeros
 from ..tensor import Tensor
-from .metric import Metric, check_tensors, positive
+from .metric import Metric, check_tensors
 
 
 class Accuracy(Metric):
@@ -67,7 +67,7 @@ class TopKAccuracy(Accuracy):
     """
 
     def __init__(self, k: int, ignore_index: int | None = None) -> None:
-        self.k = positive("TopKAccuracy", k=k)
+        self.k = whole("TopKAccuracy", 1, k=k)
         super().__init__(ignore_index)
 
     def _hits(self, x: Any, classes: Any) -> Any:
@@ -96,7 +96,7 @@ class ConfusionMatrix(Metric):
     counts: Any
 
     def __init__(self, num_classes: int, ignore_index: int | None = None) -> None:
-        self.num_classes = positive(type(self).__name__, num_classes=num_classes)
+        self.num_classes = whole(type(self).__name__, 1, num_classes=num_classes)
         self.ignore_index = ignore_index
         super().__init__()
 

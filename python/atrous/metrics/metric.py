@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import Any
 
 from ..backend import array_module, quiet
@@ -123,16 +122,3 @@ def number(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise ValueError(f"Mean: {name} is {value!r}; expected one number") from None
-
-
-def positive(op: str, **setting: Any) -> int:
-    """The one setting as an int of 1 or more.
-
-    Example:
-        >>> positive("TopKAccuracy", k=5)
-        5
-    """
-    ((name, value),) = setting.items()
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"{op}: {name} is {value!r}; expected an int of 1 or more")
-    return int(value)

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from ..backend import array_module
-from ..checks import require
+from ..checks import require, whole
 from ..tensor import Tensor
 from .classes import classified
-from .metric import Metric, check_tensors, positive
+from .metric import Metric, check_tensors
 
 AVERAGES = ("macro", "micro")
 
@@ -29,7 +29,7 @@ class _Counted(Metric):
         zero_division: float = 0.0,
     ) -> None:
         op = type(self).__name__
-        self.num_classes = None if num_classes is None else positive(op, num_classes=num_classes)
+        self.num_classes = None if num_classes is None else whole(op, 1, num_classes=num_classes)
         require(average in AVERAGES, op, f"average is {average!r}; expected one of {AVERAGES}")
         self.average, self.threshold, self.ignore_index = average, threshold, ignore_index
         self.zero_division = float(zero_division)

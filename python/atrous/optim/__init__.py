@@ -13,7 +13,7 @@ from .muon import Muon
 from .nadam import NAdam
 from .newton import Newton
 from .optimizer import Optimizer
-from .param_groups import no_decay_groups
+from .param_groups import batch_norm_groups, no_decay_groups
 from .radam import RAdam
 from .rmsprop import RMSprop
 from .rprop import Rprop
@@ -36,6 +36,7 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Rprop",
+    "batch_norm_groups",
     "lr_scheduler",
     "no_decay_groups",
     "swa_utils",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import require
+from ..data import bootstrap
 from ..nn import Module, ModuleList
 from ..nn.functional import log_softmax
 from ..ops import logsumexp, stack
@@ -72,10 +73,9 @@ def bagging(train: Callable[[np.ndarray], Module], samples: int, members: int, s
     """
     require(samples >= 1 and members >= 1, "bagging", f"samples is {samples}, members {members}; expected 1 or more")
     models = []
-    for member in range(members):
-        generator = Generator(seed, stream=member)
-        with using(generator):
-            models.append(train(generator.integers(0, samples, (samples,))))
+    for member, (drawn, _) in enumerate(bootstrap(range(samples), members, seed)):
+        with using(Generator(seed, stream=(1 << 32) + member)):  # other numbers than those that drew
+            models.append(train(drawn))
     return Ensemble(models)
 
 

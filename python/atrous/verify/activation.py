@@ -33,6 +33,7 @@ CASES = {
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
+    """The input, and a gradient where the function goes backwards."""
     x, grad_y = draw.normal(*case["shape"]), draw.normal(*case["shape"])
     if case["values"] == "wide":
         x = (x * 60).astype(draw.dtype)

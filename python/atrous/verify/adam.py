@@ -82,6 +82,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
+    """Lists of tensors of several sizes, their state and the settings."""
     case = dict(case)
     values = case.pop("values")
     shapes = {"large": (*SHAPES, LARGE), "many": MANY}.get(values, SHAPES)

@@ -57,6 +57,7 @@ FLOAT64 = {"batch_norm_statistics"}  # whatever x's dtype is
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
+    """The input, statistics, scale and shift that the function takes."""
     C = case["x"][1]
     x = (draw.normal(*case["x"]) * case["std"] + case["mean"]).astype(draw.dtype)
     grad_y = draw.normal(*case["x"])

@@ -45,6 +45,7 @@ CASES = {
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
+    """Logits, and the targets and weights that go with them."""
     N, C, H, W = case["x"]
     x = _logits(case, draw)
     grad_y = draw.normal(N, C, H, W)

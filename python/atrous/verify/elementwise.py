@@ -28,6 +28,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
+    """The two summands."""
     a, b = draw.normal(*case["shape"]), draw.normal(*case["shape"])
     if case["special"]:
         draw.special(a)

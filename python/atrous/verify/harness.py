@@ -254,6 +254,8 @@ def _same_bits(a: Array, b: Array) -> bool:
 
 
 def map_arrays(arguments: Arguments, change: Callable[[Array], Array]) -> Arguments:
+    """The arguments with each array changed, those in lists, too."""
+
     def changed(value):
         if isinstance(value, list):
             return [changed(item) for item in value]
@@ -263,6 +265,7 @@ def map_arrays(arguments: Arguments, change: Callable[[Array], Array]) -> Argume
 
 
 def arrays_of(value: Any) -> list[Array]:
+    """A list of arrays, of one array as well."""
     return value if isinstance(value, list) else [value]
 
 

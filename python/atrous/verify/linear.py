@@ -63,6 +63,7 @@ CASES = {
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
+    """The factors, and a bias or the shape of the result."""
     if function == "matmul":
         return {"a": draw.normal(*case["a"]), "b": draw.normal(*case["b"])}
     values = draw.positive if case["values"] == "positive" else draw.normal

@@ -89,6 +89,7 @@ CASES = {
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
+    """The input or gradient, and the window."""
     x = _values(case, draw)
     window = {name: value for name, value in case.items() if name not in ("x", "values")}
     if function.startswith("avg"):

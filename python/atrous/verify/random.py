@@ -21,8 +21,10 @@ CASES: dict[str, list[dict[str, Any]]] = {
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
+    """The case itself: a key and a count."""
     return dict(case)
 
 
 def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array:
+    """None: bits are compared."""
     return np.zeros(0)

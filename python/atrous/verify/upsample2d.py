@@ -51,6 +51,7 @@ CASES = {
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
+    """The input or gradient, and the sizes."""
     forward = function.endswith("_forward")
     how = {name: value for name, value in case.items() if name in ("align_corners", "scale")}
     array = draw.normal(*case["x"]) if forward else draw.normal(*case["x"][:2], *case["output_size"])

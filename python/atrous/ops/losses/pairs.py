@@ -162,6 +162,7 @@ def at_least(x: Tensor, low: float) -> Tensor:
 
 
 def check_broadcast(op: str, a: Tensor, b: Tensor) -> None:
+    """Raises a ValueError unless the two have shapes that go together."""
     require(_broadcasts_to(a.shape, b.shape, both=True), op, f"shapes {a.shape} and {b.shape} do not broadcast")
 
 

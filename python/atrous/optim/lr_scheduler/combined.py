@@ -7,9 +7,10 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...checks import whole
 from ..optimizer import Optimizer
 from .plateau import ReduceLROnPlateau
-from .scheduler import LRScheduler, check_optimizer, read_rates, whole, write_rates
+from .scheduler import LRScheduler, check_optimizer, read_rates, write_rates
 
 __all__ = ["ChainedScheduler", "SequentialLR"]
 

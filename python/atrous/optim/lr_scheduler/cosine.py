@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from ...checks import whole
 from ..optimizer import Optimizer
-from .scheduler import LRScheduler, real, whole
+from .scheduler import LRScheduler, real
 
 __all__ = ["CosineAnnealingLR", "CosineAnnealingWarmRestarts"]
 

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...checks import whole
 from ..optimizer import Optimizer
-from .scheduler import LRScheduler, real, whole
+from .scheduler import LRScheduler, real
 
 __all__ = ["ConstantLR", "ExponentialLR", "InverseTimeLR", "LinearLR", "MultiStepLR", "PolynomialLR", "StepLR"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+from ...checks import whole
 from ..optimizer import Optimizer
-from .scheduler import LRScheduler, check_optimizer, has_betas, one_each, real, whole, write_momenta
+from .scheduler import LRScheduler, check_optimizer, has_betas, one_each, real, write_momenta
 
 __all__ = ["OneCycleLR"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, SupportsFloat
 
+from ...checks import whole
 from ..optimizer import Optimizer
-from .scheduler import LRScheduler, check_optimizer, one_each, read_rates, real, whole, write_rates
+from .scheduler import LRScheduler, check_optimizer, one_each, read_rates, real, write_rates
 
 __all__ = ["ReduceLROnPlateau"]
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from ...checks import whole
 from ..optimizer import Optimizer
 
 __all__ = ["LRScheduler"]
@@ -187,21 +188,6 @@ def check_optimizer(name: str, optimizer: Any) -> None:
     """Raises a TypeError unless it is an optimizer."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"{name}: optimizer is a {type(optimizer).__name__}; expected an Optimizer")
-
-
-def whole(name: str, least: int, **setting: Any) -> int:
-    """The one setting as an int.
-
-    Raises:
-        ValueError: it is no int, or below ``least``.
-    Example:
-        >>> whole("StepLR", 1, step_size=30)
-        30
-    """
-    ((key, value),) = setting.items()
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{name}: {key} is {value!r}; expected an int of {least} or more")
-    return int(value)
 
 
 def real(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from ...checks import whole
 from ..optimizer import Optimizer
-from .scheduler import LRScheduler, check_optimizer, one_each, real, whole
+from .scheduler import LRScheduler, check_optimizer, one_each, real
 
 __all__ = ["SWALR"]
 
