@@ -75,8 +75,10 @@ def test_subnormal_averages_are_flushed(backend):
     v = abs(v)
     param, grad = np.ones(90, np.float32), np.zeros(90, np.float32)
     options = {"lr": 0.1, "alpha": 0.9, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.9}
+    alone = v.copy()
     backend.rmsprop_step([param], [grad], [v], [a], [b], **options)
-    for average in (v, a, b):
+    backend.rmsprop_step([param], [grad], [alone], None, None, **options)
+    for average in (v, a, b, alone):
         assert (average != 0).tolist() == [False, False, True] * 30
 
 
