@@ -1,6 +1,7 @@
 """Optimizers: steps by hand, PyTorch's numbers over several steps, groups, states, bad input."""
 
 import copy
+import pickle
 import re
 
 import numpy as np
@@ -282,3 +283,12 @@ def leaf():
 def test_misuse(make, error, message):
     with pytest.raises(error, match=re.escape(message)):
         make()
+
+
+def test_an_empty_parameter_that_was_pickled():
+    """Its strides are others than those of its gradient."""
+    param = pickle.loads(pickle.dumps(at.zeros(0, 3, requires_grad=True)))
+    (param * 2).sum().backward()
+    for make in (optim.SGD, optim.Adam, optim.RMSprop, optim.Adagrad):
+        make([param], lr=0.1).step()
+    assert param.shape == (0, 3)

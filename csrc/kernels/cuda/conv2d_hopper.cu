@@ -5,6 +5,9 @@
 // stages in shared memory, each with the tile's pixels and filters at one tap and kHopperDepth channels; two or three
 // warpgroups multiply, each for 64 of the pixels, with all sums in registers. A stage has two barriers: `full`, on
 // which the warpgroups wait, and `empty`, on which the engine's thread waits.
+#include <utility>
+#include <vector>
+
 #include "core/memory.h"
 #include "kernels/cuda/conv2d_hopper.h"
 #include "kernels/cuda/conv2d_tiles.h"
@@ -227,13 +230,16 @@ bool backward_input_hopper(const Conv2dShape& s, const float* grad_y, const floa
   constexpr int64_t kMostPhases = 16;  // each is a launch
   const int64_t taps = s.KH * s.KW, oc_tiles = divide_up(s.OC, 32), ic_tiles = divide_up(s.IC, 32);
   if (s.sh * s.sw > kMostPhases || taps * oc_tiles * ic_tiles >= int64_t{1} << 31 || !is_hopper()) return false;
+  std::vector<std::pair<Phase, Phase>> phases;
   bool reached = true;
   for (int64_t first_h = 0; first_h < s.sh && first_h < s.IH; ++first_h)
     for (int64_t first_w = 0; first_w < s.sw && first_w < s.IW; ++first_w) {
       const Phase h = rows_of(s, first_h), w = columns_of(s, first_w);
       if (h.taps * w.taps == 0)
         reached = false;
-      else if (!hopper_fits(backward_of(s, h, w)))
+      else if (hopper_fits(backward_of(s, h, w)))
+        phases.emplace_back(h, w);
+      else
         return false;
     }
   if (!reached)
@@ -242,17 +248,14 @@ bool backward_input_hopper(const Conv2dShape& s, const float* grad_y, const floa
         "fill");
   const Workspace<float> filters(s.IC * taps * s.OC);
   const Aligned pixels(grad_y, s.N * s.OH * s.OW * s.OC);
-  for (int64_t first_h = 0; first_h < s.sh && first_h < s.IH; ++first_h)
-    for (int64_t first_w = 0; first_w < s.sw && first_w < s.IW; ++first_w) {
-      const Phase h = rows_of(s, first_h), w = columns_of(s, first_w);
-      if (h.taps * w.taps == 0) continue;
-      const Taps some{narrow(s.KW),     narrow(h.tap),  narrow(w.tap), narrow(h.period),
-                      narrow(w.period), narrow(h.taps), narrow(w.taps)};
-      launch(reverse_kernel, static_cast<unsigned>(h.taps * w.taps * oc_tiles * ic_tiles), kThreads, weight, some, taps,
-             narrow(s.OC), narrow(s.IC), narrow(oc_tiles), narrow(ic_tiles), filters.data());
-      run_hopper(backward_of(s, h, w), pixels.data(), filters.data(), {}, grad_x,
-                 {first_h * s.IW + first_w, narrow(s.IH), narrow(s.IW), narrow(s.sh), narrow(s.sw)});
-    }
+  for (const auto& [h, w] : phases) {
+    const Taps some{narrow(s.KW),     narrow(h.tap),  narrow(w.tap), narrow(h.period),
+                    narrow(w.period), narrow(h.taps), narrow(w.taps)};
+    launch(reverse_kernel, static_cast<unsigned>(h.taps * w.taps * oc_tiles * ic_tiles), kThreads, weight, some, taps,
+           narrow(s.OC), narrow(s.IC), narrow(oc_tiles), narrow(ic_tiles), filters.data());
+    run_hopper(backward_of(s, h, w), pixels.data(), filters.data(), {}, grad_x,
+               {h.first * s.IW + w.first, narrow(s.IH), narrow(s.IW), narrow(s.sh), narrow(s.sw)});
+  }
   return true;
 }
 
