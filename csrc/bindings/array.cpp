@@ -50,6 +50,18 @@ Axes axes_by_stride(const NdArray& array) {
 
 }  // namespace
 
+template <>
+py::dtype dtype_of<Float16>() {
+  static const auto* found = new py::dtype("float16");  // never destroyed: Python may be gone by then
+  return *found;
+}
+
+template <>
+py::dtype dtype_of<BFloat16>() {
+  static const auto* found = new py::dtype(py::dtype::from_args(py::module_::import("ml_dtypes").attr("bfloat16")));
+  return *found;
+}
+
 Axes::Axes(size_t ndim, Order order) : size_(ndim) {
   for (size_t i = 0; i < ndim; ++i) axes_[i] = static_cast<uint8_t>(i);
   if (order == Order::channels_last) axes_[1] = 2, axes_[2] = 3, axes_[3] = 1;
@@ -88,7 +100,7 @@ void Array<T>::check(const py::handle& object, const char* name, int ndim) {
   owner_ = py::reinterpret_borrow<NdArray>(object);
   if (!has_dtype<T>(owner_))
     throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(owner_.dtype())) + "; expected " +
-                         std::string(py::str(py::dtype::of<T>())));
+                         std::string(py::str(dtype_of<T>())));
   shape_ = shape_of(owner_);
   require(ndim < 0 || owner_.ndim() == ndim, name, " has shape ", shape_, "; expected ", ndim, " dimensions");
 }
@@ -113,6 +125,8 @@ int64_t Array<T>::elements() const {
 
 template class Array<float>;
 template class Array<double>;
+template class Array<Float16>;
+template class Array<BFloat16>;
 template class Array<int64_t>;
 template class Array<int32_t>;
 template class Array<uint8_t>;

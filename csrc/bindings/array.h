@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/half.h"
 #include "core/memory.h"
 #include "device.h"
 
@@ -45,9 +46,22 @@ class Axes {
 Axes memory_order(const py::handle& array);
 bool is_dense(const NdArray& array);  // in some axis order
 
+// What NumPy calls a kind of number; bfloat16 is the package ml_dtypes'.
+template <typename T>
+py::dtype dtype_of() {
+  return py::dtype::of<T>();
+}
+template <>
+py::dtype dtype_of<Float16>();
+template <>
+py::dtype dtype_of<BFloat16>();
+
 template <typename T>
 bool has_dtype(const NdArray& array) {
-  const auto expected = py::dtype::of<T>(), dtype = array.dtype();
+  const auto dtype = array.dtype();
+  if constexpr (std::is_same_v<T, BFloat16>)
+    if (dtype.kind() != 'V' || dtype.itemsize() != 2) return false;  // and ml_dtypes need not be there
+  const auto expected = dtype_of<T>();
   return dtype.is(expected) || dtype.equal(expected);  // equal() alone is slow
 }
 
@@ -93,12 +107,12 @@ NdArray empty_bytes(const py::dtype& dtype, const std::vector<int64_t>& shape, c
 
 template <typename T>
 NdArray empty(const std::vector<int64_t>& shape, Order order = Order::c) {
-  return empty_bytes(py::dtype::of<T>(), shape, order);
+  return empty_bytes(dtype_of<T>(), shape, order);
 }
 
 template <typename T>
 NdArray empty(const std::vector<int64_t>& shape, const Axes& axes) {
-  return empty_bytes(py::dtype::of<T>(), shape, axes);
+  return empty_bytes(dtype_of<T>(), shape, axes);
 }
 
 template <typename T>
@@ -126,17 +140,33 @@ void require_shape(const std::vector<int64_t>& shape, const std::vector<int64_t>
 
 // Calls f(float{}) or f(double{}) by the dtype of the argument that decides; TypeError for any other.
 template <typename F>
-py::object for_dtype(const py::handle& object, const char* name, F&& f) {
+py::object for_dtype(const py::handle& object, const char* name, F&& f, const char* expected = "float32 or float64") {
   if (py::isinstance<NdArray>(object)) {
     const auto array = py::reinterpret_borrow<NdArray>(object);
     if (has_dtype<float>(array)) return f(float{});
     if (has_dtype<double>(array)) return f(double{});
-    throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(array.dtype())) +
-                         "; expected float32 or float64");
+    throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(array.dtype())) + "; expected " +
+                         expected);
   }
   throw py::type_error(std::string(name) + " is a " +
                        std::string(py::str(py::type::handle_of(object).attr("__name__"))) + "; expected a " +
                        kArrayType);
+}
+
+// The same for functions whose kernels take numbers of 16 bits, too, on a device that has such kernels: f(Float16{})
+// and f(BFloat16{}).
+template <typename F>
+py::object for_any_dtype(const py::handle& object, const char* name, F&& f) {
+  if constexpr (kHalves) {
+    if (py::isinstance<NdArray>(object)) {
+      const auto array = py::reinterpret_borrow<NdArray>(object);
+      if (has_dtype<Float16>(array)) return f(Float16{});
+      if (has_dtype<BFloat16>(array)) return f(BFloat16{});
+    }
+    return for_dtype(object, name, f, "float32, float64, float16 or bfloat16");
+  } else {
+    return for_dtype(object, name, f);
+  }
 }
 
 // Bytes that a memory-bound kernel moves, in the operations of ReleaseGil.
@@ -148,6 +178,8 @@ int64_t layout_conversions();  // copies made by Array because of an argument's 
 
 extern template class Array<float>;
 extern template class Array<double>;
+extern template class Array<Float16>;
+extern template class Array<BFloat16>;
 extern template class Array<int64_t>;
 extern template class Array<int32_t>;
 extern template class Array<uint8_t>;

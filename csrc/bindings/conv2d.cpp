@@ -90,7 +90,8 @@ py::object forward(const py::object& x_, const py::object& weight_, const py::ob
     const Array<T> x(x_, "conv2d_forward: x", 4, Order::channels_last);
     const Array<T> weight(weight_, "conv2d_forward: weight", 4, Order::channels_last);
     const Conv2dShape s = conv2d_shape("conv2d_forward", x.shape(), weight.shape(), stride, padding, dilation, groups);
-    const OptionalVector<T> bias(bias_, "conv2d_forward: bias", s.OC), scale(scale_, "conv2d_forward: scale", s.OC);
+    const OptionalVector<Compute<T>> bias(bias_, "conv2d_forward: bias", s.OC);
+    const OptionalVector<Compute<T>> scale(scale_, "conv2d_forward: scale", s.OC);
     std::optional<Array<T>> residual;
     if (!residual_.is_none()) {
       residual.emplace(residual_, "conv2d_forward: residual", 4, Order::channels_last);
@@ -141,8 +142,8 @@ py::object backward_weight(const py::object& grad_y_, const py::object& x_, Pair
     const Conv2dShape s = conv2d_shape("conv2d_backward_weight", x.shape(), weight, stride, padding, dilation, groups);
     require_shape(grad_y.shape(), {s.N, s.OC, s.OH, s.OW}, "conv2d_backward_weight: grad_y");
     const Conv2dAlgorithm chosen = choose<T>("conv2d_backward_weight", s, Conv2dDirection::backward_weight, algorithm);
-    NdArray grad_weight = empty<T>(weight, Order::channels_last);
-    T* out = mutable_data<T>(grad_weight);
+    NdArray grad_weight = empty<Compute<T>>(weight, Order::channels_last);
+    Compute<T>* out = mutable_data<Compute<T>>(grad_weight);
     {
       ReleaseGil gil(operations(s));
       kernels<T>().backward_weight(s, chosen, grad_y.data(), x.data(), out);
@@ -155,8 +156,8 @@ py::object backward_bias(const py::object& grad_y_) {
   return for_dtype(grad_y_, "conv2d_backward_bias: grad_y", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> grad_y(grad_y_, "conv2d_backward_bias: grad_y", 4, Order::channels_last);
-    NdArray grad_bias = empty<T>({grad_y.size(1)});
-    T* out = mutable_data<T>(grad_bias);
+    NdArray grad_bias = empty<Compute<T>>({grad_y.size(1)});
+    Compute<T>* out = mutable_data<Compute<T>>(grad_bias);
     {
       ReleaseGil gil(bytes_moved(static_cast<double>(grad_y.elements()) * sizeof(T)));
       kernels<T>().backward_bias(grad_y.size(0) * grad_y.size(2) * grad_y.size(3), grad_y.size(1), grad_y.data(), out);

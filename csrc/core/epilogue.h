@@ -2,16 +2,17 @@
 // network, at the price of none.
 //   y = relu_last( relu( scale[c] * sum + bias[c] ) + residual )
 #pragma once
+#include "core/half.h"
 
 namespace atrous {
 
 template <typename T>
 struct Epilogue {
-  const T* scale;     // of each channel c; nullptr: 1
-  const T* bias;      // of each channel c; nullptr: 0
-  bool relu;          // before the residual is added
-  const T* residual;  // laid out as y; nullptr: 0
-  bool relu_last;     // after it was added
+  const Compute<T>* scale;  // of each channel c; nullptr: 1
+  const Compute<T>* bias;   // of each channel c; nullptr: 0
+  bool relu;                // before the residual is added
+  const T* residual;        // laid out as y; nullptr: 0
+  bool relu_last;           // after it was added
 };
 
 template <typename T>

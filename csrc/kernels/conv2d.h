@@ -7,7 +7,8 @@
 // with ih = oh*sh - ph + kh*dh (likewise iw; outside the image x is 0), ICG = IC/G, OCG = OC/G, g = oc / OCG.
 // backward_input is also the forward of the transposed convolution.
 // Memory: x (N,IH,IW,IC), y (N,OH,OW,OC), weight (OC,KH,KW,ICG), all dense. Outputs are overwritten and
-// alias nothing. The order of every sum follows from the sizes: the same bits on any number of threads.
+// alias nothing. Where T has 16 bits, sums and the gradients of weight and bias are float. The order of every sum
+// follows from the sizes: the same bits on any number of threads.
 #pragma once
 #include <cstdint>
 
@@ -32,7 +33,7 @@ enum class Conv2dAlgorithm {
   grouped,        // IC == OC, groups of 2, 4 or 8 channels: the same, with several groups in a vector
   winograd_2x2,   // 3x3, stride 1, any dilation and groups: 4 multiplications an output instead of 9
   winograd_4x4,   // the same: 2.25, with somewhat larger rounding errors
-  tensor_cores,   // of a GPU: as implicit_gemm, of float32 numbers rounded to TF32 (10 explicit bits of mantissa)
+  tensor_cores,   // of a GPU: as implicit_gemm, of float16, bfloat16, or float32 rounded to TF32 (10 bits of mantissa)
 };
 
 template <typename T>
@@ -42,8 +43,8 @@ struct Conv2dKernels {
   Conv2dAlgorithm (*choose)(const Conv2dShape&, Conv2dDirection, bool inexact);
   void (*forward)(const Conv2dShape&, Conv2dAlgorithm, const T* x, const T* weight, const Epilogue<T>&, T* y);
   void (*backward_input)(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* weight, T* grad_x);
-  void (*backward_weight)(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* x, T* grad_weight);
-  void (*backward_bias)(int64_t pixels, int64_t OC, const T* grad_y, T* grad_bias);
+  void (*backward_weight)(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* x, Compute<T>* grad_weight);
+  void (*backward_bias)(int64_t pixels, int64_t OC, const T* grad_y, Compute<T>* grad_bias);
 };
 
 template <Level L, typename T>

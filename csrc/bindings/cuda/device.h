@@ -15,6 +15,9 @@ namespace py = pybind11;
 
 inline constexpr const char* kArrayType = "cupy.ndarray";
 
+// Whether there are kernels for numbers of 16 bits.
+inline constexpr bool kHalves = true;
+
 // The switch that lets convolutions run by faster algorithms with larger rounding errors: get_name(),
 // set_name(enabled).
 struct Switch {
