@@ -130,7 +130,7 @@ __device__ void add_eight(const Lane& lane, uint32_t rows, uint32_t columns, Sum
 #pragma unroll
       for (int i = 0; i < WM / 16; ++i) {
         float* const c = sums.v[i][j + e];
-        multiply_add(c[0], c[1], c[2], c[3], a[i], b);
+        multiply_add<float>(c[0], c[1], c[2], c[3], a[i], b);
       }
     }
   }
