@@ -89,7 +89,7 @@ void check_sizes(const Conv2dShape& s) {
 template <typename T>
 void forward_product(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& e,
                      T* y) {
-  if constexpr (kHopper && sizeof(T) == 4)
+  if constexpr (kHopper && sizeof(T) <= 4)
     if (algorithm == Conv2dAlgorithm::tensor_cores && forward_hopper(s, x, weight, e, y)) return;
   forward_tiles(s, algorithm, x, weight, e, y);
 }
@@ -97,7 +97,7 @@ void forward_product(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x
 template <typename T>
 void backward_input_product(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight,
                             T* grad_x) {
-  if constexpr (kHopper && sizeof(T) == 4)
+  if constexpr (kHopper && sizeof(T) <= 4)
     if (algorithm == Conv2dAlgorithm::tensor_cores && backward_input_hopper(s, grad_y, weight, grad_x)) return;
   backward_input_tiles(s, algorithm, grad_y, weight, grad_x);
 }
@@ -105,8 +105,11 @@ void backward_input_product(const Conv2dShape& s, Conv2dAlgorithm algorithm, con
 template <typename T>
 void backward_weight_product(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* x,
                              Compute<T>* grad_weight) {
-  if constexpr (kHopper && sizeof(T) == 4)
+  if constexpr (kHopper && is_half<T>) {
+    if (algorithm == Conv2dAlgorithm::tensor_cores && backward_weight_half_hopper(s, grad_y, x, grad_weight)) return;
+  } else if constexpr (kHopper && sizeof(T) == 4) {
     if (algorithm == Conv2dAlgorithm::tensor_cores && backward_weight_hopper(s, grad_y, x, grad_weight)) return;
+  }
   backward_weight_tiles(s, algorithm, grad_y, x, grad_weight);
 }
 

@@ -1,7 +1,7 @@
 // Numbers of 16 bits reach the tiles 16 bytes at a time, and no other way. So where channels or addresses do not allow
 // that, the factors are copied first, each group's channels followed by zeros up to a multiple of eight.
 #pragma once
-#include <optional>
+#include <memory>
 
 #include "core/memory.h"
 #include "kernels/conv2d.h"
@@ -42,14 +42,14 @@ class Padded {
  public:
   Padded(const T* from, const Matrices& shape, const Matrices& new_shape) : data_(from) {
     if (shape.rows == new_shape.rows && shape.columns == new_shape.columns && are_aligned(from)) return;
-    copy_.emplace(new_shape.elements());
+    copy_ = std::make_unique<Workspace<T>>(new_shape.elements());
     data_ = copy_->data();
     resize(shape, from, new_shape, copy_->data());
   }
   const T* data() const { return data_; }
 
  private:
-  std::optional<Workspace<T>> copy_;
+  std::unique_ptr<Workspace<T>> copy_;
   const T* data_;
 };
 
@@ -58,7 +58,7 @@ template <typename T>
 class Narrowed {
  public:
   Narrowed(T* to, const Matrices& shape, const Matrices& wide) : to_(to), shape_(shape), wide_(wide) {
-    if (shape.rows != wide.rows || shape.columns != wide.columns) copy_.emplace(wide.elements());
+    if (shape.rows != wide.rows || shape.columns != wide.columns) copy_ = std::make_unique<Workspace<T>>(wide.elements());
   }
   T* data() const { return copy_ ? copy_->data() : to_; }
   void finish() const {
@@ -68,7 +68,7 @@ class Narrowed {
  private:
   T* to_;
   Matrices shape_, wide_;
-  std::optional<Workspace<T>> copy_;
+  std::unique_ptr<Workspace<T>> copy_;
 };
 
 inline int64_t multiple_of_8(int64_t channels) { return (channels + 7) / 8 * 8; }
