@@ -204,6 +204,8 @@ void wgmma_wait() {
   __syncwarp();
 }
 
+inline int lane_number() { return static_cast<int>(threadIdx.x) % 32; }
+
 template <int count>
 void give_registers() {}
 template <int count>

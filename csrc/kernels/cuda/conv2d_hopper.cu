@@ -80,7 +80,7 @@ __device__ void store(const Layer& layer, const Target<T>& target, uint32_t room
                       const float (&sums)[n]) {
   constexpr int kNumbers = Target<T>::kPack, kLanes = kPass / kNumbers;  // that share a row
   constexpr int kAtOnce = 32 / kLanes, kTurns = 16 / kAtOnce;
-  const int lane = static_cast<int>(threadIdx.x) % 32, row = lane / kLanes, column = lane % kLanes * kNumbers;
+  const int lane = lane_number(), row = lane / kLanes, column = lane % kLanes * kNumbers;
   int64_t places[kTurns];
 #pragma unroll
   for (int turn = 0; turn < kTurns; ++turn) places[turn] = layer.place(m + row + kAtOnce * turn) * layer.OC;
@@ -99,13 +99,13 @@ __device__ void store(const Layer& layer, const Target<T>& target, uint32_t room
 #pragma unroll
     for (int turn = 0; turn < kTurns; ++turn) {
       if (m + row + kAtOnce * turn >= layer.M || own >= layer.OC) continue;
-      const auto numbers = load_shared<kNumbers>(room + (row + kAtOnce * turn) * kPitch + 4 * column);
+      const uint32_t from = room + (row + kAtOnce * turn) * kPitch + 4 * column;
       if (target.packed) {
-        target.put(places[turn], own, numbers);
+        target.put(places[turn], own, load_shared<kNumbers>(from));
       } else {
-#pragma unroll
-        for (int e = 0; e < kNumbers; ++e)
-          if (own + e < layer.OC) target.put(places[turn], own + e, Pack<float, 1>{{numbers.v[e]}});
+#pragma unroll 1
+        for (int e = 0; e < kNumbers && own + e < layer.OC; ++e)
+          target.put(places[turn], own + e, load_shared<1>(from + 4 * e));
       }
     }
     __syncwarp();
@@ -115,8 +115,6 @@ __device__ void store(const Layer& layer, const Target<T>& target, uint32_t room
 template <typename T, typename Tile>
 __device__ void multiply(const Layer& layer, const typename Tile::Stages& stages, int warp, const Target<T>& target) {
   const int group = warp / 4, lane = static_cast<int>(threadIdx.x) % 32;
-  const uint64_t pixels = matrix_descriptor(stages.start + group * 64 * 128);
-  const uint64_t filters = matrix_descriptor(stages.start + Tile::kPixelBytes);
   Ring<Tile::kStages> ring;
   for (int tile = blockIdx.x; tile < layer.tiles; tile += gridDim.x) {
     float sums[Tile::kColumns / 2];
@@ -129,11 +127,13 @@ __device__ void multiply(const Layer& layer, const typename Tile::Stages& stages
     };
     for (int step = 0; step < layer.steps; ++step, ring.next()) {
       barrier_wait(stages.full(ring.stage), ring.parity);
-      const uint64_t stage = ring.stage * (Tile::kStageBytes / 16);
+      const uint32_t stage = stages.stage(ring.stage);
+      const uint64_t pixels = matrix_descriptor(stage + group * 64 * 128);
+      const uint64_t filters = matrix_descriptor(stage + Tile::kPixelBytes);
       wgmma_fence();
 #pragma unroll
       for (int k = 0; k < 4; ++k)  // 32 bytes of each row
-        wgmma<T>(sums, pixels + stage + 2 * k, filters + stage + 2 * k);
+        wgmma<T>(sums, pixels + 2 * k, filters + 2 * k);
       wgmma_commit();
       wgmma_wait<1>();  // for the previous step's
       if (step > 0) release();

@@ -136,7 +136,7 @@ constexpr WeightTile kWeightTiles[] = {{32, 64, 64, 32, 32, 4, 3, 1},
 constexpr WeightTile kHalfWeightTiles[] = {{64, 64, 64, 16, 64, 4, 3, 2.1},
                                            {64, 64, 128, 16, 128, 4, 2, 3.3},
                                            {64, 64, 256, 16, 256, 5, 1, 5.4},
-                                           {64, 128, 128, 16, 128, 3, 2, 5},
+                                           {64, 128, 128, 16, 128, 6, 1, 5},
                                            {64, 128, 256, 16, 256, 4, 1, 9}};
 
 // Equal shares of all steps: one for each block that runs at a time, but none of less than a part is worth.

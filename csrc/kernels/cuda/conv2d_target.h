@@ -19,19 +19,24 @@ struct Target {
   template <int n>
   __device__ void put(int64_t row, int64_t column, Pack<C, n> sums) const {
     const int64_t at = row + column;
-    if (then.scale) combine(load_pack<n>(then.scale + column), [](C v, C scale) { return v * scale; }, sums);
-    if (then.bias) combine(load_pack<n>(then.bias + column), [](C v, C bias) { return v + bias; }, sums);
+    if (then.scale) combine(then.scale + column, [](C v, C scale) { return v * scale; }, sums);
+    if (then.bias) combine(then.bias + column, [](C v, C bias) { return v + bias; }, sums);
     if (then.relu) clamp(sums);
-    if (then.residual)
-      combine(to_compute(load_pack<n>(then.residual + at)), [](C v, C added) { return v + added; }, sums);
+    if (then.residual) combine(then.residual + at, [](C v, C added) { return v + added; }, sums);
     if (then.relu_last) clamp(sums);
     store_pack(y + at, round_to<T>(sums));
   }
 
  private:
-  template <int n, typename F>
-  __device__ static void combine(const Pack<C, n>& other, F f, Pack<C, n>& sums) {
-    for (int i = 0; i < n; ++i) sums.v[i] = f(sums.v[i], other.v[i]);
+  template <int n, typename From, typename F>
+  __device__ static void combine(const From* from, F f, Pack<C, n>& sums) {
+    constexpr int kMost = 16 / sizeof(From), m = n < kMost ? n : kMost;  // more at a time would take registers
+#pragma unroll
+    for (int i = 0; i < n; i += m) {
+      const auto others = to_compute(load_pack<m>(from + i));
+#pragma unroll
+      for (int j = 0; j < m; ++j) sums.v[i + j] = f(sums.v[i + j], others.v[j]);
+    }
   }
   template <int n>
   __device__ static void clamp(Pack<C, n>& sums) {

@@ -60,6 +60,22 @@ __device__ inline T round_to(Compute<T> value) {
   }
 }
 
+template <typename T>
+__device__ inline void round_two(float first, float second, T* to) {
+#ifdef __CUDACC__
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    const __nv_bfloat162 two = __floats2bfloat162_rn(first, second);
+    memcpy(to, &two, 4);
+  } else {
+    const __half2 two = __floats2half2_rn(first, second);
+    memcpy(to, &two, 4);
+  }
+#else
+  to[0] = round_to<T>(first);
+  to[1] = round_to<T>(second);
+#endif
+}
+
 // The same of packs: n numbers at a time.
 template <typename T, int n>
 __device__ inline Pack<Compute<T>, n> to_compute(const Pack<T, n>& pack) {
@@ -71,9 +87,14 @@ __device__ inline Pack<Compute<T>, n> to_compute(const Pack<T, n>& pack) {
 
 template <typename T, int n>
 __device__ inline Pack<T, n> round_to(const Pack<Compute<T>, n>& pack) {
+  constexpr bool in_pairs = is_half<T> && n % 2 == 0;  // two by one instruction
   Pack<T, n> stored;
 #pragma unroll
-  for (int i = 0; i < n; ++i) stored.v[i] = round_to<T>(pack.v[i]);
+  for (int i = 0; i < n; i += in_pairs ? 2 : 1)
+    if constexpr (in_pairs)
+      round_two(pack.v[i], pack.v[i + 1], stored.v + i);
+    else
+      stored.v[i] = round_to<T>(pack.v[i]);
   return stored;
 }
 

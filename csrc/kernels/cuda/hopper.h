@@ -92,6 +92,14 @@ __device__ inline void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(left) : "memory");
 }
 
+// The number of a thread in its warp. Asked for by such an instruction, what follows from it is not kept in registers
+// beyond its use.
+__device__ inline int lane_number() {
+  int lane;
+  asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+  return lane;
+}
+
 // Changes how many registers each thread of this warp has, of its block's; by all four warps of a warpgroup alike.
 template <int count>
 __device__ inline void give_registers() {
