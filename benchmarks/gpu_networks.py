@@ -1,11 +1,16 @@
-"""Training steps on a GPU beside PyTorch's, at both precisions of float32.
+"""Training steps on a GPU beside PyTorch's: at both precisions of float32, and under autocast to bfloat16.
 
-    python benchmarks/gpu_networks.py       needs a GPU, CuPy, torchvision, and a PyTorch that uses the GPU
+    python benchmarks/gpu_networks.py [--precision bfloat16]    needs a GPU, CuPy with ml_dtypes, torchvision, and a
+                                                                PyTorch that uses the GPU
 
 A step is forward, backward and Adam, PyTorch's channels-last, with cudnn.benchmark and its fused Adam; the least of
-three means of as many steps as take a while.
+three means of as many steps as take a while. Beside them stands the share of the limit (`limit`): what the step would
+take if each convolution ran at the rate of this GPU's matrix products or moved its arrays as fast as a copy does,
+whichever takes longer, and every other layer moved its own so.
 """
 
+import argparse
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +19,9 @@ import numpy as np
 
 import atrous as at
 from atrous import gpu, models, nn, optim
+from atrous.models.macs import macs_of
+from atrous.training.layer_times import Roof
+from gpu_conv2d import PRECISIONS, roof
 
 try:
     import torch
@@ -34,14 +42,44 @@ NETWORKS = {  # name: our network, PyTorch's, a batch's shape, steps
         lambda: models.resnet18(num_classes=10), lambda: torchvision.models.resnet18(num_classes=10),
         (64, 3, 64, 64), 10,
     ),
-    "ResNet-50, 64 x 224²": (
+    "ResNet-50, 128 x 224²": (
         lambda: models.resnet50(num_classes=10), lambda: torchvision.models.resnet50(num_classes=10),
-        (64, 3, 224, 224), 3,
+        (128, 3, 224, 224), 3,
     ),
 }  # fmt: skip
 
+# How often each layer passes over a map of its output's size, both ways: batch-norm in training reads x twice and
+# writes y, then reads x and grad_y twice and writes grad_x, the relu after it included; a sum and its relu read two maps
+# and write one, and read y and grad_y and write grad_x; a pool reads its input, 4 times as large, and writes it back.
+PASSES = {"BatchNorm2d": 8, "BasicBlock": 6, "Bottleneck": 6, "MaxPool2d": 10}
+ADAM = 28  # bytes of a parameter: it, its gradient and both moments read, all but the gradient written
 
-def ours(make: Callable[[], Any], shape: tuple[int, ...]) -> Callable[[], None]:
+
+def limit(make: Callable[[], Any], shape: tuple[int, ...], itemsize: int, best: Roof) -> float:
+    """Seconds of a step if nothing but `best` limited it."""
+    model, seconds = make().to("cuda"), []
+
+    def note(layer: Any, args: tuple, y: Any) -> None:
+        kind, macs, out = type(layer).__name__, macs_of(layer, args, y), y.numel() * itemsize
+        if macs:
+            moved = out + itemsize * (args[0].numel() + layer.weight.numel())
+            directions = 3 if seconds else 2  # nobody asks for the gradient of the images
+            seconds.append(directions * max(2 * macs / best.flops, moved / best.bandwidth))
+        seconds.append(PASSES.get(kind, 0) * out / best.bandwidth)
+
+    for module in model.modules():
+        module.register_forward_hook(note)
+    with at.no_grad():
+        model(at.zeros(*shape, device="cuda"))
+    return sum(seconds) + ADAM * sum(p.numel() for p in model.parameters()) / best.bandwidth
+
+
+def autocast(library: Any, precision: str) -> Any:
+    lower = precision in ("bfloat16", "float16")
+    return library.autocast("cuda", getattr(library, precision)) if lower else contextlib.nullcontext()
+
+
+def ours(make: Callable[[], Any], shape: tuple[int, ...], precision: str) -> Callable[[], None]:
     at.manual_seed(0)
     model = make().to("cuda")
     optimizer, loss_fn = optim.Adam(model.parameters(), lr=1e-3), nn.CrossEntropyLoss()
@@ -50,13 +88,15 @@ def ours(make: Callable[[], Any], shape: tuple[int, ...]) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        loss_fn(model(x), y).backward()
+        with autocast(at, precision):
+            loss = loss_fn(model(x), y)
+        loss.backward()
         optimizer.step()
 
     return step
 
 
-def pytorch(make: Callable[[], Any], shape: tuple[int, ...]) -> Callable[[], None]:
+def pytorch(make: Callable[[], Any], shape: tuple[int, ...], precision: str) -> Callable[[], None]:
     torch.manual_seed(0)
     model = make().cuda().to(memory_format=torch.channels_last)
     optimizer, loss_fn = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True), torch.nn.CrossEntropyLoss()
@@ -65,7 +105,9 @@ def pytorch(make: Callable[[], Any], shape: tuple[int, ...]) -> Callable[[], Non
 
     def step() -> None:
         optimizer.zero_grad()
-        loss_fn(model(x), y).backward()
+        with autocast(torch, precision):
+            loss = loss_fn(model(x), y)
+        loss.backward()
         optimizer.step()
 
     return step
@@ -84,6 +126,10 @@ def milliseconds(step: Callable[[], None], count: int) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = ("float32", "tf32", "bfloat16")
+    parser.add_argument("--precision", nargs="+", choices=kinds, default=kinds)
+    args = parser.parse_args()
     try:
         gpu.load()
     except RuntimeError as error:
@@ -92,14 +138,17 @@ def main() -> None:
         raise SystemExit("gpu_networks: needs torchvision and a PyTorch that uses the GPU, to compare with")
     torch.backends.cudnn.benchmark = True
     print(f"{gpu.describe()}; PyTorch {torch.__version__}")
-    for precision in ("highest", "high"):
-        at.set_float32_matmul_precision(precision)
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "high"
+    for precision in args.precision:
+        tf32 = PRECISIONS[precision].tf32
+        at.set_float32_matmul_precision("high" if tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+        best = roof(PRECISIONS[precision])
         for name, (make, make_theirs, shape, count) in NETWORKS.items():
-            mine, theirs = milliseconds(ours(make, shape), count), milliseconds(pytorch(make_theirs, shape), count)
-            print(
-                f"{precision:<8} {name:<22} {mine:8.2f} ms, PyTorch {theirs:8.2f} ms, {theirs / mine:.2f}", flush=True
-            )
+            mine = milliseconds(ours(make, shape, precision), count)
+            theirs = milliseconds(pytorch(make_theirs, shape, precision), count)
+            share = 1e3 * limit(make, shape, 2 if precision == "bfloat16" else 4, best) / mine
+            line = f"{precision:<8} {name:<22} {mine:8.2f} ms, PyTorch {theirs:8.2f} ms"
+            print(f"{line}, {theirs / mine:.2f}; {share:.0%} of the limit", flush=True)
 
 
 if __name__ == "__main__":
