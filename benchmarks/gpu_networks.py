@@ -48,9 +48,10 @@ NETWORKS = {  # name: our network, PyTorch's, a batch's shape, steps
     ),
 }  # fmt: skip
 
-# How often each layer passes over a map of its output's size, both ways. Batch-norm in training reads x twice and writes
-# y, then reads x and grad_y twice and writes grad_x, the relu after it included. A sum and its relu read two maps and
-# write one, then read y and grad_y and write grad_x. A pool reads its input, 4 times as large, and writes its gradient.
+# How often each layer passes over a map of its output's size, both ways. Batch-norm in training reads x twice and
+# writes y, then reads x and grad_y twice and writes grad_x, with the relu after it. A sum and its relu read two maps
+# and write one, then read y and grad_y and write grad_x. A pool reads its input, 4 times as large, and writes its
+# gradient.
 PASSES = {"BatchNorm2d": 8, "BasicBlock": 6, "Bottleneck": 6, "MaxPool2d": 10}
 ADAM = 28  # bytes of a parameter: it, its gradient and both moments read, all but the gradient written
 
