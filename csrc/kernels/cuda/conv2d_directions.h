@@ -15,7 +15,7 @@ template <typename T>
 struct DepthwiseKernels {
   void (*forward)(const Conv2dShape&, const T* x, const T* weight, const Epilogue<T>&, T* y);
   void (*backward_input)(const Conv2dShape&, const T* grad_y, const T* weight, T* grad_x);
-  void (*backward_weight)(const Conv2dShape&, const T* grad_y, const T* x, T* grad_weight);
+  void (*backward_weight)(const Conv2dShape&, const T* grad_y, const T* x, Compute<T>* grad_weight);
 };
 
 template <typename T>
