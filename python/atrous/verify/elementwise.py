@@ -25,6 +25,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     ],
     "add_into": [*(_case(shape) for shape in SHAPES), _case((4, 7, 5, 5), special=True), _case(LARGE)],
 }
+HALVES: dict[str, set[Any]] = {function: set() for function in CASES}
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import reference
+from .halves import computed_in, finfo, is_floating, is_half, stored_limit
 
 Array = np.ndarray
 Arguments = dict[str, Any]
@@ -53,26 +54,36 @@ class Result:
 
 
 class Draw:
-    """The arrays of one case: random, but the same on every run."""
+    """The arrays of one case: random, but the same on every run. Numbers of 16 bits come in arrays of float32."""
 
-    def __init__(self, dtype: np.dtype, *seed: object):
-        self.dtype = np.dtype(dtype)
+    def __init__(self, dtype: Any, *seed: object):
+        self.numbers = np.dtype(dtype)
+        self.dtype = computed_in(self.numbers)  # of the arrays
         self.rng = np.random.default_rng(zlib.crc32(repr(seed).encode()))
 
     def normal(self, *shape: int) -> Array:
-        return self.rng.standard_normal(shape).astype(self.dtype)
+        return self.rounded(self.rng.standard_normal(shape))
 
     def positive(self, *shape: int) -> Array:
         """Between 0.1 and 1, so that no rounding error hides behind cancellation."""
-        return self.rng.uniform(0.1, 1, shape).astype(self.dtype)
+        return self.rounded(self.rng.uniform(0.1, 1, shape))
+
+    def rounded(self, array: Array) -> Array:
+        """The nearest numbers of the dtype."""
+        return array.astype(self.numbers).astype(self.dtype, copy=False)
+
+    def within(self, value: float) -> float:
+        """The value, or the nearest whose products with numbers up to 64 neither overflow nor vanish."""
+        info = finfo(self.numbers)
+        return min(max(value, 64 * float(info.tiny)), float(info.max) / 64) if value else value
 
     def integers(self, low: int, high: int, *shape: int) -> Array:
         return self.rng.integers(low, high, shape)
 
     def special(self, array: Array) -> Array:
         """Scatters NaN, ±Inf, −0, subnormal and huge values over the array, a few of each."""
-        info = np.finfo(self.dtype)
-        values = [np.nan, np.inf, -np.inf, -0.0, info.tiny / 16, -info.tiny / 64, info.max / 64, -info.max / 64]
+        tiny, most = (float(value) for value in (finfo(self.numbers).tiny, finfo(self.numbers).max))
+        values = [np.nan, np.inf, -np.inf, -0.0, tiny / 16, -tiny / 64, most / 64, -most / 64]
         places = self.rng.permutation(array.size)[: max(len(values), array.size // 20)]
         array.flat[places] = np.resize(values, len(places))
         return array
@@ -90,7 +101,7 @@ def sum_bound(terms: int) -> float:
 
 def magnitudes(arguments: Arguments) -> Arguments:
     """The arguments with |x| for each floating-point array: what a direct sum's error is measured by."""
-    return map_arrays(arguments, lambda array: np.abs(array) if array.dtype.kind == "f" else array)
+    return map_arrays(arguments, lambda array: np.abs(array) if is_floating(array.dtype) else array)
 
 
 def check_function(
@@ -109,7 +120,9 @@ def check_function(
             continue
         result.cases += 1
         with np.errstate(all="ignore"):  # NaN and overflow are meant
-            arguments = family.arguments(function, case, Draw(dtype, function, case))
+            arguments = in_16_bits(
+                family, function, family.arguments(function, case, Draw(dtype, function, case)), dtype
+            )
             if algorithm is not None:
                 arguments["algorithm"] = algorithm
             chosen = [algorithm] if algorithm else getattr(family, "algorithms", _none)(backend, function, case)
@@ -133,7 +146,7 @@ def _check_case(
     got = call(backend, function, inputs)
     worst, failures = (0.0, 0.0, 0.0), list(rules(backend, function, arguments, inputs, got))
     for i, (array, target) in enumerate(zip(got, expected, strict=True)):
-        if array.shape != target.shape or array.dtype != kernel_dtype(family, function, target, dtype):
+        if array.shape != target.shape or array.dtype != kernel_dtype(family, function, target, dtype, i):
             failures.append((f"output {i}: shape and dtype", (target.shape, dtype), (array.shape, array.dtype)))
             continue
         ratio, error, limit = compare(array, target, bounds[i])
@@ -154,18 +167,31 @@ def _none(*_: Any) -> list[str]:
 
 def in_float64(arguments: Arguments) -> Arguments:
     """The arguments as the reference gets them: copies, the floating-point ones in float64."""
-    return map_arrays(arguments, lambda array: array.astype(np.float64) if array.dtype.kind == "f" else array.copy())
+    return map_arrays(arguments, lambda array: array.astype(np.float64) if is_floating(array.dtype) else array.copy())
 
 
-def kernel_dtype(family: ModuleType, function: str, expected: Array, dtype: np.dtype) -> np.dtype:
+def in_16_bits(family: ModuleType, function: str, arguments: Arguments, dtype: Any) -> Arguments:
+    """The arguments with float32 arrays in this dtype, if it has 16 bits, but for those that stay float32 beside it."""
+    if not is_half(np.dtype(dtype)):
+        return arguments
+    maps = {name: value for name, value in arguments.items() if name not in family.HALVES[function]}
+    return arguments | map_arrays(maps, lambda array: array.astype(dtype) if array.dtype == np.float32 else array)
+
+
+def kernel_dtype(family: ModuleType, function: str, expected: Array, dtype: np.dtype, output: int = 0) -> np.dtype:
     """The dtype that a kernel's output must have, from that of the reference's, which ran in float64."""
+    if is_half(dtype) and output in family.HALVES[function]:
+        dtype = computed_in(dtype)
     always = getattr(family, "FLOAT64", ())  # functions whose outputs are float64 whatever their inputs are
     return dtype if expected.dtype.kind == "f" and function not in always else expected.dtype
 
 
 def compare(got: Array, expected: Array, bound: Array) -> tuple[Array, Array, Array]:
     """For each element: error / limit, which is at most 1 where all is well, the error and the limit."""
-    limit = _limit(bound, got.dtype) if expected.dtype.kind == "f" else np.zeros(expected.shape)
+    limit = np.zeros(expected.shape)
+    if expected.dtype.kind == "f":
+        limit = _limit(bound, computed_in(got.dtype))
+        limit = stored_limit(expected, limit, got.dtype) if is_half(got.dtype) else limit
     error = _error(got, expected)
     ratio = np.where(np.isfinite(error) & (error > 0), error / limit, error)  # 0 and inf, whatever the limit
     return ratio, error, limit
@@ -248,7 +274,7 @@ def updated(arguments: Arguments) -> Arguments:
 
 def _same_bits(a: Array, b: Array) -> bool:
     same = a.shape == b.shape and np.array_equal(a, b, equal_nan=True)
-    if same and a.dtype.kind == "f":  # 0 == -0, but their bits differ; the sign of a NaN means nothing
+    if same and is_floating(a.dtype):  # 0 == -0, but their bits differ; the sign of a NaN means nothing
         same = bool(((np.signbit(a) == np.signbit(b)) | np.isnan(a)).all())
     return same
 

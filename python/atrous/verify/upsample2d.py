@@ -48,6 +48,7 @@ CASES = {
     "upsample_nearest2d_forward": NEAREST,
     "upsample_nearest2d_backward": NEAREST,
 }
+HALVES: dict[str, set[Any]] = {function: set() for function in CASES}
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
