@@ -85,7 +85,7 @@ double operations(const Conv2dShape& s) {
 py::object forward(const py::object& x_, const py::object& weight_, const py::object& bias_, Pair stride, Pair padding,
                    Pair dilation, int64_t groups, const std::optional<std::string>& algorithm, const py::object& scale_,
                    bool relu, const py::object& residual_, bool relu_last) {
-  return for_dtype(x_, "conv2d_forward: x", [&](auto zero) -> py::object {
+  return for_any_dtype(x_, "conv2d_forward: x", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> x(x_, "conv2d_forward: x", 4, Order::channels_last);
     const Array<T> weight(weight_, "conv2d_forward: weight", 4, Order::channels_last);
@@ -111,7 +111,7 @@ py::object forward(const py::object& x_, const py::object& weight_, const py::ob
 
 py::object backward_input(const py::object& grad_y_, const py::object& weight_, Pair input_size, Pair stride,
                           Pair padding, Pair dilation, int64_t groups, const std::optional<std::string>& algorithm) {
-  return for_dtype(grad_y_, "conv2d_backward_input: grad_y", [&](auto zero) -> py::object {
+  return for_any_dtype(grad_y_, "conv2d_backward_input: grad_y", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> grad_y(grad_y_, "conv2d_backward_input: grad_y", 4, Order::channels_last);
     const Array<T> weight(weight_, "conv2d_backward_input: weight", 4, Order::channels_last);
@@ -133,7 +133,7 @@ py::object backward_input(const py::object& grad_y_, const py::object& weight_, 
 
 py::object backward_weight(const py::object& grad_y_, const py::object& x_, Pair kernel_size, Pair stride, Pair padding,
                            Pair dilation, int64_t groups, const std::optional<std::string>& algorithm) {
-  return for_dtype(x_, "conv2d_backward_weight: x", [&](auto zero) -> py::object {
+  return for_any_dtype(x_, "conv2d_backward_weight: x", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> grad_y(grad_y_, "conv2d_backward_weight: grad_y", 4, Order::channels_last);
     const Array<T> x(x_, "conv2d_backward_weight: x", 4, Order::channels_last);
@@ -153,7 +153,7 @@ py::object backward_weight(const py::object& grad_y_, const py::object& x_, Pair
 }
 
 py::object backward_bias(const py::object& grad_y_) {
-  return for_dtype(grad_y_, "conv2d_backward_bias: grad_y", [&](auto zero) -> py::object {
+  return for_any_dtype(grad_y_, "conv2d_backward_bias: grad_y", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> grad_y(grad_y_, "conv2d_backward_bias: grad_y", 4, Order::channels_last);
     NdArray grad_bias = empty<Compute<T>>({grad_y.size(1)});

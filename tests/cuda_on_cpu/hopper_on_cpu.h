@@ -33,9 +33,10 @@ inline void store_shared(uint32_t to, float first, float second) {
   std::memcpy(shared_place(to + 4), &second, 4);
 }
 
-inline Pack<float, 4> load_shared(uint32_t from) {
-  Pack<float, 4> pack;
-  std::memcpy(&pack, shared_place(from), 16);
+template <int n = 4>
+Pack<float, n> load_shared(uint32_t from) {
+  Pack<float, n> pack;
+  std::memcpy(&pack, shared_place(from), 4 * n);
   return pack;
 }
 
@@ -79,12 +80,13 @@ inline void barrier_wait(uint32_t barrier, uint32_t parity) {
 inline uint32_t permuted(uint32_t address) { return address ^ (address >> 3 & 0x70); }
 
 // A row of channels from c on, zeros where there is nothing.
-inline void copy_row(uint32_t to, const CUtensorMap& map, const float* row, int c) {
+inline void copy_row(uint32_t to, const CUtensorMap& map, const char* row, int c) {
   for (int i = 0; i < map.box[0]; ++i) {
     uint32_t bits = 0;
-    if (row && c + i < map.sizes[0]) std::memcpy(&bits, row + c + i, 4);
+    const auto bytes = static_cast<size_t>(map.bytes);
+    if (row && c + i < map.sizes[0]) std::memcpy(&bits, row + map.bytes * (c + i), bytes);
     if (map.rounds) bits = to_tf32<false>(bits) & ~0x1FFFu;
-    std::memcpy(shared_place(permuted(to + static_cast<uint32_t>(4 * i))), &bits, 4);
+    std::memcpy(shared_place(permuted(to + static_cast<uint32_t>(map.bytes * i))), &bits, bytes);
   }
 }
 
@@ -109,7 +111,7 @@ inline void copy_pixels(uint32_t to, const CUtensorMap* of, uint32_t barrier, in
       const int64_t from_w = at_w + offset_w, from_h = at_h + offset_h;
       const bool inside =
           from_w >= 0 && from_w < map.sizes[1] && from_h >= 0 && from_h < map.sizes[2] && at_n < map.sizes[3];
-      const float* row = map.from + at_n * map.strides[3] + from_h * map.strides[2] + from_w * map.strides[1];
+      const char* row = map.from + at_n * map.strides[3] + from_h * map.strides[2] + from_w * map.strides[1];
       copy_row(to + static_cast<uint32_t>(128 * pixel), map, inside ? row : nullptr, c);
       if ((at_w += map.steps[1]) <= last_w) continue;
       at_w = map.lower[0];
@@ -126,7 +128,7 @@ inline void copy_box(uint32_t to, const CUtensorMap* of, uint32_t barrier, int c
     check_copy(to % 1024 == 0 && map.box[1] == 1);
     for (int row = 0; row < map.box[2]; ++row) {
       const bool inside = c1 < map.sizes[1] && c2 + row < map.sizes[2];
-      const float* from = map.from + (c2 + row) * map.strides[2] + c1 * map.strides[1];
+      const char* from = map.from + (c2 + row) * map.strides[2] + c1 * map.strides[1];
       copy_row(to + static_cast<uint32_t>(128 * row), map, inside ? from : nullptr, c0);
     }
     land(barrier, map.box[2]);
@@ -138,6 +140,7 @@ struct Product {
   float* sums;
   int columns;
   uint64_t a, b;
+  void (*add)(const Product&);
 };
 
 struct Products {
@@ -150,35 +153,39 @@ inline Products& products_of_thread() {
   return of_thread[threadIdx.x];
 }
 
-// Number k of row i of a factor, without the bits that the units cut off.
-inline float factor(uint64_t descriptor, uint32_t i, uint32_t k) {
+// Number k of row i of a factor, as far as the units see it.
+template <typename T, bool by_columns>
+float factor(uint64_t descriptor, uint32_t i, uint32_t k) {
   const auto start = static_cast<uint32_t>(descriptor & 0x3FFF) << 4;
+  const auto apart = static_cast<uint32_t>(descriptor >> 16 & 0x3FFF) << 4;
   const auto group = static_cast<uint32_t>(descriptor >> 32 & 0x3FFF) << 4;
-  uint32_t bits;
-  std::memcpy(&bits, shared_place(permuted(start + i / 8 * group + i % 8 * 128 + 4 * k)), 4);
-  bits &= 0xFFFFE000u;
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
+  const uint32_t at = by_columns ? start + i / 64 * apart + k / 8 * group + k % 8 * 128 + i % 64 * 2
+                                 : start + i / 8 * group + i % 8 * 128 + k * sizeof(T);
+  uint32_t bits = 0;
+  std::memcpy(&bits, shared_place(permuted(at)), sizeof(T));
+  return number_of<T>(bits, 0);
 }
 
-inline void add(const Product& product) {
+template <typename T, bool by_columns>
+void add(const Product& product) {
+  constexpr unsigned K = 32 / sizeof(T);
   const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
-  float rows[2][8];
+  float rows[2][K];
   for (unsigned half = 0; half < 2; ++half)
-    for (unsigned k = 0; k < 8; ++k) rows[half][k] = factor(product.a, 16 * warp + lane / 4 + 8 * half, k);
+    for (unsigned k = 0; k < K; ++k)
+      rows[half][k] = factor<T, by_columns>(product.a, 16 * warp + lane / 4 + 8 * half, k);
   for (int i = 0; i < product.columns / 2; i += 4)
     for (unsigned j = 0; j < 2; ++j)
-      for (unsigned k = 0; k < 8; ++k) {
-        const float b = factor(product.b, static_cast<unsigned>(2 * i) + 2 * (lane % 4) + j, k);
+      for (unsigned k = 0; k < K; ++k) {
+        const float b = factor<T, by_columns>(product.b, static_cast<unsigned>(2 * i) + 2 * (lane % 4) + j, k);
         for (unsigned half = 0; half < 2; ++half)
           product.sums[i + 2 * static_cast<int>(half) + static_cast<int>(j)] += rows[half][k] * b;
       }
 }
 
-template <int n>
+template <typename T, bool by_columns = false, int n>
 void wgmma(float (&sums)[n], uint64_t a, uint64_t b) {
-  products_of_thread().open.push_back({sums, 2 * n, a, b});
+  products_of_thread().open.push_back({sums, 2 * n, a, b, add<T, by_columns>});
 }
 
 inline void wgmma_fence() {}
@@ -193,7 +200,7 @@ template <int left>
 void wgmma_wait() {
   Products& mine = products_of_thread();
   for (; mine.closed.size() > left; mine.closed.pop_front())
-    for (const Product& product : mine.closed.front()) add(product);
+    for (const Product& product : mine.closed.front()) product.add(product);
   __syncwarp();
 }
 

@@ -81,5 +81,7 @@ void backward_input_tiles(const Conv2dShape& s, Conv2dAlgorithm algorithm, const
 
 template void backward_input_tiles(const Conv2dShape&, Conv2dAlgorithm, const float*, const float*, float*);
 template void backward_input_tiles(const Conv2dShape&, Conv2dAlgorithm, const double*, const double*, double*);
+template void backward_input_tiles(const Conv2dShape&, Conv2dAlgorithm, const Float16*, const Float16*, Float16*);
+template void backward_input_tiles(const Conv2dShape&, Conv2dAlgorithm, const BFloat16*, const BFloat16*, BFloat16*);
 
 }  // namespace atrous

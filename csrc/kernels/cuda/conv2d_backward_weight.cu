@@ -14,13 +14,13 @@ struct BackwardWeight {
   Scene<T> x;
   int64_t pixels, OC, filters, columns, steps;  // of a piece
   unsigned groups;
-  MatrixTarget<T> sums;  // a matrix for each piece
+  MatrixTarget<Compute<T>> sums;  // a matrix for each piece
 
   struct Part {
     const T* grad_y;
     Scene<T> x;
     int64_t first, pixels, OC, filters, steps;
-    MatrixTarget<T> target;
+    MatrixTarget<Compute<T>> target;
 
     template <int n, int extent>
     __device__ MatrixColumns<T, n, extent> rows(int64_t first_filter) const {
@@ -67,15 +67,16 @@ int64_t steps_of_piece(int64_t blocks, int64_t pixels) {
 
 template <typename T>
 void backward_weight_tiles(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* x,
-                           T* grad_weight) {
+                           Compute<T>* grad_weight) {
+  using C = Compute<T>;
   const int64_t pixels = s.N * s.OH * s.OW, ICG = s.IC / s.G, OCG = s.OC / s.G, columns = s.KH * s.KW * ICG;
   const bool whole = ICG % kChunk<T> == 0 && OCG % kChunk<T> == 0, packed = whole && are_aligned(grad_y, x);
-  const TileSize size = whole && sizeof(T) == 4 && OCG > 64 && columns > 64 ? TileSize{128, 128} : TileSize{64, 64};
+  const TileSize size = whole && sizeof(T) <= 4 && OCG > 64 && columns > 64 ? TileSize{128, 128} : TileSize{64, 64};
   const int64_t steps = steps_of_piece<T>(size.blocks(OCG, columns, s.G), pixels);  // whatever the addresses are
   const int64_t pieces = pixels > 0 ? divide_up(pixels, steps * kDepth<T>) : 1, weights = s.OC * columns;
-  const Workspace<T> workspace(pieces > 1 ? pieces * weights : 0);
-  T* const sums = pieces > 1 ? workspace.data() : grad_weight;
-  const bool packed_out = may_be_packed<kChunk<T>>(columns, sums);
+  const Workspace<C> workspace(pieces > 1 ? pieces * weights : 0);
+  C* const sums = pieces > 1 ? workspace.data() : grad_weight;
+  const bool packed_out = may_be_packed<kChunk<C>>(columns, sums);
   const BackwardWeight<T> problem{grad_y,
                                   windows_of(s, x),
                                   pixels,
@@ -87,9 +88,9 @@ void backward_weight_tiles(const Conv2dShape& s, Conv2dAlgorithm algorithm, cons
                                   {{sums, {}, packed_out}, OCG, columns}};
   run_tiles<T>(algorithm, problem, OCG, s.G * pieces, size, packed);
   if (pieces > 1)
-    with_packs<T>(
+    with_packs<C>(
         [&](auto n) {
-          launch(add_pieces_kernel<n, T>, static_cast<unsigned>(divide_up(weights / n, kThreads)), kThreads, pieces,
+          launch(add_pieces_kernel<n, C>, static_cast<unsigned>(divide_up(weights / n, kThreads)), kThreads, pieces,
                  weights / n, sums, grad_weight);
         },
         weights, sums, grad_weight);
@@ -97,5 +98,7 @@ void backward_weight_tiles(const Conv2dShape& s, Conv2dAlgorithm algorithm, cons
 
 template void backward_weight_tiles(const Conv2dShape&, Conv2dAlgorithm, const float*, const float*, float*);
 template void backward_weight_tiles(const Conv2dShape&, Conv2dAlgorithm, const double*, const double*, double*);
+template void backward_weight_tiles(const Conv2dShape&, Conv2dAlgorithm, const Float16*, const Float16*, float*);
+template void backward_weight_tiles(const Conv2dShape&, Conv2dAlgorithm, const BFloat16*, const BFloat16*, float*);
 
 }  // namespace atrous

@@ -9,7 +9,7 @@ void forward_tiles(const Conv2dShape&, Conv2dAlgorithm, const T* x, const T* wei
 template <typename T>
 void backward_input_tiles(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* weight, T* grad_x);
 template <typename T>
-void backward_weight_tiles(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* x, T* grad_weight);
+void backward_weight_tiles(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* x, Compute<T>* grad_weight);
 
 template <typename T>
 struct DepthwiseKernels {

@@ -58,5 +58,9 @@ template void forward_tiles(const Conv2dShape&, Conv2dAlgorithm, const float*, c
                             float*);
 template void forward_tiles(const Conv2dShape&, Conv2dAlgorithm, const double*, const double*, const Epilogue<double>&,
                             double*);
+template void forward_tiles(const Conv2dShape&, Conv2dAlgorithm, const Float16*, const Float16*,
+                            const Epilogue<Float16>&, Float16*);
+template void forward_tiles(const Conv2dShape&, Conv2dAlgorithm, const BFloat16*, const BFloat16*,
+                            const Epilogue<BFloat16>&, BFloat16*);
 
 }  // namespace atrous

@@ -2,7 +2,7 @@
 //   y[m, oc] = sum over k of pixels[m, k] * filters[oc, k]
 // m counts output pixels (n, oh, ow), k taps and input channels (kh, kw, ic), as they lie in weight. A block computes
 // tiles of kRows pixels x kColumns channels, one after the other. One thread asks the copy engine to fill a ring of
-// stages in shared memory, each with the tile's pixels and filters at one tap and kHopperDepth channels; two or three
+// stages in shared memory, each with the tile's pixels and filters at one tap and 128 bytes of channels; two or three
 // warpgroups multiply, each for 64 of the pixels, with all sums in registers. A stage has two barriers: `full`, on
 // which the warpgroups wait, and `empty`, on which the engine's thread waits.
 #include <utility>
@@ -52,7 +52,7 @@ struct Tile {
   static_assert(kBlocks * (kShared + 1024) <= 228 * 1024);
 };
 
-template <typename Tile>
+template <typename T, typename Tile>
 __device__ void fill(const Layer& layer, const typename Tile::Stages& stages, const CUtensorMap* pixels,
                      const CUtensorMap* filters) {
   Ring<Tile::kStages> ring;
@@ -67,7 +67,7 @@ __device__ void fill(const Layer& layer, const typename Tile::Stages& stages, co
       copy_pixels(to, pixels, full, c, corner.w, corner.h, corner.n, static_cast<uint16_t>(kw * layer.dw),
                   static_cast<uint16_t>(kh * layer.dh));
       copy_box(to + Tile::kPixelBytes, filters, full, c, kh * layer.KW + kw, oc);
-      if ((c += kHopperDepth) < layer.IC) continue;
+      if ((c += kHopperDepth<T>) < layer.IC) continue;
       c = 0;
       if (++kw == layer.KW) kw = 0, ++kh;
     }
@@ -75,42 +75,45 @@ __device__ void fill(const Layer& layer, const typename Tile::Stages& stages, co
 }
 
 // The sums of a warp, of 16 pixels from m on and the columns from oc on, through the epilogue into y.
-template <int n>
-__device__ void store(const Layer& layer, const Target<float>& target, uint32_t room, int m, int oc,
+template <typename T, int n>
+__device__ void store(const Layer& layer, const Target<T>& target, uint32_t room, int m, int oc,
                       const float (&sums)[n]) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, row = lane / 4, column = lane % 4 * 2;
-  const int64_t places[] = {layer.place(m + row) * layer.OC, layer.place(m + row + 8) * layer.OC};
+  constexpr int kNumbers = Target<T>::kPack, kLanes = kPass / kNumbers;  // that share a row
+  constexpr int kAtOnce = 32 / kLanes, kTurns = 16 / kAtOnce;
+  const int lane = static_cast<int>(threadIdx.x) % 32, row = lane / kLanes, column = lane % kLanes * kNumbers;
+  int64_t places[kTurns];
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) places[turn] = layer.place(m + row + kAtOnce * turn) * layer.OC;
 #pragma unroll
   for (int pass = 0; pass < 2 * n / kPass; ++pass) {
-    const int first = oc + pass * kPass, own = first + lane % 4 * 4;
+    const int first = oc + pass * kPass, own = first + column;
     if (first >= layer.OC) break;
 #pragma unroll
     for (int j = 0; j < kPass / 8; ++j) {
       const float* const four = sums + (pass * (kPass / 8) + j) * 4;
-      const uint32_t to = room + row * kPitch + 4 * (8 * j + column);
+      const uint32_t to = room + lane / 4 * kPitch + 4 * (8 * j + lane % 4 * 2);
       store_shared(to, four[0], four[1]);
       store_shared(to + 8 * kPitch, four[2], four[3]);
     }
     __syncwarp();
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      if (m + row + 8 * half >= layer.M || own >= layer.OC) continue;
-      const Pack<float, 4> four = load_shared(room + (row + 8 * half) * kPitch + lane % 4 * 16);
+    for (int turn = 0; turn < kTurns; ++turn) {
+      if (m + row + kAtOnce * turn >= layer.M || own >= layer.OC) continue;
+      const auto numbers = load_shared<kNumbers>(room + (row + kAtOnce * turn) * kPitch + 4 * column);
       if (target.packed) {
-        target.put(places[half], own, four);
+        target.put(places[turn], own, numbers);
       } else {
 #pragma unroll
-        for (int e = 0; e < 4; ++e)
-          if (own + e < layer.OC) target.put(places[half], own + e, Pack<float, 1>{{four.v[e]}});
+        for (int e = 0; e < kNumbers; ++e)
+          if (own + e < layer.OC) target.put(places[turn], own + e, Pack<float, 1>{{numbers.v[e]}});
       }
     }
     __syncwarp();
   }
 }
 
-template <typename Tile>
-__device__ void multiply(const Layer& layer, const typename Tile::Stages& stages, int warp,
-                         const Target<float>& target) {
+template <typename T, typename Tile>
+__device__ void multiply(const Layer& layer, const typename Tile::Stages& stages, int warp, const Target<T>& target) {
   const int group = warp / 4, lane = static_cast<int>(threadIdx.x) % 32;
   const uint64_t pixels = matrix_descriptor(stages.start + group * 64 * 128);
   const uint64_t filters = matrix_descriptor(stages.start + Tile::kPixelBytes);
@@ -130,7 +133,7 @@ __device__ void multiply(const Layer& layer, const typename Tile::Stages& stages
       wgmma_fence();
 #pragma unroll
       for (int k = 0; k < 4; ++k)  // 32 bytes of each row
-        wgmma(sums, pixels + stage + 2 * k, filters + stage + 2 * k);
+        wgmma<T>(sums, pixels + stage + 2 * k, filters + stage + 2 * k);
       wgmma_commit();
       wgmma_wait<1>();  // for the previous step's
       if (step > 0) release();
@@ -144,9 +147,9 @@ __device__ void multiply(const Layer& layer, const typename Tile::Stages& stages
   }
 }
 
-template <typename Tile>
+template <typename T, typename Tile>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
-    hopper_kernel(const __grid_constant__ Layer layer, const __grid_constant__ Target<float> target,
+    hopper_kernel(const __grid_constant__ Layer layer, const __grid_constant__ Target<T> target,
                   const __grid_constant__ CUtensorMap pixels, const __grid_constant__ CUtensorMap filters) {
   const typename Tile::Stages stages;
   const int warp =
@@ -154,9 +157,9 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
   if (threadIdx.x == 0) stages.begin(Tile::kWarps);
   __syncthreads();
   if (warp < Tile::kWarps)
-    multiply<Tile>(layer, stages, warp, target);
+    multiply<T, Tile>(layer, stages, warp, target);
   else if (threadIdx.x == 32 * Tile::kWarps)
-    fill<Tile>(layer, stages, &pixels, &filters);
+    fill<T, Tile>(layer, stages, &pixels, &filters);
 }
 
 // Some taps of a kernel.
@@ -166,9 +169,10 @@ struct Taps {
 
 // to (IC, h * w, OC) = from (OC, taps, IC), with these taps in reverse. A block takes 32 x 32 numbers of a tap by way
 // of shared memory, so that both sides are read and written along their rows.
-__global__ void reverse_kernel(const float* from, Taps taps, int64_t all_taps, int OC, int IC, int oc_tiles,
-                               int ic_tiles, float* to) {
-  __shared__ float square[32][33];
+template <typename T>
+__global__ void reverse_kernel(const T* from, Taps taps, int64_t all_taps, int OC, int IC, int oc_tiles, int ic_tiles,
+                               T* to) {
+  __shared__ T square[32][33];
   const int x = static_cast<int>(threadIdx.x) % 32, y = static_cast<int>(threadIdx.x) / 32;
   const int rest = blockIdx.x / ic_tiles, tap = rest / oc_tiles, h = tap / taps.w, w = tap - h * taps.w;
   const int64_t first_ic = blockIdx.x % ic_tiles * 32, first_oc = rest % oc_tiles * 32;
@@ -187,46 +191,48 @@ __global__ void reverse_kernel(const float* from, Taps taps, int64_t all_taps, i
 
 // Launchers.
 
-template <typename Tile>
-void launch_hopper(const Conv2dShape& s, const float* x, const float* weight, const Target<float>& target,
-                   const Grid& grid) {
+template <typename T, typename Tile>
+void launch_hopper(const Conv2dShape& s, const T* x, const T* weight, const Target<T>& target, const Grid& grid) {
+  constexpr int kDepth = kHopperDepth<T>;
   const int64_t M = s.N * s.OH * s.OW, column_tiles = divide_up(s.OC, Tile::kColumns);
   const int64_t tiles = divide_up(M, Tile::kRows) * column_tiles;
-  const Layer layer{geometry_of(s), narrow(hopper_steps(s)), narrow(column_tiles), narrow(tiles), grid};
+  const Layer layer{geometry_of(s), narrow(hopper_steps(s, kDepth)), narrow(column_tiles), narrow(tiles), grid};
   const int64_t at_once = Tile::kBlocks * int64_t{attribute(cudaDevAttrMultiProcessorCount)};
-  launch_shared(hopper_kernel<Tile>, static_cast<unsigned>(tiles < at_once ? tiles : at_once), Tile::kThreads,
-                Tile::kShared, layer, target, map_of_pixels(s, x, Tile::kRows, kHopperDepth),
-                map_of_filters(s, weight, Tile::kColumns, kHopperDepth));
+  launch_shared(hopper_kernel<T, Tile>, static_cast<unsigned>(tiles < at_once ? tiles : at_once), Tile::kThreads,
+                Tile::kShared, layer, target, map_of_pixels(s, x, Tile::kRows, kDepth),
+                map_of_filters(s, weight, Tile::kColumns, kDepth));
 }
 
 // Both factors aligned.
-void run_hopper(const Conv2dShape& s, const float* x, const float* weight, const Epilogue<float>& e, float* y,
-                const Grid& grid) {
-  const Target<float> target{y, e, may_be_packed<4>(s.OC, y, e.scale, e.bias, e.residual)};
-  switch (hopper_tile(s)) {
+template <typename T>
+void run_hopper(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& e, T* y, const Grid& grid) {
+  const Target<T> target{y, e, may_be_packed<Target<T>::kPack>(s.OC, y, e.scale, e.bias, e.residual)};
+  switch (hopper_tile(s, kHopperDepth<T>)) {
     case 0:
-      return launch_hopper<Tile<0>>(s, x, weight, target, grid);
+      return launch_hopper<T, Tile<0>>(s, x, weight, target, grid);
     case 1:
-      return launch_hopper<Tile<1>>(s, x, weight, target, grid);
+      return launch_hopper<T, Tile<1>>(s, x, weight, target, grid);
     case 2:
-      return launch_hopper<Tile<2>>(s, x, weight, target, grid);
+      return launch_hopper<T, Tile<2>>(s, x, weight, target, grid);
     case 3:
-      return launch_hopper<Tile<3>>(s, x, weight, target, grid);
+      return launch_hopper<T, Tile<3>>(s, x, weight, target, grid);
     default:
-      return launch_hopper<Tile<4>>(s, x, weight, target, grid);
+      return launch_hopper<T, Tile<4>>(s, x, weight, target, grid);
   }
 }
 
 }  // namespace
 
-bool forward_hopper(const Conv2dShape& s, const float* x, const float* weight, const Epilogue<float>& e, float* y) {
-  if (!hopper_fits(s) || !is_hopper()) return false;
+template <typename T>
+bool forward_hopper(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
+  if (!hopper_fits(s, kHopperDepth<T>) || !is_hopper()) return false;
   const Aligned pixels(x, s.N * s.IH * s.IW * s.IC), filters(weight, s.OC * s.KH * s.KW * s.IC);
   run_hopper(s, pixels.data(), filters.data(), e, y, {0, narrow(s.OH), narrow(s.OW), 1, 1});
   return true;
 }
 
-bool backward_input_hopper(const Conv2dShape& s, const float* grad_y, const float* weight, float* grad_x) {
+template <typename T>
+bool backward_input_hopper(const Conv2dShape& s, const T* grad_y, const T* weight, T* grad_x) {
   constexpr int64_t kMostPhases = 16;  // each is a launch
   const int64_t taps = s.KH * s.KW, oc_tiles = divide_up(s.OC, 32), ic_tiles = divide_up(s.IC, 32);
   if (s.sh * s.sw > kMostPhases || taps * oc_tiles * ic_tiles >= int64_t{1} << 31 || !is_hopper()) return false;
@@ -237,26 +243,33 @@ bool backward_input_hopper(const Conv2dShape& s, const float* grad_y, const floa
       const Phase h = rows_of(s, first_h), w = columns_of(s, first_w);
       if (h.taps * w.taps == 0)
         reached = false;
-      else if (hopper_fits(backward_of(s, h, w)))
+      else if (hopper_fits(backward_of(s, h, w), kHopperDepth<T>))
         phases.emplace_back(h, w);
       else
         return false;
     }
   if (!reached)
-    check_cuda(
-        cudaMemsetAsync(grad_x, 0, static_cast<size_t>(s.N * s.IH * s.IW * s.IC) * sizeof(float), current_stream()),
-        "fill");
-  const Workspace<float> filters(s.IC * taps * s.OC);
+    check_cuda(cudaMemsetAsync(grad_x, 0, static_cast<size_t>(s.N * s.IH * s.IW * s.IC) * sizeof(T), current_stream()),
+               "fill");
+  const Workspace<T> filters(s.IC * taps * s.OC);
   const Aligned pixels(grad_y, s.N * s.OH * s.OW * s.OC);
   for (const auto& [h, w] : phases) {
     const Taps some{narrow(s.KW),     narrow(h.tap),  narrow(w.tap), narrow(h.period),
                     narrow(w.period), narrow(h.taps), narrow(w.taps)};
-    launch(reverse_kernel, static_cast<unsigned>(h.taps * w.taps * oc_tiles * ic_tiles), kThreads, weight, some, taps,
-           narrow(s.OC), narrow(s.IC), narrow(oc_tiles), narrow(ic_tiles), filters.data());
-    run_hopper(backward_of(s, h, w), pixels.data(), filters.data(), {}, grad_x,
-               {h.first * s.IW + w.first, narrow(s.IH), narrow(s.IW), narrow(s.sh), narrow(s.sw)});
+    launch(reverse_kernel<T>, static_cast<unsigned>(h.taps * w.taps * oc_tiles * ic_tiles), kThreads, weight, some,
+           taps, narrow(s.OC), narrow(s.IC), narrow(oc_tiles), narrow(ic_tiles), filters.data());
+    run_hopper<T>(backward_of(s, h, w), pixels.data(), filters.data(), {}, grad_x,
+                  {h.first * s.IW + w.first, narrow(s.IH), narrow(s.IW), narrow(s.sh), narrow(s.sw)});
   }
   return true;
 }
+
+template bool forward_hopper(const Conv2dShape&, const float*, const float*, const Epilogue<float>&, float*);
+template bool forward_hopper(const Conv2dShape&, const Float16*, const Float16*, const Epilogue<Float16>&, Float16*);
+template bool forward_hopper(const Conv2dShape&, const BFloat16*, const BFloat16*, const Epilogue<BFloat16>&,
+                             BFloat16*);
+template bool backward_input_hopper(const Conv2dShape&, const float*, const float*, float*);
+template bool backward_input_hopper(const Conv2dShape&, const Float16*, const Float16*, Float16*);
+template bool backward_input_hopper(const Conv2dShape&, const BFloat16*, const BFloat16*, BFloat16*);
 
 }  // namespace atrous

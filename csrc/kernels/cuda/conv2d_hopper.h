@@ -7,14 +7,19 @@
 
 namespace atrous {
 
-// As in kernels/conv2d.h, by float32 numbers rounded to TF32; false, and nothing is done, where the GPU is no Hopper or
-// the sizes do not fit.
-bool forward_hopper(const Conv2dShape&, const float* x, const float* weight, const Epilogue<float>&, float* y);
-bool backward_input_hopper(const Conv2dShape&, const float* grad_y, const float* weight, float* grad_x);
+// As in kernels/conv2d.h, for T = float by numbers rounded to TF32; false, and nothing is done, where the GPU is no
+// Hopper or the sizes do not fit. Factors of 16 bits begin at multiples of 16 bytes.
+template <typename T>
+bool forward_hopper(const Conv2dShape&, const T* x, const T* weight, const Epilogue<T>&, T* y);
+template <typename T>
+bool backward_input_hopper(const Conv2dShape&, const T* grad_y, const T* weight, T* grad_x);
 bool backward_weight_hopper(const Conv2dShape&, const float* grad_y, const float* x, float* grad_weight);
+template <typename T>
+bool backward_weight_half_hopper(const Conv2dShape&, const T* grad_y, const T* x, float* grad_weight);
 
-constexpr int kHopperRows = 128;       // pixels of the smallest tile
-constexpr int kHopperDepth = 32;       // channels of a step: 128 bytes
+constexpr int kHopperRows = 128;  // pixels of the smallest tile
+template <typename T>
+constexpr int kHopperDepth = 128 / static_cast<int>(sizeof(T));  // channels of a step: 128 bytes
 constexpr int kMultiprocessors = 132;  // of an H100 or H200, and not asked for: bits follow from sizes alone
 
 // Along an axis of the image, the places that tap 0 reads: how far the first is from the image's first pixel, and the
@@ -35,17 +40,17 @@ inline bool axis_fits(int64_t size, int64_t outputs, int64_t stride, int64_t pad
          is_byte(corners.upper);
 }
 
-inline int64_t hopper_steps(const Conv2dShape& s) { return s.KH * s.KW * ((s.IC + kHopperDepth - 1) / kHopperDepth); }
+inline int64_t hopper_steps(const Conv2dShape& s, int64_t depth) { return s.KH * s.KW * ((s.IC + depth - 1) / depth); }
 
-// From the sizes alone, as all choices. Packs of 16 bytes; from 16 channels on, as below them more than half of a step
-// would be zeros; indices of 32 bits, with room for a last tile that is not full; distances below 2^40 bytes. (x and
-// weight exist, so that no product here overflows.)
-inline bool hopper_fits(const Conv2dShape& s) {
+// From the sizes alone, as all choices, and the channels of a step. Packs of 16 bytes; half a step's channels or more,
+// as with fewer most of it would be zeros; indices of 32 bits, with room for a last tile that is not full; distances
+// below 2^40 bytes. (x and weight exist, so that no product here overflows.)
+inline bool hopper_fits(const Conv2dShape& s, int64_t depth) {
   constexpr int64_t kEnd = (int64_t{1} << 31) - (1 << 16), kFar = int64_t{1} << 38;
   const int64_t M = s.N * s.OH * s.OW;
-  return s.G == 1 && s.IC % 4 == 0 && s.IC >= kHopperDepth / 2 && s.OC > 0 && s.OC < kEnd && M > 0 && M < kEnd &&
+  return s.G == 1 && s.IC % (depth / 8) == 0 && s.IC >= depth / 2 && s.OC > 0 && s.OC < kEnd && M > 0 && M < kEnd &&
          axis_fits(s.IH, s.OH, s.sh, s.ph, s.dh, s.KH) && axis_fits(s.IW, s.OW, s.sw, s.pw, s.dw, s.KW) &&
-         (M / kHopperRows + 1) * (s.OC / 64 + 1) < kEnd && hopper_steps(s) < kEnd && s.IH * s.IW * s.IC < kFar &&
+         (M / kHopperRows + 1) * (s.OC / 64 + 1) < kEnd && hopper_steps(s, depth) < kEnd && s.IH * s.IW * s.IC < kFar &&
          s.KH * s.KW * s.IC < kFar;
 }
 
@@ -90,17 +95,18 @@ constexpr HopperTile kHopperTiles[] = {{128, 64, 4, 2, 6.5, 6},
 // The number of a tile, from what it costs: the waves of tiles over the multiprocessors, times a tile's steps and some
 // more for its beginning and end. In a last wave that is not full, a tile goes faster.
 // With the prices fitted to an H200's times of 15 layers, the choice is the fastest for 12 of them and 2 to 5 % off for
-// three. Some of them, TF32, in us for each tile in turn:
+// three (with 16-bit numbers, a step has twice the channels and takes as long). Some of them, TF32, in us for each tile
+// in turn:
 //   1x1 4096>4096, 8192 pixels   1340  903  837  853  859      3x3 128>128, 50176 pixels      57   57  137   46   45
 //   3x3 256>256, 12544 pixels      58   50   51   52   40      1x1 512>128, 50176 pixels      36   42   58   36   37
 //   3x3 512>512, 3136 pixels       62   72   89   47   68      3x3 256>256, 17424 pixels     105   84   98   78   75
-inline int hopper_tile(const Conv2dShape& s) {
+inline int hopper_tile(const Conv2dShape& s, int64_t depth) {
   const auto cost = [&](const HopperTile& tile) {
     const int64_t rows = (s.N * s.OH * s.OW + tile.rows - 1) / tile.rows;
     const int64_t tiles = rows * ((s.OC + tile.columns - 1) / tile.columns), wave = kMultiprocessors * tile.blocks;
     const auto rest = static_cast<double>(tiles % wave) / static_cast<double>(wave);
     const double waves = static_cast<double>(tiles / wave) + (rest > 0 ? 0.6 + 0.4 * rest : 0);
-    return waves * tile.step * (static_cast<double>(hopper_steps(s)) + tile.more);
+    return waves * tile.step * (static_cast<double>(hopper_steps(s, depth)) + tile.more);
   };
   const HopperTile* best = kHopperTiles;
   for (const HopperTile& tile : kHopperTiles)
@@ -109,19 +115,29 @@ inline int hopper_tile(const Conv2dShape& s) {
 }
 
 // The weight gradient reads grad_y, too, by packs.
-inline bool weight_fits(const Conv2dShape& s) { return hopper_fits(s) && s.OC % 4 == 0 && s.OC >= kHopperDepth / 2; }
+inline bool weight_fits(const Conv2dShape& s, int64_t depth) {
+  return hopper_fits(s, depth) && s.OC % (depth / 8) == 0 && s.OC >= depth / 2;
+}
 
-// Of the weight gradient: output channels, and columns (32 channels of a tap for each 32 of them); what of it a warp
-// has; stages; blocks on a multiprocessor at a time; and the price of a step, where a multiprocessor does nothing else.
+// Of the weight gradient: channels of a chunk; output channels, and columns (a chunk of a tap for each so many of
+// them); what of it a warp has; stages; blocks on a multiprocessor at a time; and the price of a step, where a
+// multiprocessor does nothing else.
 struct WeightTile {
-  int rows, columns, warp_rows, warp_columns, stages, blocks;
+  int chunk, rows, columns, warp_rows, warp_columns, stages, blocks;
   double step;
 };
-constexpr WeightTile kWeightTiles[] = {{64, 64, 32, 32, 4, 3, 1},
-                                       {64, 128, 32, 64, 4, 2, 1.85},
-                                       {128, 64, 64, 32, 4, 2, 1.95},
-                                       {128, 128, 64, 64, 3, 2, 3.65},
-                                       {128, 256, 64, 64, 4, 1, 7}};
+constexpr WeightTile kWeightTiles[] = {{32, 64, 64, 32, 32, 4, 3, 1},
+                                       {32, 64, 128, 32, 64, 4, 2, 1.85},
+                                       {32, 128, 64, 64, 32, 4, 2, 1.95},
+                                       {32, 128, 128, 64, 64, 3, 2, 3.65},
+                                       {32, 128, 256, 64, 64, 4, 1, 7}};
+// The same of 16-bit numbers, by warpgroups of 64 rows each. The prices are those that the forward pass has for such
+// tiles: not measured yet.
+constexpr WeightTile kHalfWeightTiles[] = {{64, 64, 64, 16, 64, 4, 3, 2.1},
+                                           {64, 64, 128, 16, 128, 4, 2, 3.3},
+                                           {64, 64, 256, 16, 256, 5, 1, 5.4},
+                                           {64, 128, 128, 16, 128, 3, 2, 5},
+                                           {64, 128, 256, 16, 256, 4, 1, 9}};
 
 // Equal shares of all steps: one for each block that runs at a time, but none of less than a part is worth.
 inline int64_t weight_shares(const WeightTile& tile, int64_t steps) {
@@ -136,16 +152,17 @@ inline int64_t weight_shares(const WeightTile& tile, int64_t steps) {
 //   1x1 64>256, 200704 pixels     89   99   84  108  163      3x3 128>128, 50176 pixels     111  106  119  106  108
 //   1x1 256>128, 200704 pixels   159  106  113  112  100      3x3 256>256, 12544 pixels     107  101  110  102   97
 //   3x3 64>64, 200704 pixels     120  136  219  218  238      1x1/2 512>1024, 12544 pixels  131   93  109   93   88
-inline int weight_tile(const Conv2dShape& s) {
-  const int64_t columns = s.KH * s.KW * ((s.IC + 31) / 32) * 32;
+template <int count>
+int weight_tile(const Conv2dShape& s, const WeightTile (&tiles)[count]) {
+  const int64_t chunk = tiles[0].chunk, columns = s.KH * s.KW * ((s.IC + chunk - 1) / chunk) * chunk;
   const auto cost = [&](const WeightTile& tile) {
-    const int64_t tiles = (s.OC + tile.rows - 1) / tile.rows * ((columns + tile.columns - 1) / tile.columns);
-    return static_cast<double>(tiles) * tile.step;
+    const int64_t of_all = (s.OC + tile.rows - 1) / tile.rows * ((columns + tile.columns - 1) / tile.columns);
+    return static_cast<double>(of_all) * tile.step;
   };
-  const WeightTile* best = kWeightTiles;
-  for (const WeightTile& tile : kWeightTiles)
+  const WeightTile* best = tiles;
+  for (const WeightTile& tile : tiles)
     if (cost(tile) < cost(*best)) best = &tile;
-  return static_cast<int>(best - kWeightTiles);
+  return static_cast<int>(best - tiles);
 }
 
 }  // namespace atrous

@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(kTileThreads, 2)
   TileSums<T, WM, WN> sums{};
   accumulate<Math>(rows, columns, part.steps, sums);
   if (part.target.packed)
-    store_sums<kChunk<T>>(sums, first_row, first_column, problem.columns, part.target);
+    store_sums<decltype(part.target)::kPack>(sums, first_row, first_column, problem.columns, part.target);
   else
     store_sums<1>(sums, first_row, first_column, problem.columns, part.target);
 }
@@ -49,7 +49,7 @@ struct TileSize {
 template <typename T>
 TileSize choose_tile(int64_t M, int64_t N, int64_t parts, bool packed) {
   constexpr TileSize kSizes[] = {{128, 128}, {128, 64}};
-  if (packed && sizeof(T) == 4)
+  if (packed && sizeof(T) <= 4)
     for (const TileSize& size : kSizes)
       if (N > size.columns / 2 && M > size.rows / 2 && size.blocks(M, N, parts) >= kEnoughBlocks) return size;
   return {64, 64};
@@ -65,23 +65,32 @@ void launch_tiles(const Problem& problem, int64_t M, int64_t parts) {
                 static_cast<unsigned>(column_tiles));
 }
 
+// Which arithmetic has larger tiles than 64 x 64, where there is work for them. Plain arithmetic of 16-bit numbers is
+// for GPUs before compute capability 8.0, and to compare with.
+template <typename Math>
+constexpr bool kLarge = true;
+template <typename T>
+constexpr bool kLarge<Fma<T>> = sizeof(T) == 4;
+
 template <typename Math, typename Problem>
 void run_math(const Problem& problem, int64_t M, int64_t parts, TileSize size, bool packed) {
   constexpr int n = kChunk<typename Math::T>;
-  if (!packed) return launch_tiles<Math, 32, 32, 1>(problem, M, parts);
-  if constexpr (n == 4) {
+  if constexpr (!is_half<typename Math::T>)
+    if (!packed) return launch_tiles<Math, 32, 32, 1>(problem, M, parts);
+  if constexpr (kLarge<Math>) {
     if (size.columns == 128) return launch_tiles<Math, 64, 64, n>(problem, M, parts);
     if (size.rows == 128) return launch_tiles<Math, 64, 32, n>(problem, M, parts);
   }
   launch_tiles<Math, 32, 32, n>(problem, M, parts);
 }
 
-// M rows, problem.columns and `parts` parts; `packed`: both factors may be read 16 bytes at a time.
+// M rows, problem.columns and `parts` parts; `packed`: both factors may be read 16 bytes at a time, as those of 16 bits
+// always may.
 template <typename T, typename Problem>
 void run_tiles(Conv2dAlgorithm algorithm, const Problem& problem, int64_t M, int64_t parts, TileSize size,
                bool packed) {
-  if constexpr (sizeof(T) == 4)
-    if (algorithm == Conv2dAlgorithm::tensor_cores) return run_math<Tf32>(problem, M, parts, size, packed);
+  if constexpr (sizeof(T) <= 4)
+    if (algorithm == Conv2dAlgorithm::tensor_cores) return run_math<TensorCores<T>>(problem, M, parts, size, packed);
   run_math<Fma<T>>(problem, M, parts, size, packed);
 }
 

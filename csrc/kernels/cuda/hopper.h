@@ -25,8 +25,9 @@ __device__ inline void store_shared(uint32_t to, float first, float second) {
   asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(first), "f"(second) : "memory");
 }
 
-__device__ inline Pack<float, 4> load_shared(uint32_t from) {
-  return *static_cast<const Pack<float, 4>*>(__cvta_shared_to_generic(from));
+template <int n = 4>
+__device__ inline Pack<float, n> load_shared(uint32_t from) {
+  return *static_cast<const Pack<float, n>*>(__cvta_shared_to_generic(from));
 }
 
 // A barrier's phase ends when `arrivals` threads have arrived and the copy engine has written all bytes they announced.
@@ -114,12 +115,14 @@ __device__ inline void pin(float (&sums)[n]) {
 namespace atrous {
 
 // A factor of a product in shared memory: rows of 128 bytes, in groups of 8 rows that are 1024 bytes apart, whose
-// 16-byte pieces the copy engine permutes (piece p of row r lies at p ^ r % 8). `address` is a multiple of 1024 and
-// some multiple of 32 bytes of a row. PTX manual, "Matrix descriptor format": in bits 0 to 13 the address / 16, from
-// bit 32 on the distance of the groups / 16, in bits 62 and 63 a 1, for the permutation; bits 16 to 29 mean nothing
-// here.
-__device__ inline uint64_t matrix_descriptor(uint32_t address) {
-  return uint64_t{(address & 0x3FFFF) >> 4} | uint64_t{1} << 16 | uint64_t{1024 >> 4} << 32 | uint64_t{1} << 62;
+// 16-byte pieces the copy engine permutes (piece p of row r lies at p ^ r % 8). `address` is a multiple of 1024 and,
+// where K lies along the rows, some multiple of 32 bytes of a row. Where it does not, a row has 64 of the other axis'
+// numbers of 16 bits, and those that follow are `apart` bytes further. PTX manual, "Matrix descriptor format": in bits
+// 0 to 13 the address / 16, from bit 16 on `apart` / 16 (along the rows, no matter what), from bit 32 on the distance
+// of the groups / 16, in bits 62 and 63 a 1, for the permutation.
+__device__ inline uint64_t matrix_descriptor(uint32_t address, uint32_t apart = 16) {
+  return uint64_t{(address & 0x3FFFF) >> 4} | uint64_t{apart >> 4} << 16 | uint64_t{1024 >> 4} << 32 |
+         uint64_t{1} << 62;
 }
 
 // Stages in shared memory, a ring. Each has two barriers: `full`, which ends when the engine has filled it, and

@@ -1,6 +1,6 @@
 // What the convolution's kernels for Hopper (compute capability 9.0) and their launchers share.
 #pragma once
-#include <optional>
+#include <memory>
 
 #include "core/memory.h"
 #include "kernels/cuda/conv2d_axes.h"
@@ -55,21 +55,22 @@ bool is_hopper() {
 }
 
 // Numbers where the copy engine can read them: itself, or a copy that begins at a multiple of 16 bytes.
+template <typename T>
 class Aligned {
  public:
-  Aligned(const float* from, int64_t n) : data_(from) {
+  Aligned(const T* from, int64_t n) : data_(from) {
     if (are_aligned(from)) return;
-    copy_.emplace(n);
+    copy_ = std::make_unique<Workspace<T>>(n);
     data_ = copy_->data();
-    check_cuda(cudaMemcpyAsync(copy_->data(), from, static_cast<size_t>(n) * sizeof(float), cudaMemcpyDeviceToDevice,
+    check_cuda(cudaMemcpyAsync(copy_->data(), from, static_cast<size_t>(n) * sizeof(T), cudaMemcpyDeviceToDevice,
                                current_stream()),
                "copy");
   }
-  const float* data() const { return data_; }
+  const T* data() const { return data_; }
 
  private:
-  std::optional<Workspace<float>> copy_;
-  const float* data_;
+  std::unique_ptr<Workspace<T>> copy_;
+  const T* data_;
 };
 
 }  // namespace

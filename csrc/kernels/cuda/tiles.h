@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/async_copy.h"
+#include "kernels/cuda/half.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma.h"
 #include "kernels/cuda/pack.h"
@@ -29,8 +30,8 @@ constexpr int kDepth = kChunks * kChunk<T>;  // of K in a step
 //   load       for plain arithmetic: of a chunk of K, `count` indices in runs of four that are `step` apart, from
 //   `first`
 //              on (a multiple of 4; of 8 if step < 32)
-//   load_rows, load_columns    for tensor cores: what a lane holds of the 8 numbers of K from 8 * half on, for indices
-//              from `first` (a multiple of 32) on. Where a product has row or column c of 8, number o of such, stands
+//   load_rows, load_columns    for tensor cores: what a lane holds of one half of a step's K, for indices from `first`
+//              (a multiple of 32) on. Where a product has row or column c of 8, number o of such, stands
 //              32 (o / 4) + 4c + o % 4. in_order: they are loaded into the registers where tensor cores want them.
 
 // For factors that lie in memory with K fastest.
@@ -40,7 +41,7 @@ struct ByIndex {
   static constexpr bool in_order = true;
 
   template <int count, int step>
-  __device__ static void load(const T* tile, int first, int chunk, T (&to)[count][kChunk<T>]) {
+  __device__ static void load(const T* tile, int first, int chunk, Compute<T> (&to)[count][kChunk<T>]) {
     static_assert(step == 32 || step * count == 32);
 #pragma unroll
     for (int i = 0; i < count; ++i) {
@@ -48,21 +49,22 @@ struct ByIndex {
       const int row = start + i % 4 + (i % 2 ? -flip : flip);
       const auto pack = load_pack<kChunk<T>>(tile + (row * kChunks + (chunk ^ shift(first))) * kChunk<T>);
 #pragma unroll
-      for (int k = 0; k < kChunk<T>; ++k) to[i][k] = pack.v[k];
+      for (int k = 0; k < kChunk<T>; ++k) to[i][k] = to_compute(pack.v[k]);
     }
   }
 
   template <int count>
   __device__ static void load_rows(const T* tile, int first, int half, uint32_t (&to)[count][4]) {
     const int lane = static_cast<int>(threadIdx.x) % 32, matrix = lane / 8;
-    load_matrices_of<count>(tile + place(first + 4 * (lane % 8) + matrix % 2, 8 * half + matrix / 2 * 4), to);
+    load_matrices_of<count>(tile + place(first + 4 * (lane % 8) + matrix % 2, (2 * half + matrix / 2) * kChunk<T>), to);
   }
 
   template <int count>
   __device__ static void load_columns(const T* tile, int first, int half, uint32_t (&to)[count][2]) {
     const int lane = static_cast<int>(threadIdx.x) % 32, matrix = lane / 8;
     uint32_t pairs[count / 2][4];
-    load_matrices_of<count / 2>(tile + place(first + 4 * (lane % 8) + matrix / 2, 8 * half + matrix % 2 * 4), pairs);
+    const int row = first + 4 * (lane % 8) + matrix / 2;
+    load_matrices_of<count / 2>(tile + place(row, (2 * half + matrix % 2) * kChunk<T>), pairs);
 #pragma unroll
     for (int i = 0; i < count; ++i)
 #pragma unroll
@@ -92,15 +94,16 @@ struct ByDepth {
   static constexpr bool in_order = false;
 
   template <int count, int step>
-  __device__ static void load(const T* tile, int first, int chunk, T (&to)[count][kChunk<T>]) {
+  __device__ static void load(const T* tile, int first, int chunk, Compute<T> (&to)[count][kChunk<T>]) {
     static_assert(step == 32 || step * count == 32);
+    constexpr int n = kChunk<T> < 4 ? kChunk<T> : 4;
 #pragma unroll
     for (int k = 0; k < kChunk<T>; ++k)
 #pragma unroll
-      for (int i = 0; i < count; i += kChunk<T>) {
-        const auto pack = load_pack<kChunk<T>>(tile + place(first, chunk * kChunk<T> + k) + i / 4 * step + i % 4);
+      for (int i = 0; i < count; i += n) {
+        const auto pack = load_pack<n>(tile + place(first, chunk * kChunk<T> + k, i / 4 * step) + i % 4);
 #pragma unroll
-        for (int j = 0; j < kChunk<T>; ++j) to[i + j][k] = pack.v[j];
+        for (int j = 0; j < n; ++j) to[i + j][k] = to_compute(pack.v[j]);
       }
   }
 
@@ -108,7 +111,7 @@ struct ByDepth {
   __device__ static void load_rows(const T* tile, int first, int half, uint32_t (&to)[count][4]) {
 #pragma unroll
     for (int i = 0; i < count; i += 2) {
-      const auto low = load_four(tile, first + 16 * i, 8 * half), high = load_four(tile, first + 16 * i, 8 * half + 4);
+      const auto low = load_four(tile, first + 16 * i, 2 * half), high = load_four(tile, first + 16 * i, 2 * half + 1);
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
         to[i + k / 2][k % 2] = low.v[k];
@@ -121,7 +124,7 @@ struct ByDepth {
   __device__ static void load_columns(const T* tile, int first, int half, uint32_t (&to)[count][2]) {
 #pragma unroll
     for (int i = 0; i < count; i += 4) {
-      const auto low = load_four(tile, first + 8 * i, 8 * half), high = load_four(tile, first + 8 * i, 8 * half + 4);
+      const auto low = load_four(tile, first + 8 * i, 2 * half), high = load_four(tile, first + 8 * i, 2 * half + 1);
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
         to[i + k][0] = low.v[k];
@@ -130,13 +133,38 @@ struct ByDepth {
     }
   }
 
-  __device__ static int place(int index, int k) { return k * extent + (index ^ 8 * (k % 4)); }
+  // Lanes that read four indices each, of k that are 1 apart (2, of 16 bits), meet all banks.
+  __device__ static int place(int index, int k) {
+    if constexpr (is_half<T>)
+      return k * extent + (index ^ 16 * (k / 2 % 4));
+    else
+      return k * extent + (index ^ 8 * (k % 4));
+  }
 
  private:
-  // A lane's four of 32 indices, at its place after k.
-  __device__ static Pack<uint32_t, 4> load_four(const T* tile, int first, int k) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    return load_pack<4>(reinterpret_cast<const uint32_t*>(tile + place(first + lane / 4 * 4, k + lane % 4)));
+  // Of an index that is some multiple of 32 further.
+  __device__ static int place(int index, int k, int further) {
+    return is_half<T> ? place(index + further, k) : place(index, k) + further;
+  }
+
+  // What tensor cores want of a lane's four of 32 indices in a chunk of K: a number of each, or two of 16 bits, of
+  // which the second is from the next k.
+  __device__ static Pack<uint32_t, 4> load_four(const T* tile, int first, int chunk) {
+    const int lane = static_cast<int>(threadIdx.x) % 32, index = first + lane / 4 * 4;
+    if constexpr (is_half<T>) {
+      const int k = chunk * kChunk<T> + 2 * (lane % 4);
+      const auto even = load_pack<2>(reinterpret_cast<const uint32_t*>(tile + place(index, k)));
+      const auto odd = load_pack<2>(reinterpret_cast<const uint32_t*>(tile + place(index, k + 1)));
+      Pack<uint32_t, 4> four;
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        four.v[2 * i] = (even.v[i] & 0xFFFFu) | odd.v[i] << 16;
+        four.v[2 * i + 1] = even.v[i] >> 16 | (odd.v[i] & 0xFFFF0000u);
+      }
+      return four;
+    } else {
+      return load_pack<4>(reinterpret_cast<const uint32_t*>(tile + place(index, chunk * kChunk<T> + lane % 4)));
+    }
   }
 };
 
@@ -158,7 +186,7 @@ struct Seat {
 // and columns of the warp's tile are then shuffled, which is nothing to a sum.
 template <typename T, int WM, int WN>
 struct TileSums {
-  T v[WM / 8][WN / 4];
+  Compute<T> v[WM / 8][WN / 4];
 };
 
 // Plain multiply-adds.
@@ -170,11 +198,11 @@ struct Fma {
   __device__ static void multiply(const T* a, const T* b, const Seat<WM, WN>& seat, TileSums<T, WM, WN>& sums) {
     constexpr int n = kChunk<T>;
     for (int chunk = 0; chunk < kChunks; ++chunk) {
-      T rows[WM / 8][n];
+      Compute<T> rows[WM / 8][n];
       A::template load<WM / 8, 32>(a, seat.row + 4 * seat.g, chunk, rows);
 #pragma unroll
       for (int q = 0; q < WN / 32; ++q) {
-        T columns[8][n];
+        Compute<T> columns[8][n];
         B::template load<8, 4>(b, seat.column + 32 * q + 8 * seat.t, chunk, columns);
 #pragma unroll
         for (int k = 0; k < n; ++k)
@@ -187,9 +215,10 @@ struct Fma {
   }
 };
 
-// Tensor cores, for float32 numbers rounded to TF32.
-struct Tf32 {
-  using T = float;
+// Tensor cores, for numbers of 16 bits, and for float32 numbers rounded to TF32.
+template <typename T_>
+struct TensorCores {
+  using T = T_;
 
   template <typename A, typename B, int WM, int WN>
   __device__ static void multiply(const T* a, const T* b, const Seat<WM, WN>& seat, TileSums<T, WM, WN>& sums) {
@@ -198,14 +227,16 @@ struct Tf32 {
       uint32_t rows[WM / 16][4], columns[WN / 8][2];
       A::load_rows(a, seat.row, half, rows);
       B::load_columns(b, seat.column, half, columns);
-      round<A>(rows);
-      round<B>(columns);
+      if constexpr (!is_half<T>) {
+        round<A>(rows);
+        round<B>(columns);
+      }
 #pragma unroll
       for (int i = 0; i < WM / 16; ++i)
 #pragma unroll
         for (int j = 0; j < WN / 8; ++j) {
-          T *const c = sums.v[2 * i] + j / 4 * 8 + j % 4, *const d = sums.v[2 * i + 1] + j / 4 * 8 + j % 4;
-          multiply_add(c[0], c[4], d[0], d[4], rows[i], columns[j]);
+          float *const c = sums.v[2 * i] + j / 4 * 8 + j % 4, *const d = sums.v[2 * i + 1] + j / 4 * 8 + j % 4;
+          multiply_add<T>(c[0], c[4], d[0], d[4], rows[i], columns[j]);
         }
     }
   }
@@ -264,7 +295,7 @@ __device__ inline void store_sums(const TileSums<T, WM, WN>& sums, int64_t first
     for (int j = 0; j < WN / 4; j += n) {
       const int64_t column = first_column + seat.column + 32 * (j / 8) + 8 * seat.t + j % 8;
       if (column >= columns) continue;
-      Pack<T, n> values;
+      Pack<Compute<T>, n> values;
 #pragma unroll
       for (int e = 0; e < n; ++e) values.v[e] = sums.v[i][j + e];
       output.put(row, column, values);

@@ -1,0 +1,123 @@
+// The weight gradient of 16-bit numbers by Hopper's copy engine and matrix units: see conv2d_weight_shares.h. Both
+// factors lie with the sum's axis slowest, which wgmma takes of such numbers: a warpgroup multiplies 64 output channels
+// by all columns of the tile.
+#include "kernels/cuda/conv2d_weight_shares.h"
+
+namespace atrous {
+namespace {
+
+template <int number>  // in kHalfWeightTiles
+struct Tile {
+  static constexpr WeightTile kTile = kHalfWeightTiles[number];
+  static constexpr int kChunk = kTile.chunk, kPixels = 64, kChunkBytes = kPixels * 128;
+  static constexpr int kRows = kTile.rows, kColumns = kTile.columns, kBlocks = kTile.blocks, kStages = kTile.stages;
+  static constexpr int kWarps = kRows / 16, kThreads = 32 * (kWarps + 1);  // the engine's warp is the last
+  static constexpr int kRowChunks = kRows / kChunk, kColumnChunks = kColumns / kChunk;
+  using Stages = atrous::Stages<kStages, (kRowChunks + kColumnChunks) * kChunkBytes>;
+  static_assert(kBlocks * (Stages::kBytes + 1024) <= 228 * 1024);
+};
+
+// put(row, column, two of a row) for all of a warp's sums.
+template <int n, typename Put>
+__device__ void for_twos(int warp, const float (&sums)[n], const Put& put) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, row = 16 * warp + lane / 4, column = lane % 4 * 2;
+#pragma unroll
+  for (int i = 0; i < n; i += 4) {
+    put(row, 2 * i + column, Pack<float, 2>{{sums[i], sums[i + 1]}});
+    put(row + 8, 2 * i + column, Pack<float, 2>{{sums[i + 2], sums[i + 3]}});
+  }
+}
+
+template <typename T, typename Tile>
+__device__ void multiply(const Layer& layer, const typename Tile::Stages& stages, int warp, int64_t from, int64_t to,
+                         float* parts, float* grad_weight) {
+  const uint64_t rows = matrix_descriptor(stages.start + warp / 4 * Tile::kChunkBytes);
+  const uint64_t columns = matrix_descriptor(stages.start + Tile::kRowChunks * Tile::kChunkBytes, Tile::kChunkBytes);
+  Ring<Tile::kStages> ring;
+  while (from < to) {
+    const Part part(layer, from, to);
+    float sums[Tile::kColumns / 2];
+#pragma unroll
+    for (int i = 0; i < Tile::kColumns / 2; ++i) sums[i] = 0;
+    pin(sums);
+    int previous = 0;
+    const auto release = [&] {  // the products that read that stage are done, this warp's at least
+      if (threadIdx.x % 32 == 0) barrier_arrive(stages.empty(previous));
+    };
+    for (int step = part.first; step < part.end; ++step, ring.next()) {
+      barrier_wait(stages.full(ring.stage), ring.parity);
+      const uint64_t stage = (stages.stage(ring.stage) - stages.start) / 16;
+      wgmma_fence();
+#pragma unroll
+      for (int pixel = 0; pixel < Tile::kPixels; pixel += 16)
+        wgmma<T, true>(sums, rows + stage + pixel * 128 / 16, columns + stage + pixel * 128 / 16);
+      wgmma_commit();
+      wgmma_wait<1>();  // for the previous step's
+      if (step > part.first) release();
+      previous = ring.stage;
+    }
+    wgmma_wait<0>();
+    release();
+    pin(sums);
+    if (part.first == 0 && part.end == layer.steps) {
+      for_twos(warp, sums, [&](int row, int column, const Pack<float, 2>& two) {
+        put_sums<Tile>(layer, part.tile, row, column, two, grad_weight);
+      });
+    } else {
+      float* const room = room_of<Tile>(parts, static_cast<int>(blockIdx.x), part.first == 0);
+      for_twos(warp, sums, [&](int row, int column, const Pack<float, 2>& two) {
+        store_pack(room + row * Tile::kColumns + column, two);
+      });
+    }
+    from += part.end - part.first;
+  }
+}
+
+template <typename T, typename Tile>
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
+    weight_kernel(const __grid_constant__ Layer layer, const __grid_constant__ CUtensorMap grad_y,
+                  const __grid_constant__ CUtensorMap pixels, float* parts, float* grad_weight) {
+  const typename Tile::Stages stages;
+  const int warp =
+      __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 32, 0);  // tells the compiler: the same in all lanes
+  if (threadIdx.x == 0) stages.begin(Tile::kWarps);
+  __syncthreads();
+  const int share = static_cast<int>(blockIdx.x);
+  const int64_t from = layer.begin(share), to = layer.begin(share + 1);
+  if (warp < Tile::kWarps)
+    multiply<T, Tile>(layer, stages, warp, from, to, parts, grad_weight);
+  else
+    fill<Tile>(layer, stages, from, to, &grad_y, &pixels);
+}
+
+}  // namespace
+
+template <typename T>
+bool backward_weight_half_hopper(const Conv2dShape& s, const T* grad_y, const T* x, float* grad_weight) {
+  if (!weight_fits(s, kHopperDepth<T>) || !is_hopper()) return false;
+  const auto run = [&](auto tile) {
+    launch_shares<decltype(tile)>(weight_kernel<T, decltype(tile)>, s, grad_y, x, grad_weight);
+  };
+  switch (weight_tile(s, kHalfWeightTiles)) {
+    case 0:
+      run(Tile<0>{});
+      break;
+    case 1:
+      run(Tile<1>{});
+      break;
+    case 2:
+      run(Tile<2>{});
+      break;
+    case 3:
+      run(Tile<3>{});
+      break;
+    default:
+      run(Tile<4>{});
+  }
+  return true;
+}
+
+template bool backward_weight_half_hopper(const Conv2dShape&, const Float16*, const Float16*, float*);
+template bool backward_weight_half_hopper(const Conv2dShape&, const BFloat16*, const BFloat16*, float*);
+
+}  // namespace atrous
