@@ -5,7 +5,8 @@ import pytest
 from conftest import BACKENDS
 
 from atrous import verify
-from atrous.verify.harness import Draw, map_arrays, outputs_of
+from atrous.verify.draw import Draw
+from atrous.verify.harness import map_arrays, outputs_of
 
 CUDA = BACKENDS.get("cuda")
 FUNCTIONS = [

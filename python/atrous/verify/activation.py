@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from .. import reference
+from .draw import Draw
 from .halves import computed_in
-from .harness import Arguments, Array, Draw
+from .harness import Arguments, Array
 
 
 def _case(shape, values="normal", slope=0.01):

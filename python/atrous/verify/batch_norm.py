@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from .. import reference
+from .draw import Draw
 from .halves import computed_in
-from .harness import Arguments, Array, Draw, sum_bound
+from .harness import Arguments, Array, sum_bound
 
 
 def _case(x, weight=True, bias=True, mean=0.5, std=1.0, eps=1e-5, special=False, then=""):

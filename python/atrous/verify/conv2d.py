@@ -7,8 +7,9 @@ import numpy as np
 
 from .. import reference
 from . import winograd
+from .draw import Draw
 from .halves import is_half
-from .harness import Arguments, Array, Draw, magnitudes, sum_bound
+from .harness import Arguments, Array, magnitudes, sum_bound
 
 
 def _case(x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, bias=True, values="normal", **then):

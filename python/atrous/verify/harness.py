@@ -5,7 +5,6 @@ may be off in units of the dtype's epsilon; the ratio error / bound is at most 1
 """
 
 import math
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .halves import computed_in, finfo, is_floating, is_half, stored_limit
+from .draw import Draw
+from .halves import computed_in, is_floating, is_half, stored_limit
 
 Array = np.ndarray
 Arguments = dict[str, Any]
@@ -51,42 +51,6 @@ class Result:
     error: float = 0.0
     bound: float = 0.0
     failures: list[Failure] = field(default_factory=list)
-
-
-class Draw:
-    """The arrays of one case: random, but the same on every run. Numbers of 16 bits come in arrays of float32."""
-
-    def __init__(self, dtype: Any, *seed: object):
-        self.numbers = np.dtype(dtype)
-        self.dtype = computed_in(self.numbers)  # of the arrays
-        self.rng = np.random.default_rng(zlib.crc32(repr(seed).encode()))
-
-    def normal(self, *shape: int) -> Array:
-        return self.rounded(self.rng.standard_normal(shape))
-
-    def positive(self, *shape: int) -> Array:
-        """Between 0.1 and 1, so that no rounding error hides behind cancellation."""
-        return self.rounded(self.rng.uniform(0.1, 1, shape))
-
-    def rounded(self, array: Array) -> Array:
-        """The nearest numbers of the dtype."""
-        return array.astype(self.numbers).astype(self.dtype, copy=False)
-
-    def within(self, value: float) -> float:
-        """The value, or the nearest whose products with numbers up to 64 neither overflow nor vanish."""
-        info = finfo(self.numbers)
-        return min(max(value, 64 * float(info.tiny)), float(info.max) / 64) if value else value
-
-    def integers(self, low: int, high: int, *shape: int) -> Array:
-        return self.rng.integers(low, high, shape)
-
-    def special(self, array: Array) -> Array:
-        """Scatters NaN, ±Inf, −0, subnormal and huge values over the array, a few of each."""
-        tiny, most = (float(value) for value in (finfo(self.numbers).tiny, finfo(self.numbers).max))
-        values = [np.nan, np.inf, -np.inf, -0.0, tiny / 16, -tiny / 64, most / 64, -most / 64]
-        places = self.rng.permutation(array.size)[: max(len(values), array.size // 20)]
-        array.flat[places] = np.resize(values, len(places))
-        return array
 
 
 def sum_bound(terms: int) -> float:
