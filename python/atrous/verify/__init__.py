@@ -78,7 +78,8 @@ def checks(backend: ModuleType, family: ModuleType, function: str) -> Iterator[t
     """
     halves = half_dtypes() if getattr(backend, "halves", False) and function in getattr(family, "HALVES", {}) else ()
     for algorithm in algorithms(backend, family, function):
-        for dtype in (*dtypes(family, algorithm), *halves):
+        in_16_bits = halves if algorithm in getattr(family, "HALF_ALGORITHMS", [algorithm]) else ()
+        for dtype in (*dtypes(family, algorithm), *in_16_bits):
             yield algorithm, dtype
 
 

@@ -124,13 +124,13 @@ CASES = {
 }
 
 ALGORITHM_DTYPES = {"tensor_cores": (np.float32,)}
-HALVES: dict[str, set[Any]] = {}  # at the merge: _HALVES
-_HALVES: dict[str, set[Any]] = {
+HALVES: dict[str, set[Any]] = {
     "conv2d_forward": {"bias", "scale"},
     "conv2d_backward_input": set(),
     "conv2d_backward_weight": {0},
     "conv2d_backward_bias": {0},
 }
+HALF_ALGORITHMS = (None, "implicit_gemm")  # in 16 bits the rule takes all others
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:

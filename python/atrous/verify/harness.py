@@ -185,7 +185,7 @@ def rules(
     for name, value in inputs.items():
         if name not in changed and isinstance(value, (Array, list)):
             before = arguments[name]
-            if not all(_same_bits(a, b) for a, b in zip(arrays_of(value), arrays_of(before), strict=True)):
+            if not all(same_bits(a, b) for a, b in zip(arrays_of(value), arrays_of(before), strict=True)):
                 yield f"input {name} was written to", None, None
             if not in_place and any(np.may_share_memory(output, value) for output in got):
                 yield f"an output shares memory with input {name}", None, None
@@ -195,7 +195,7 @@ def rules(
     def agrees(how: str, layout: Callable[[Array], Array]) -> Iterator[Broken]:
         again = call(backend, function, map_arrays(arguments, layout))
         for i, (a, b) in enumerate(zip(got, again, strict=True)):
-            if not _same_bits(a, b):
+            if not same_bits(a, b):
                 yield f"output {i} has other bits {how}", None, None
 
     for i, output in enumerate(got):
@@ -236,7 +236,8 @@ def updated(arguments: Arguments) -> Arguments:
     }
 
 
-def _same_bits(a: Array, b: Array) -> bool:
+def same_bits(a: Array, b: Array) -> bool:
+    """Whether all elements have the same bits, but for those of a NaN."""
     same = a.shape == b.shape and np.array_equal(a, b, equal_nan=True)
     if same and is_floating(a.dtype):  # 0 == -0, but their bits differ; the sign of a NaN means nothing
         same = bool(((np.signbit(a) == np.signbit(b)) | np.isnan(a)).all())
