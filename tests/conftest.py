@@ -73,11 +73,10 @@ def check(request) -> Callable[[str, str], None]:
     def run(family: str, function: str) -> None:
         backend, table = BACKENDS[name], verify.FAMILIES[family]
         with verify.at_level(backend, level):
-            for algorithm in verify.algorithms(backend, table, function):
-                for dtype in verify.dtypes(table, algorithm):
-                    result = verify.check_function(backend, table, function, dtype, level, algorithm)
-                    assert result.cases > 0
-                    assert not result.failures, "\n".join(map(str, result.failures))
+            for algorithm, dtype in verify.checks(backend, table, function):
+                result = verify.check_function(backend, table, function, dtype, level, algorithm)
+                assert result.cases > 0
+                assert not result.failures, "\n".join([result.dtype, *map(str, result.failures)])
 
     return run
 

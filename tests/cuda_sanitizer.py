@@ -22,12 +22,11 @@ def main(names: list[str]) -> int:
         for function in table.CASES:
             if names and not {family, function} & set(names):
                 continue
-            for algorithm in verify.algorithms(kernels, table, function):
-                for dtype in verify.dtypes(table, algorithm):
-                    result = verify.check_function(kernels, table, function, dtype, "cuda", algorithm)
-                    wrong += len(result.failures)
-                    how = f"{function} {algorithm or 'rule'} {result.dtype}: {result.cases} cases"
-                    print(how, *result.failures, flush=True)
+            for algorithm, dtype in verify.checks(kernels, table, function):
+                result = verify.check_function(kernels, table, function, dtype, "cuda", algorithm)
+                wrong += len(result.failures)
+                how = f"{function} {algorithm or 'rule'} {result.dtype}: {result.cases} cases"
+                print(how, *result.failures, flush=True)
     return min(wrong, 1)
 
 

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from atrous import reference
 from atrous.verify.activation import CASES, SHAPES, arguments
-from atrous.verify.harness import Draw
+from atrous.verify.draw import Draw
 
 NAMES = ("relu", "leaky_relu", "sigmoid", "tanh")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from atrous import reference
 from atrous.verify.adam import CASES, arguments
-from atrous.verify.harness import Draw
+from atrous.verify.draw import Draw
 
 ADAM = {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 0.0, "weight_decay": 0.0, "decoupled": False}
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from atrous import reference, verify
 from atrous.verify.batch_norm import CASES, CASES_4D, arguments
-from atrous.verify.harness import Draw
+from atrous.verify.draw import Draw
 
 EPS = 1e-5
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from atrous import reference, verify
-from atrous.verify.harness import Draw
+from atrous.verify.draw import Draw
 
 # The case of each function whose arguments are spoilt: small, with padding, and no special values.
 FUNCTIONS = [(family, function) for family, module in verify.FAMILIES.items() for function in module.CASES]

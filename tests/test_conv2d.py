@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from atrous import reference
 from atrous.verify.conv2d import CASES, CASES_2D, arguments, bound
-from atrous.verify.harness import Draw, call, compare, in_float64
+from atrous.verify.draw import Draw
+from atrous.verify.harness import call, compare, in_float64
 
 DENSE = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 

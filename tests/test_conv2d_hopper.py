@@ -6,7 +6,8 @@ from conftest import BACKENDS
 
 from atrous import reference, verify
 from atrous.verify.conv2d import bound
-from atrous.verify.harness import Draw, in_float64
+from atrous.verify.draw import Draw
+from atrous.verify.harness import in_float64
 
 CUDA = BACKENDS.get("cuda")
 COMPILED = getattr(getattr(CUDA, "kernels", None), "compiled", None)

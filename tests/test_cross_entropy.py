@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from atrous import reference
 from atrous.verify.cross_entropy import CASES, LOGITS, arguments
-from atrous.verify.harness import Draw
+from atrous.verify.draw import Draw
 
 
 def pixels(*rows):

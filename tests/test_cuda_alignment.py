@@ -5,13 +5,17 @@ import pytest
 from conftest import BACKENDS
 
 from atrous import verify
-from atrous.verify.harness import Draw, map_arrays, outputs_of
+from atrous.verify.draw import Draw
+from atrous.verify.halves import half_dtypes
+from atrous.verify.harness import in_16_bits, map_arrays, outputs_of, same_bits
 
 CUDA = BACKENDS.get("cuda")
 FUNCTIONS = [
-    (family, function)
+    (family, function, dtype)
     for family in ("activation", "elementwise", "pool2d", "upsample2d", "adam")
     for function in verify.FAMILIES[family].CASES
+    for dtype in (np.float32, *half_dtypes())
+    if dtype is np.float32 or function in getattr(verify.FAMILIES[family], "HALVES", {})
 ]
 
 
@@ -25,19 +29,19 @@ def on_device(array, offset):
 
 
 @pytest.mark.skipif(CUDA is None, reason="needs a GPU, or the build for tests that runs on the CPU")
-@pytest.mark.parametrize(("family", "function"), FUNCTIONS)
+@pytest.mark.parametrize(("family", "function", "dtype"), FUNCTIONS)
 @np.errstate(all="ignore")
-def test_unaligned_arrays_give_the_same_bits(family, function):
+def test_unaligned_arrays_give_the_same_bits(family, function, dtype):
     table = verify.FAMILIES[family]
     for case in table.CASES[function]:
-        arguments = table.arguments(function, case, Draw(np.float32, case))
+        arguments = in_16_bits(table, function, table.arguments(function, case, Draw(dtype, case)), dtype)
         results = []
         for offset in (0, 1):
             inputs = map_arrays(arguments, lambda array, offset=offset: on_device(array, offset))
             returned = getattr(CUDA.kernels, function)(**inputs)
             results.append([CUDA.cupy.asnumpy(output) for output in outputs_of_device(returned, inputs)])
         for aligned, unaligned in zip(*results, strict=True):
-            np.testing.assert_array_equal(aligned, unaligned)
+            assert same_bits(aligned, unaligned), case
 
 
 def outputs_of_device(returned, inputs):

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from atrous import reference
+from atrous.verify.draw import Draw
 from atrous.verify.elementwise import CASES, arguments
-from atrous.verify.harness import Draw
 
 
 @pytest.mark.parametrize("function", CASES)

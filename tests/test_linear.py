@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atrous import reference
-from atrous.verify.harness import Draw
+from atrous.verify.draw import Draw
 from atrous.verify.linear import CASES, LAYERS, PRODUCTS, arguments
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atrous import reference
-from atrous.verify.harness import Draw
+from atrous.verify.draw import Draw
 from atrous.verify.pool2d import ADAPTIVE, AVERAGE, CASES, MAX, arguments
 
 DUMOULIN_VISIN = [[3, 3, 2, 1, 0], [0, 0, 1, 3, 1], [3, 1, 2, 2, 3], [2, 0, 0, 2, 2], [2, 0, 0, 0, 1]]

@@ -14,7 +14,7 @@ import atrous as at
 from atrous import reference, verify
 from atrous.cli import main
 from atrous.verify import student
-from atrous.verify.harness import Draw
+from atrous.verify.draw import Draw
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = (ROOT / "examples" / "my_conv.py").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ ActivationKernels<T> kernels() {
 // run(kernels, n, x, y) fills the output, which has the strides of x where x is dense.
 template <typename Run>
 py::object forward(const py::object& x_, const std::string& name, Run run) {
-  return for_dtype(x_, name.c_str(), [&](auto zero) -> py::object {
+  return for_any_dtype(x_, name.c_str(), [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Axes axes = memory_order(x_);
     const Array<T> x(x_, name.c_str(), axes);
@@ -33,7 +33,7 @@ py::object forward(const py::object& x_, const std::string& name, Run run) {
 template <typename Run>
 py::object backward(const py::object& grad_y_, const std::string& grad_name, const py::object& saved_,
                     const std::string& saved_name, Run run) {
-  return for_dtype(saved_, saved_name.c_str(), [&](auto zero) -> py::object {
+  return for_any_dtype(saved_, saved_name.c_str(), [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Axes axes = memory_order(saved_);
     const Array<T> saved(saved_, saved_name.c_str(), axes), grad_y(grad_y_, grad_name.c_str(), axes);

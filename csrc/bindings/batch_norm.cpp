@@ -36,7 +36,7 @@ struct Names {
         residual(function + ": residual") {}
 };
 
-// mean or var as double: the batch's own are float64, running ones have x's dtype T.
+// mean or var as double: the batch's own are float64, running ones have the dtype T of the parameters.
 template <typename T>
 class Statistic {
  public:
@@ -59,11 +59,11 @@ class Statistic {
   const double* data_;
 };
 
-// weight, bias, mean and var of a call.
+// weight, bias, mean and var of a call on an x of T.
 template <typename T>
 struct Parameters {
-  const OptionalVector<T> weight, bias;
-  const Statistic<T> mean, var;
+  const OptionalVector<Compute<T>> weight, bias;
+  const Statistic<Compute<T>> mean, var;
   const double eps;
 
   Parameters(const Names& names, int64_t C, const py::object& weight_, const py::object& bias_, const py::object& mean_,
@@ -78,7 +78,7 @@ struct Parameters {
 };
 
 py::object statistics(const py::object& x_) {
-  return for_dtype(x_, "batch_norm_statistics: x", [&](auto zero) -> py::object {
+  return for_any_dtype(x_, "batch_norm_statistics: x", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> x(x_, "batch_norm_statistics: x", 4, Order::channels_last);
     const BatchNormShape s = shape_of(x);
@@ -135,7 +135,7 @@ void update_running(const py::object& running_mean_, const py::object& running_v
 py::object forward(const py::object& x_, const py::object& weight, const py::object& bias, const py::object& mean,
                    const py::object& var, double eps, bool relu, const py::object& residual_, bool relu_last) {
   static const Names names("batch_norm_forward");
-  return for_dtype(x_, names.x.c_str(), [&](auto zero) -> py::object {
+  return for_any_dtype(x_, names.x.c_str(), [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> x(x_, names.x.c_str(), 4, Order::channels_last);
     const BatchNormShape s = shape_of(x);
@@ -159,7 +159,7 @@ template <bool train>
 py::object backward(const py::object& grad_y_, const py::object& x_, const py::object& weight, const py::object& bias,
                     const py::object& mean, const py::object& var, double eps, bool relu) {
   static const Names names(train ? "batch_norm_backward_train" : "batch_norm_backward_eval");
-  return for_dtype(x_, names.x.c_str(), [&](auto zero) -> py::object {
+  return for_any_dtype(x_, names.x.c_str(), [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> grad_y(grad_y_, names.grad_y.c_str(), 4, Order::channels_last);
     const Array<T> x(x_, names.x.c_str(), 4, Order::channels_last);
@@ -167,9 +167,9 @@ py::object backward(const py::object& grad_y_, const py::object& x_, const py::o
     const BatchNormShape s = shape_of(x);
     const Parameters<T> parameters(names, s.C, weight, bias, mean, var, eps);
     NdArray grad_x = empty<T>(x.shape(), Order::channels_last);
-    NdArray grad_weight = empty<T>({s.C}), grad_bias = empty<T>({s.C});
-    T *x_out = mutable_data<T>(grad_x), *weight_out = mutable_data<T>(grad_weight);
-    T* bias_out = mutable_data<T>(grad_bias);
+    NdArray grad_weight = empty<Compute<T>>({s.C}), grad_bias = empty<Compute<T>>({s.C});
+    T* x_out = mutable_data<T>(grad_x);
+    auto *weight_out = mutable_data<Compute<T>>(grad_weight), *bias_out = mutable_data<Compute<T>>(grad_bias);
     {
       ReleaseGil gil(bytes(x, 5));
       const auto kernel = train ? kernels<T>().backward_train : kernels<T>().backward_eval;

@@ -19,7 +19,7 @@ double bytes(const Array<T>& x) {
 
 // y has the strides of x where x is dense.
 py::object add_forward(const py::object& x_, const py::object& residual_, bool relu) {
-  return for_dtype(x_, "add_forward: x", [&](auto zero) -> py::object {
+  return for_any_dtype(x_, "add_forward: x", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Axes axes = memory_order(x_);
     const Array<T> x(x_, "add_forward: x", axes), residual(residual_, "add_forward: residual", axes);
@@ -35,7 +35,7 @@ py::object add_forward(const py::object& x_, const py::object& residual_, bool r
 }
 
 void add_into(const py::object& total_, const py::object& part_) {
-  for_dtype(total_, "add_into: total", [&](auto zero) -> py::object {
+  for_any_dtype(total_, "add_into: total", [&](auto zero) -> py::object {
     using T = decltype(zero);
     auto total = py::reinterpret_borrow<NdArray>(total_);
     const Axes axes = memory_order(total);

@@ -46,7 +46,7 @@ MaxPool2dKernels<T, Tap> max_kernels() {
 py::object max_forward(const py::object& x_, Pair kernel_size, Pair stride, Pair padding, Pair dilation,
                        bool ceil_mode) {
   const char* function = "max_pool2d_forward";
-  return for_dtype(x_, "max_pool2d_forward: x", [&](auto zero) -> py::object {
+  return for_any_dtype(x_, "max_pool2d_forward: x", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> x(x_, "max_pool2d_forward: x", 4, Order::channels_last);
     const Frame frame{{x.size(2), x.size(3)}, kernel_size, stride, padding, dilation};
@@ -69,7 +69,7 @@ py::object max_forward(const py::object& x_, Pair kernel_size, Pair stride, Pair
 
 py::object max_backward(const py::object& grad_y_, const py::object& taps_, Pair input_size, Pair kernel_size,
                         Pair stride, Pair padding, Pair dilation) {
-  return for_dtype(grad_y_, "max_pool2d_backward: grad_y", [&](auto zero) -> py::object {
+  return for_any_dtype(grad_y_, "max_pool2d_backward: grad_y", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> grad_y(grad_y_, "max_pool2d_backward: grad_y", 4, Order::channels_last);
     const Frame frame{input_size, kernel_size, stride, padding, dilation};
@@ -184,7 +184,7 @@ py::object run_average_backward(const char* name, const Array<T>& grad_y, const 
 
 py::object avg_forward(const py::object& x_, Pair kernel_size, Pair stride, Pair padding, bool ceil_mode,
                        bool count_include_pad, std::optional<int64_t> divisor_override) {
-  return for_dtype(x_, "avg_pool2d_forward: x", [&](auto zero) {
+  return for_any_dtype(x_, "avg_pool2d_forward: x", [&](auto zero) {
     using T = decltype(zero);
     const Array<T> x(x_, "avg_pool2d_forward: x", 4, Order::channels_last);
     const Frame frame{{x.size(2), x.size(3)}, kernel_size, stride, padding, {1, 1}};
@@ -195,7 +195,7 @@ py::object avg_forward(const py::object& x_, Pair kernel_size, Pair stride, Pair
 
 py::object avg_backward(const py::object& grad_y_, Pair input_size, Pair kernel_size, Pair stride, Pair padding,
                         bool ceil_mode, bool count_include_pad, std::optional<int64_t> divisor_override) {
-  return for_dtype(grad_y_, "avg_pool2d_backward: grad_y", [&](auto zero) {
+  return for_any_dtype(grad_y_, "avg_pool2d_backward: grad_y", [&](auto zero) {
     using T = decltype(zero);
     const char* name = "avg_pool2d_backward: grad_y";
     const Array<T> grad_y(grad_y_, name, 4, Order::channels_last);
@@ -206,7 +206,7 @@ py::object avg_backward(const py::object& grad_y_, Pair input_size, Pair kernel_
 }
 
 py::object adaptive_avg_forward(const py::object& x_, Pair output_size) {
-  return for_dtype(x_, "adaptive_avg_pool2d_forward: x", [&](auto zero) {
+  return for_any_dtype(x_, "adaptive_avg_pool2d_forward: x", [&](auto zero) {
     using T = decltype(zero);
     const Array<T> x(x_, "adaptive_avg_pool2d_forward: x", 4, Order::channels_last);
     return run_average_forward(x, adaptive_pooling("adaptive_avg_pool2d_forward", {x.size(2), x.size(3)}, output_size));
@@ -214,7 +214,7 @@ py::object adaptive_avg_forward(const py::object& x_, Pair output_size) {
 }
 
 py::object adaptive_avg_backward(const py::object& grad_y_, Pair input_size) {
-  return for_dtype(grad_y_, "adaptive_avg_pool2d_backward: grad_y", [&](auto zero) {
+  return for_any_dtype(grad_y_, "adaptive_avg_pool2d_backward: grad_y", [&](auto zero) {
     using T = decltype(zero);
     const char* name = "adaptive_avg_pool2d_backward: grad_y";
     const Array<T> grad_y(grad_y_, name, 4, Order::channels_last);
@@ -230,7 +230,7 @@ void check_plane(const char* function, Pair input) {
 
 py::object adaptive_max_forward(const py::object& x_, Pair output_size) {
   const char* function = "adaptive_max_pool2d_forward";
-  return for_dtype(x_, "adaptive_max_pool2d_forward: x", [&](auto zero) -> py::object {
+  return for_any_dtype(x_, "adaptive_max_pool2d_forward: x", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> x(x_, "adaptive_max_pool2d_forward: x", 4, Order::channels_last);
     const Pair input{x.size(2), x.size(3)};
@@ -252,7 +252,7 @@ py::object adaptive_max_forward(const py::object& x_, Pair output_size) {
 
 py::object adaptive_max_backward(const py::object& grad_y_, const py::object& indices_, Pair input_size) {
   const char* function = "adaptive_max_pool2d_backward";
-  return for_dtype(grad_y_, "adaptive_max_pool2d_backward: grad_y", [&](auto zero) -> py::object {
+  return for_any_dtype(grad_y_, "adaptive_max_pool2d_backward: grad_y", [&](auto zero) -> py::object {
     using T = decltype(zero);
     const Array<T> grad_y(grad_y_, "adaptive_max_pool2d_backward: grad_y", 4, Order::channels_last);
     const Array<int64_t> indices(indices_, "adaptive_max_pool2d_backward: indices", 4, Order::channels_last);

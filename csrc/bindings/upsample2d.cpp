@@ -86,8 +86,8 @@ py::object run(const Array<T>& x, Pair size, MakeAxis&& make_axis) {
   NdArray y = empty<T>({x.size(0), x.size(1), size[0], size[1]}, Order::channels_last);
   if (y.size() == 0) return y;
   T* out = mutable_data<T>(y);
-  const Axis<T> rows = make_axis(0), columns = make_axis(1);  // after y, whose size bounds theirs
-  const Upsample2dShape<T> s{x.size(0), x.size(1), x.size(2), x.size(3), rows.table(), columns.table()};
+  const Axis<Compute<T>> rows = make_axis(0), columns = make_axis(1);  // after y, whose size bounds theirs
+  const Upsample2dShape<Compute<T>> s{x.size(0), x.size(1), x.size(2), x.size(3), rows.table(), columns.table()};
   const auto kernels = at_level([](auto level) { return upsample2d_kernels<decltype(level)::value, T>(); });
   {
     ReleaseGil gil(bytes_moved(sizeof(T) * static_cast<double>(x.elements() + y.size())));
@@ -103,28 +103,28 @@ std::optional<double> along(const Scale& scale, size_t axis) {
 py::object forward(const std::string& function, bool smooth, const py::object& x_, Pair output_size, bool align_corners,
                    const Scale& scale) {
   const std::string name = function + ": x";
-  return for_dtype(x_, name.c_str(), [&](auto zero) {
+  return for_any_dtype(x_, name.c_str(), [&](auto zero) {
     using T = decltype(zero);
     const Array<T> x(x_, name.c_str(), 4, Order::channels_last);
     const Pair input{x.size(2), x.size(3)};
     check(function.c_str(), input, output_size, scale);
-    return run(x, output_size, [&](size_t i) {
-      return (smooth ? bilinear<T> : nearest<T>)(input[i], output_size[i], align_corners, along(scale, i));
-    });
+    const auto axis = smooth ? bilinear<Compute<T>> : nearest<Compute<T>>;
+    return run(x, output_size,
+               [&](size_t i) { return axis(input[i], output_size[i], align_corners, along(scale, i)); });
   });
 }
 
 py::object backward(const std::string& function, bool smooth, const py::object& grad_y_, Pair input_size,
                     bool align_corners, const Scale& scale) {
   const std::string name = function + ": grad_y";
-  return for_dtype(grad_y_, name.c_str(), [&](auto zero) {
+  return for_any_dtype(grad_y_, name.c_str(), [&](auto zero) {
     using T = decltype(zero);
     const Array<T> grad_y(grad_y_, name.c_str(), 4, Order::channels_last);
     const Pair output{grad_y.size(2), grad_y.size(3)};
     check(function.c_str(), input_size, output, scale);
+    const auto axis = smooth ? bilinear<Compute<T>> : nearest<Compute<T>>;
     return run(grad_y, input_size, [&](size_t i) {
-      return transposed((smooth ? bilinear<T> : nearest<T>)(input_size[i], output[i], align_corners, along(scale, i)),
-                        input_size[i]);
+      return transposed(axis(input_size[i], output[i], align_corners, along(scale, i)), input_size[i]);
     });
   });
 }

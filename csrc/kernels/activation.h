@@ -8,6 +8,7 @@
 #pragma once
 #include <cstdint>
 
+#include "core/half.h"
 #include "core/level.h"
 
 namespace atrous {
@@ -16,8 +17,8 @@ template <typename T>
 struct ActivationKernels {
   void (*relu_forward)(int64_t n, const T* x, T* y);
   void (*relu_backward)(int64_t n, const T* grad_y, const T* y, T* grad_x);
-  void (*leaky_relu_forward)(int64_t n, const T* x, T negative_slope, T* y);
-  void (*leaky_relu_backward)(int64_t n, const T* grad_y, const T* x, T negative_slope, T* grad_x);
+  void (*leaky_relu_forward)(int64_t n, const T* x, Compute<T> negative_slope, T* y);
+  void (*leaky_relu_backward)(int64_t n, const T* grad_y, const T* x, Compute<T> negative_slope, T* grad_x);
   void (*sigmoid_forward)(int64_t n, const T* x, T* y);
   void (*sigmoid_backward)(int64_t n, const T* grad_y, const T* y, T* grad_x);
   void (*tanh_forward)(int64_t n, const T* x, T* y);

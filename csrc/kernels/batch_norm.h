@@ -10,11 +10,14 @@
 //                                           - (x[p,c] - mean[c]) * rstd[c] * grad_weight[c] / P)               train
 // The backward computes z again, bit for bit as the forward did. relu is that of activation.h: NaN stays, and -0.
 // Outputs are overwritten; y may be x or residual, grad_x may be grad_y.
-// Sums run in blocks of pixels, in T with x shifted by a value near the mean; blocks are added in double and in order,
-// within pieces that follow from P and C alone: the same bits on any number of threads.
+// Where T has 16 bits all is computed in float, weight, bias, their gradients and running are float, and y and grad_x
+// are rounded once: relu looks at z itself, which may round to 0.
+// Sums run in blocks of pixels, in Compute<T> with x shifted by a value near the mean; blocks are added in double and
+// in order, within pieces that follow from P and C alone: the same bits on any number of threads.
 #pragma once
 #include <cstdint>
 
+#include "core/half.h"
 #include "core/level.h"
 
 namespace atrous {
@@ -26,7 +29,7 @@ struct BatchNormShape {
 
 template <typename T>
 struct BatchNormParameters {
-  const T *weight, *bias;  // nullptr: 1 and 0
+  const Compute<T>*weight, *bias;  // nullptr: 1 and 0
   const double *mean, *var;
   double eps;
 };
@@ -35,14 +38,15 @@ template <typename T>
 struct BatchNormKernels {
   void (*statistics)(const BatchNormShape&, const T* x, double* mean, double* var);
   // stride: between running's elements.
-  void (*update_running)(int64_t C, const double* batch, double factor, double momentum, T* running, int64_t stride);
+  void (*update_running)(int64_t C, const double* batch, double factor, double momentum, Compute<T>* running,
+                         int64_t stride);
   // residual is laid out as x, or nullptr: 0.
   void (*forward)(const BatchNormShape&, const T* x, const BatchNormParameters<T>&, bool relu, const T* residual,
                   bool relu_last, T* y);
   void (*backward_train)(const BatchNormShape&, const T* grad_y, const T* x, const BatchNormParameters<T>&, bool relu,
-                         T* grad_x, T* grad_weight, T* grad_bias);
+                         T* grad_x, Compute<T>* grad_weight, Compute<T>* grad_bias);
   void (*backward_eval)(const BatchNormShape&, const T* grad_y, const T* x, const BatchNormParameters<T>&, bool relu,
-                        T* grad_x, T* grad_weight, T* grad_bias);
+                        T* grad_x, Compute<T>* grad_weight, Compute<T>* grad_bias);
 };
 
 template <Level L, typename T>

@@ -7,8 +7,8 @@
 //              w = min(p - first, 1);  second = first = o and w = 0 where O is I
 //   nearest:   x[min(floor(o * step), I - 1)]        step = I / O, or 1 / scale where one is given, in float32;
 //              the scale is ignored where O is I or 2 * I
-// w is computed in double and rounded once. Products by a weight of 0 are made, so that 0 * Inf is a NaN, as in
-// PyTorch.
+// w is computed in double and rounded once, to Compute<T>, in which sums are, too: y is rounded once. Products by a
+// weight of 0 are made, so that 0 * Inf is a NaN, as in PyTorch.
 //
 // The kernel knows none of this: it sums the pixels that two tables of taps name. The tables of a gradient are those of
 // its forward, transposed: grad_x[i] is a sum over the outputs that read i, in their order.
@@ -19,6 +19,7 @@
 #pragma once
 #include <cstdint>
 
+#include "core/half.h"
 #include "core/level.h"
 
 namespace atrous {
@@ -45,7 +46,7 @@ struct Upsample2dShape {
 
 template <typename T>
 struct Upsample2dKernels {
-  void (*resample)(const Upsample2dShape<T>&, const T* x, T* y);
+  void (*resample)(const Upsample2dShape<Compute<T>>&, const T* x, T* y);
 };
 
 template <Level L, typename T>

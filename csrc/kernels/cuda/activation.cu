@@ -54,22 +54,22 @@ struct TanhGradient {
 
 template <template <typename> class F, typename T>
 void forward(int64_t n, const T* x, T* y) {
-  map(n, F<T>{}, y, x);
+  map(n, F<Compute<T>>{}, y, x);
 }
 
 template <template <typename> class F, typename T>
 void backward(int64_t n, const T* grad_y, const T* saved, T* grad_x) {
-  map(n, F<T>{}, grad_x, grad_y, saved);
+  map(n, F<Compute<T>>{}, grad_x, grad_y, saved);
 }
 
 template <typename T>
-void leaky_relu_forward(int64_t n, const T* x, T slope, T* y) {
-  map(n, LeakyRelu<T>{slope}, y, x);
+void leaky_relu_forward(int64_t n, const T* x, Compute<T> slope, T* y) {
+  map(n, LeakyRelu<Compute<T>>{slope}, y, x);
 }
 
 template <typename T>
-void leaky_relu_backward(int64_t n, const T* grad_y, const T* x, T slope, T* grad_x) {
-  map(n, LeakyReluGradient<T>{slope}, grad_x, grad_y, x);
+void leaky_relu_backward(int64_t n, const T* grad_y, const T* x, Compute<T> slope, T* grad_x) {
+  map(n, LeakyReluGradient<Compute<T>>{slope}, grad_x, grad_y, x);
 }
 
 template <typename T>
@@ -88,6 +88,16 @@ ActivationKernels<float> activation_kernels<Level::cuda, float>() {
 template <>
 ActivationKernels<double> activation_kernels<Level::cuda, double>() {
   return table<double>();
+}
+
+template <>
+ActivationKernels<Float16> activation_kernels<Level::cuda, Float16>() {
+  return table<Float16>();
+}
+
+template <>
+ActivationKernels<BFloat16> activation_kernels<Level::cuda, BFloat16>() {
+  return table<BFloat16>();
 }
 
 }  // namespace atrous

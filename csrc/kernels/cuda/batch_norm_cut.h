@@ -22,7 +22,8 @@ struct Cut {
   // For sums, whose pieces are added up afterwards: few of them.
   template <typename T>
   static Cut for_sums(const BatchNormShape& s) {
-    return of<T>(s, 8, 64, 1024);  // at most 64 numbers are added up in T; a few blocks for each multiprocessor
+    return of<T>(s, 8, 64,
+                 1024);  // at most 64 numbers are added up in Compute<T>; a few blocks for each multiprocessor
   }
 
   // For maps: many blocks, so that the last ones leave no multiprocessor idle for long.

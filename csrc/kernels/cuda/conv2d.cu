@@ -44,10 +44,7 @@ bool have_tensor_cores() {
   return major >= 8;
 }
 
-template <typename T>
-bool is_depthwise(const Conv2dShape& s) {
-  return !is_half<T> && s.IC == s.G && s.OC == s.G;
-}
+bool is_depthwise(const Conv2dShape& s) { return s.IC == s.G && s.OC == s.G; }
 
 template <typename T>
 bool supports(const Conv2dShape& s, Conv2dDirection, Conv2dAlgorithm algorithm) {
@@ -55,9 +52,9 @@ bool supports(const Conv2dShape& s, Conv2dDirection, Conv2dAlgorithm algorithm) 
     case Conv2dAlgorithm::implicit_gemm:
       return true;
     case Conv2dAlgorithm::depthwise:
-      return is_depthwise<T>(s);
+      return is_depthwise(s);
     case Conv2dAlgorithm::tensor_cores:
-      return sizeof(T) <= 4 && have_tensor_cores() && !is_depthwise<T>(s);
+      return sizeof(T) <= 4 && have_tensor_cores() && !is_depthwise(s);
     default:
       return false;
   }
@@ -65,7 +62,7 @@ bool supports(const Conv2dShape& s, Conv2dDirection, Conv2dAlgorithm algorithm) 
 
 template <typename T>
 Conv2dAlgorithm choose(const Conv2dShape& s, Conv2dDirection direction, bool inexact) {
-  if (is_depthwise<T>(s)) return Conv2dAlgorithm::depthwise;
+  if (is_depthwise(s)) return Conv2dAlgorithm::depthwise;
   if ((inexact || is_half<T>) && supports<T>(s, direction, Conv2dAlgorithm::tensor_cores))
     return Conv2dAlgorithm::tensor_cores;
   return Conv2dAlgorithm::implicit_gemm;
@@ -116,8 +113,7 @@ void backward_weight_product(const Conv2dShape& s, Conv2dAlgorithm algorithm, co
 template <typename T>
 void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
   check_sizes(s);
-  if constexpr (!is_half<T>)  // TEMP
-    if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().forward(s, x, weight, e, y);
+  if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().forward(s, x, weight, e, y);
   if constexpr (is_half<T>) {
     const Conv2dShape wide = with_channels(s, multiple_of_8(s.IC / s.G), s.OC / s.G);
     const Padded<T> wide_x(x, x_of(s), x_of(wide)), wide_weight(weight, weight_of(s), weight_of(wide));
@@ -130,9 +126,7 @@ void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const 
 template <typename T>
 void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight, T* grad_x) {
   check_sizes(s);
-  if constexpr (!is_half<T>)  // TEMP
-    if (algorithm == Conv2dAlgorithm::depthwise)
-      return depthwise_kernels<T>().backward_input(s, grad_y, weight, grad_x);
+  if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().backward_input(s, grad_y, weight, grad_x);
   if constexpr (is_half<T>) {
     const Conv2dShape wide = with_channels(s, multiple_of_8(s.IC / s.G), multiple_of_8(s.OC / s.G));
     const Padded<T> wide_grad(grad_y, y_of(s), y_of(wide)), wide_weight(weight, weight_of(s), weight_of(wide));
@@ -148,9 +142,7 @@ template <typename T>
 void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* x,
                      Compute<T>* grad_weight) {
   check_sizes(s);
-  if constexpr (!is_half<T>)  // TEMP
-    if (algorithm == Conv2dAlgorithm::depthwise)
-      return depthwise_kernels<T>().backward_weight(s, grad_y, x, grad_weight);
+  if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().backward_weight(s, grad_y, x, grad_weight);
   if constexpr (is_half<T>) {
     const Conv2dShape wide = with_channels(s, multiple_of_8(s.IC / s.G), multiple_of_8(s.OC / s.G));
     const Padded<T> wide_grad(grad_y, y_of(s), y_of(wide)), wide_x(x, x_of(s), x_of(wide));

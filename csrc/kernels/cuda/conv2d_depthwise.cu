@@ -1,10 +1,11 @@
 // Depthwise convolution: each channel by itself, a few multiplications for a number that is read. So memory limits it:
 // a thread has 16 bytes of channels, and four pixels of a row for which it reads a weight once. What windows share
-// comes from the caches.
+// comes from the caches. Sums are in Compute<T>; numbers of 16 bits stay as they are in registers until they are used.
 #include "core/memory.h"
 #include "kernels/cuda/conv2d_axes.h"
 #include "kernels/cuda/conv2d_directions.h"
 #include "kernels/cuda/conv2d_target.h"
+#include "kernels/cuda/held.h"
 #include "kernels/cuda/pixels.h"
 
 namespace atrous {
@@ -16,15 +17,15 @@ constexpr int kStrip = 4;  // pixels of a thread
 // taps next to each other; K = 1 is any tap by itself, where the step is not known beforehand.
 template <int K, int step>
 struct Taps {
-  static constexpr int count = K, width = K == 1 ? kStrip : (kStrip - 1) * step + K;
+  static constexpr int count = K, stride = step, width = K == 1 ? kStrip : (kStrip - 1) * step + K;
   __device__ static int place(int pixel, int tap) { return K == 1 ? pixel : pixel * step + tap; }
 
   template <typename M, typename T>
-  __device__ static void read(const T* row, int first, int any_step, int size, int64_t C, M (&packs)[width]) {
+  __device__ static void read(const T* row, int first, int any_step, int size, int64_t C, Held<M, T> (&packs)[width]) {
 #pragma unroll
     for (int i = 0; i < width; ++i) {
       const int at = first + (K == 1 ? i * any_step : i);
-      packs[i] = at >= 0 && at < size ? load_as<M>(row + at * C) : M{};
+      packs[i] = at >= 0 && at < size ? hold<M>(row + at * C) : Held<M, T>{};
     }
   }
 };
@@ -32,7 +33,7 @@ struct Taps {
 // f(taps) with the Taps for these sizes along a row.
 template <typename T, typename F>
 void with_taps(int64_t taps, int64_t dilation, int64_t stride, F&& f) {
-  if constexpr (sizeof(T) == 4) {  // the fast path
+  if constexpr (sizeof(T) <= 4) {  // the fast path
     if (dilation == 1 && taps == 3 && stride == 1) return f(Taps<3, 1>{});
     if (dilation == 1 && taps == 3 && stride == 2) return f(Taps<3, 2>{});
     if (dilation == 1 && taps == 5 && stride == 1) return f(Taps<5, 1>{});
@@ -44,26 +45,27 @@ void with_taps(int64_t taps, int64_t dilation, int64_t stride, F&& f) {
 // Pixels of a strip, with n channels of each.
 template <int n, typename T>
 struct Strip {
-  T sums[kStrip][n] = {};
+  Compute<T> sums[kStrip][n] = {};
 
   // Adds weight[k] * image[(first + i * step + k) * C] for each pixel i and tap k, where that is inside. Weights are C
   // apart, or -C where the taps go backwards.
   template <typename Taps>
   __device__ void add(Taps, const T* weight, int64_t apart, const T* row, int first, int step, int size, int64_t C) {
-    Pack<T, n> packs[Taps::width];
-    Taps::read(row, first, step, size, C, packs);
+    using M = Pack<T, n>;
+    Held<M, T> packs[Taps::width];
+    Taps::template read<M>(row, first, step, size, C, packs);
 #pragma unroll
     for (int k = 0; k < Taps::count; ++k) {
-      const auto factor = load_pack<n>(weight + k * apart);
+      const auto factor = to_compute(load_pack<n>(weight + k * apart));
 #pragma unroll
       for (int i = 0; i < kStrip; ++i)
 #pragma unroll
-        for (int j = 0; j < n; ++j) add_product(packs[Taps::place(i, k)].v[j], factor.v[j], sums[i][j]);
+        for (int j = 0; j < n; ++j) add_product(number(packs[Taps::place(i, k)], j), factor.v[j], sums[i][j]);
     }
   }
 
-  __device__ Pack<T, n> pack(int i) const {
-    Pack<T, n> pack;
+  __device__ Pack<Compute<T>, n> pack(int i) const {
+    Pack<Compute<T>, n> pack;
 #pragma unroll
     for (int j = 0; j < n; ++j) pack.v[j] = sums[i][j];
     return pack;
@@ -130,15 +132,17 @@ struct BackwardInput {
 #pragma unroll
     for (int i = 0; i < kStrip; ++i) {
       const int64_t iw = part + int64_t{first + i} * w.stride;
-      if (iw < w.size) store_pack(grad_x + ((place.n * h.size + ih) * w.size + iw) * C + place.c, strip.pack(i));
+      if (iw < w.size)
+        store_pack(grad_x + ((place.n * h.size + ih) * w.size + iw) * C + place.c, round_to<T>(strip.pack(i)));
     }
   }
 };
 
-// Of a thread, for the gradient of the weights: groups of taps side by side, 9 or 10 taps in all; 5 where registers
-// hold no more beside what a strip reads.
-template <typename Taps>
-constexpr int kGroups = Taps::count == 1   ? 9
+// Of a thread, for the gradient of the weights: groups of taps side by side, 9 or 10 taps in all; 5 or less where
+// registers hold no more, of numbers of 16 bits, 8 channels of them, or beside what a strip reads.
+template <typename Taps, typename T>
+constexpr int kGroups = is_half<T>         ? (Taps::count == 1 ? 5 : 1)
+                        : Taps::count == 1 ? 9
                         : Taps::count == 3 ? 3
                         : Taps::width > 8  ? 1
                                            : 2;
@@ -167,40 +171,41 @@ struct WeightCut {
 template <typename Taps, typename M, typename T>
 __global__ void __launch_bounds__(kThreads)
     weight_sums_kernel(WeightCut cut, Axis h, Axis w, Divisor OH, int OW, Divisor strips_of_row, const T* grad_y,
-                       const T* x, T* partial) {
-  constexpr int n = M::size, kTaps = kGroups<Taps> * Taps::count;
-  __shared__ T table[kThreads * kTaps * n];
+                       const T* x, Compute<T>* partial) {
+  constexpr int n = M::size, kTaps = kGroups<Taps, T> * Taps::count;
+  __shared__ Compute<T> table[kThreads * kTaps * n];
   const int64_t block = blockIdx.x / cut.turns, piece = block / cut.column_blocks;
   const int turn = static_cast<int>(blockIdx.x % cut.turns), group = static_cast<int>(threadIdx.x) / cut.columns;
   const int column = static_cast<int>(threadIdx.x) % cut.columns;
   const int64_t first_channel = block % cut.column_blocks * cut.columns * n, c = first_channel + column * n;
   int64_t end = (piece + 1) * cut.strips_of_piece;
   if (end > cut.strips) end = cut.strips;
-  T sums[kTaps][n] = {};
+  Compute<T> sums[kTaps][n] = {};
   if (group < cut.groups && c < cut.C) {
     for (int64_t strip = piece * cut.strips_of_piece + group; strip < end; strip += cut.groups) {
       const int64_t row = strip / strips_of_row, image = row / OH;
       const int first = static_cast<int>(strip - row * strips_of_row.value()) * kStrip;
       const int top = static_cast<int>(row - image * OH.value()) * h.step + h.first, left = first * w.step + w.first;
-      M g[kStrip];
+      Held<M, T> g[kStrip];
 #pragma unroll
       for (int i = 0; i < kStrip; ++i)
-        g[i] = first + i < OW ? load_as<M>(grad_y + (row * OW + first + i) * cut.C + c) : M{};
+        g[i] = first + i < OW ? hold<M>(grad_y + (row * OW + first + i) * cut.C + c) : Held<M, T>{};
       const T* const images = x + image * h.size * w.size * cut.C + c;
       int kh = turn * kTaps / w.taps, kw = turn * kTaps % w.taps;
 #pragma unroll
-      for (int some = 0; some < kGroups<Taps>; ++some) {
+      for (int some = 0; some < kGroups<Taps, T>; ++some) {
         const int ih = top + kh * h.tap;
         if (kh < h.taps && ih >= 0 && ih < h.size) {
-          M packs[Taps::width];
-          Taps::read(images + int64_t{ih} * w.size * cut.C, left + kw * w.tap, w.step, w.size, cut.C, packs);
+          Held<M, T> packs[Taps::width];
+          Taps::template read<M>(images + int64_t{ih} * w.size * cut.C, left + kw * w.tap, w.step, w.size, cut.C,
+                                 packs);
 #pragma unroll
           for (int k = 0; k < Taps::count; ++k)
 #pragma unroll
             for (int i = 0; i < kStrip; ++i)
 #pragma unroll
               for (int j = 0; j < n; ++j)
-                add_product(g[i].v[j], packs[Taps::place(i, k)].v[j], sums[some * Taps::count + k][j]);
+                add_product(number(g[i], j), number(packs[Taps::place(i, k)], j), sums[some * Taps::count + k][j]);
         }
         if ((kw += Taps::count) >= w.taps) kw = 0, ++kh;
       }
@@ -216,7 +221,7 @@ __global__ void __launch_bounds__(kThreads)
   __syncthreads();
   for (int i = static_cast<int>(threadIdx.x); i < kTaps * width; i += kThreads) {
     const int64_t tap = turn * kTaps + i / width, channel = first_channel + i % width;
-    T sum = table[i];
+    Compute<T> sum = table[i];
     for (int k = 1; k < cut.groups; ++k) sum += table[k * kTaps * width + i];
     if (tap < cut.taps && channel < cut.C) partial[(piece * cut.taps + tap) * cut.C + channel] = sum;
   }
@@ -271,7 +276,9 @@ void backward_input(const Conv2dShape& s, const T* grad_y, const T* weight, T* g
   with_packs<T>(
       [&](auto n) {
         if (s.sw == 1)
-          with_taps<T>(s.KW, s.dw, s.sw, [&](auto taps) { run(taps, n); });
+          with_taps<T>(s.KW, s.dw, s.sw, [&](auto taps) {
+            if constexpr (taps.stride == 1) run(taps, n);
+          });
         else  // of the taps, those that reach a pixel are some apart
           run(Taps<1, 1>{}, n);
       },
@@ -280,12 +287,12 @@ void backward_input(const Conv2dShape& s, const T* grad_y, const T* weight, T* g
 
 // The order of the sums does not depend on addresses.
 template <typename Taps, typename T>
-void sum_weights(const Conv2dShape& s, const T* grad_y, const T* x, T* grad_weight) {
+void sum_weights(const Conv2dShape& s, const T* grad_y, const T* x, Compute<T>* grad_weight) {
   constexpr int n = 16 / sizeof(T);
   const bool whole = s.IC % n == 0;
   const WeightCut cut =
-      WeightCut::of(s.N * s.OH * strips(s.OW), s.IC, s.KH * s.KW, kGroups<Taps> * Taps::count, whole ? n : 1);
-  const Workspace<T> partial(cut.pieces * cut.taps * cut.C);
+      WeightCut::of(s.N * s.OH * strips(s.OW), s.IC, s.KH * s.KW, kGroups<Taps, T> * Taps::count, whole ? n : 1);
+  const Workspace<Compute<T>> partial(cut.pieces * cut.taps * cut.C);
   const auto run = [&](auto pack) {
     launch(weight_sums_kernel<Taps, decltype(pack), T>,
            static_cast<unsigned>(cut.pieces * cut.column_blocks * cut.turns), kThreads, cut, height_of(s), width_of(s),
@@ -297,11 +304,12 @@ void sum_weights(const Conv2dShape& s, const T* grad_y, const T* x, T* grad_weig
     run(Pack<T, n>{});
   else
     run(Elements<T, n>{});
-  launch(add_weight_sums_kernel<T>, blocks_of_all(cut.C * cut.taps), kThreads, cut, partial.data(), grad_weight);
+  launch(add_weight_sums_kernel<Compute<T>>, blocks_of_all(cut.C * cut.taps), kThreads, cut, partial.data(),
+         grad_weight);
 }
 
 template <typename T>
-void backward_weight(const Conv2dShape& s, const T* grad_y, const T* x, T* grad_weight) {
+void backward_weight(const Conv2dShape& s, const T* grad_y, const T* x, Compute<T>* grad_weight) {
   with_taps<T>(s.KW, s.dw, s.sw, [&](auto taps) { sum_weights<decltype(taps)>(s, grad_y, x, grad_weight); });
 }
 
@@ -320,6 +328,16 @@ DepthwiseKernels<float> depthwise_kernels<float>() {
 template <>
 DepthwiseKernels<double> depthwise_kernels<double>() {
   return table<double>();
+}
+
+template <>
+DepthwiseKernels<Float16> depthwise_kernels<Float16>() {
+  return table<Float16>();
+}
+
+template <>
+DepthwiseKernels<BFloat16> depthwise_kernels<BFloat16>() {
+  return table<BFloat16>();
 }
 
 }  // namespace atrous

@@ -19,24 +19,39 @@ struct AddRelu {
 
 template <typename T>
 void add_forward(int64_t n, const T* x, const T* residual, bool relu, T* y) {
-  relu ? map(n, AddRelu<T>{}, y, x, residual) : map(n, Add<T>{}, y, x, residual);
+  relu ? map(n, AddRelu<Compute<T>>{}, y, x, residual) : map(n, Add<Compute<T>>{}, y, x, residual);
 }
 
 template <typename T>
 void add_into(int64_t n, T* total, const T* part) {
-  map(n, Add<T>{}, total, total, part);
+  map(n, Add<Compute<T>>{}, total, total, part);
+}
+
+template <typename T>
+ElementwiseKernels<T> table() {
+  return {add_forward<T>, add_into<T>};
 }
 
 }  // namespace
 
 template <>
 ElementwiseKernels<float> elementwise_kernels<Level::cuda, float>() {
-  return {add_forward<float>, add_into<float>};
+  return table<float>();
 }
 
 template <>
 ElementwiseKernels<double> elementwise_kernels<Level::cuda, double>() {
-  return {add_forward<double>, add_into<double>};
+  return table<double>();
+}
+
+template <>
+ElementwiseKernels<Float16> elementwise_kernels<Level::cuda, Float16>() {
+  return table<Float16>();
+}
+
+template <>
+ElementwiseKernels<BFloat16> elementwise_kernels<Level::cuda, BFloat16>() {
+  return table<BFloat16>();
 }
 
 }  // namespace atrous

@@ -1,5 +1,7 @@
-// A function of one element of each input, over whole arrays.
+// A function of one element of each input, over whole arrays. It is given numbers to compute with, Compute<T>, whatever
+// lies in memory; what it returns is rounded once.
 #pragma once
+#include "kernels/cuda/half.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/pack.h"
 
@@ -8,7 +10,7 @@ namespace atrous {
 template <typename T, int n, typename F, typename... Inputs>
 __device__ inline Pack<T, n> map_pack(F f, const Pack<Inputs, n>&... inputs) {
   Pack<T, n> y;
-  for (int i = 0; i < n; ++i) y.v[i] = f(inputs.v[i]...);
+  for (int i = 0; i < n; ++i) y.v[i] = round_to<T>(f(to_compute(inputs.v[i])...));
   return y;
 }
 
@@ -20,7 +22,7 @@ __global__ void map_kernel(int64_t elements, F f, T* y, const Inputs*... inputs)
     store_pack(y + i, map_pack<T, n>(f, load_pack<n>(inputs + i)...));
   if (n > 1 && first < elements % n) {
     const int64_t i = elements - 1 - first;
-    y[i] = f(inputs[i]...);
+    y[i] = round_to<T>(f(to_compute(inputs[i])...));
   }
 }
 

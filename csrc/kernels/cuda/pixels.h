@@ -3,6 +3,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "kernels/cuda/half.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/pack.h"
 
@@ -76,17 +77,18 @@ void with_packs(F f, int64_t C, const Pointers*... pointers) {
 // The largest value so far of each of n channels, and its position: the first of equals, the first NaN.
 template <int n, typename T>
 struct Largest {
-  Pack<T, n> value;
+  Pack<Compute<T>, n> value;
   Pack<int32_t, n> position;
 
   __device__ explicit Largest(int64_t first) {
     for (int i = 0; i < n; ++i) {
-      value.v[i] = -static_cast<T>(INFINITY);
+      value.v[i] = -static_cast<Compute<T>>(INFINITY);
       position.v[i] = static_cast<int32_t>(first);
     }
   }
 
-  __device__ void see(const Pack<T, n>& x, int64_t at) {
+  __device__ void see(const Pack<T, n>& stored, int64_t at) {
+    const auto x = to_compute(stored);
     for (int i = 0; i < n; ++i) {
       const bool keep = x.v[i] <= value.v[i] || value.v[i] != value.v[i];
       value.v[i] = keep ? value.v[i] : x.v[i];
@@ -98,7 +100,7 @@ struct Largest {
   __device__ void store(T* y, Integer* positions) const {
     Pack<Integer, n> narrow;
     for (int i = 0; i < n; ++i) narrow.v[i] = static_cast<Integer>(position.v[i]);
-    store_pack(y, value);
+    store_pack(y, round_to<T>(value));  // exact: it is one of them
     store_pack(positions, narrow);
   }
 };

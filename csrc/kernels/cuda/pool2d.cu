@@ -75,22 +75,23 @@ struct MaxBackwardBlock {
   __device__ void operator()(const Place& block) const {
     constexpr int J = (K + S - 1) / S;
     const int64_t bh = s.ph / S + block.h, bw = s.pw / S + block.w;
-    Pack<T, n> sum[S][S] = {};
+    Pack<Compute<T>, n> sum[S][S] = {};
     for (int j = J * J - 1; j >= 0; --j) {
       const int64_t oh = bh - j / J, ow = bw - j % J;
       if (oh < 0 || oh >= s.OH || ow < 0 || ow >= s.OW) continue;
       const int64_t at = ((block.n * s.OH + oh) * s.OW + ow) * s.C + block.c;
-      add_window<J>(j, load_pack<n>(grad_y + at), load_pack<n>(taps + at), sum);
+      add_window<J>(j, to_compute(load_pack<n>(grad_y + at)), load_pack<n>(taps + at), sum);
     }
     for (int r = 0; r < S * S; ++r) {
       const int64_t ih = bh * S - s.ph + r / S, iw = bw * S - s.pw + r % S;
       if (ih >= 0 && ih < s.IH && iw >= 0 && iw < s.IW)
-        store_pack(grad_x + ((block.n * s.IH + ih) * s.IW + iw) * s.C + block.c, sum[r / S][r % S]);
+        store_pack(grad_x + ((block.n * s.IH + ih) * s.IW + iw) * s.C + block.c, round_to<T>(sum[r / S][r % S]));
     }
   }
 
   template <int J>
-  __device__ static void add_window(int j, const Pack<T, n>& grad, const Pack<Tap, n>& tap, Pack<T, n> (&sum)[S][S]) {
+  __device__ static void add_window(int j, const Pack<Compute<T>, n>& grad, const Pack<Tap, n>& tap,
+                                    Pack<Compute<T>, n> (&sum)[S][S]) {
     for (int r = 0; r < S * S; ++r) {
       const int kh = r / S + j / J * S, kw = r % S + j % J * S;
       for (int i = 0; kh < K && kw < K && i < n; ++i)
@@ -133,7 +134,7 @@ struct MaxBackward {
   __device__ void operator()(const Place& in) const {
     const int64_t h = in.h + s.ph, w = in.w + s.pw;
     const Reach rows(h, (s.KH - 1) * s.dh + 1, sh, s.OH), columns(w, (s.KW - 1) * s.dw + 1, sw, s.OW);
-    Pack<T, n> sum = {};
+    Pack<Compute<T>, n> sum = {};
     for (int64_t oh = rows.first; oh < rows.last; ++oh) {
       const int64_t far_h = h - oh * s.sh, kh = far_h / dh;
       for (int64_t ow = columns.first; kh * s.dh == far_h && ow < columns.last; ++ow) {
@@ -141,11 +142,11 @@ struct MaxBackward {
         if (kw * s.dw == far_w) add(((in.n * s.OH + oh) * s.OW + ow) * s.C + in.c, kh * s.KW + kw, sum);
       }
     }
-    store_pack(grad_x + in.at, sum);
+    store_pack(grad_x + in.at, round_to<T>(sum));
   }
 
-  __device__ void add(int64_t at, int64_t this_tap, Pack<T, n>& sum) const {
-    const Pack<T, n> grad = load_pack<n>(grad_y + at);
+  __device__ void add(int64_t at, int64_t this_tap, Pack<Compute<T>, n>& sum) const {
+    const auto grad = to_compute(load_pack<n>(grad_y + at));
     const Pack<Tap, n> tap = load_pack<n>(taps + at);
     for (int i = 0; i < n; ++i)
       if (tap.v[i] == static_cast<int32_t>(this_tap)) sum.v[i] += grad.v[i];
@@ -218,6 +219,26 @@ MaxPool2dKernels<double, uint8_t> max_pool2d_kernels<Level::cuda, double, uint8_
 template <>
 MaxPool2dKernels<double, int32_t> max_pool2d_kernels<Level::cuda, double, int32_t>() {
   return table<double, int32_t>();
+}
+
+template <>
+MaxPool2dKernels<Float16, uint8_t> max_pool2d_kernels<Level::cuda, Float16, uint8_t>() {
+  return table<Float16, uint8_t>();
+}
+
+template <>
+MaxPool2dKernels<Float16, int32_t> max_pool2d_kernels<Level::cuda, Float16, int32_t>() {
+  return table<Float16, int32_t>();
+}
+
+template <>
+MaxPool2dKernels<BFloat16, uint8_t> max_pool2d_kernels<Level::cuda, BFloat16, uint8_t>() {
+  return table<BFloat16, uint8_t>();
+}
+
+template <>
+MaxPool2dKernels<BFloat16, int32_t> max_pool2d_kernels<Level::cuda, BFloat16, int32_t>() {
+  return table<BFloat16, int32_t>();
 }
 
 }  // namespace atrous

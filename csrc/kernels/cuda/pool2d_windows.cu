@@ -50,9 +50,10 @@ struct Tables {
   Upload upload_;
 };
 
+// Sums are in Compute<T>, and so are quotients.
 template <int n, typename T>
-__device__ inline void add(const Pack<T, n>& x, Pack<T, n>& sum) {
-  for (int i = 0; i < n; ++i) sum.v[i] += x.v[i];
+__device__ inline void add(const Pack<T, n>& x, Pack<Compute<T>, n>& sum) {
+  for (int i = 0; i < n; ++i) sum.v[i] += to_compute(x.v[i]);
 }
 
 template <int n, typename T>
@@ -71,10 +72,11 @@ struct AverageForward {
   __device__ void operator()(const Place& out) const {
     const PoolWindow rows = s.rows[out.h], columns = s.columns[out.w];
     const T* row = x + ((out.n * s.IH + rows.begin) * s.IW + columns.begin) * s.C + out.c;
-    Pack<T, n> sum = {};
+    Pack<Compute<T>, n> sum = {};
     for (int64_t ih = rows.begin; ih < rows.end; ++ih, row += s.IW * s.C)
       for (int64_t w = 0; w < columns.end - columns.begin; ++w) add(load_pack<n>(row + w * s.C), sum);
-    store_pack(y + out.at, quotient(sum, static_cast<T>(rows.divisor * columns.divisor)));
+    const auto divisor = static_cast<Compute<T>>(rows.divisor * columns.divisor);
+    store_pack(y + out.at, round_to<T>(quotient(sum, divisor)));
   }
 };
 
@@ -98,7 +100,7 @@ struct WindowWalk {
 template <int n, typename T>
 __global__ void average_kernel(WindowPool2dShape s, unsigned lanes, const T* x, T* y) {
   constexpr int kTogether = 4;
-  __shared__ Pack<T, n> sums[kThreads];
+  __shared__ Pack<Compute<T>, n> sums[kThreads];
   const int64_t out = blockIdx.x, c = (int64_t{blockIdx.y} * lanes + threadIdx.x % lanes) * n;
   const int64_t row = out / s.OW, image = row / s.OH;
   const PoolWindow rows = s.rows[row % s.OH], columns = s.columns[out % s.OW];
@@ -106,7 +108,7 @@ __global__ void average_kernel(WindowPool2dShape s, unsigned lanes, const T* x, 
   const T* corner = x + ((image * s.IH + rows.begin) * s.IW + columns.begin) * s.C + c;
   const int64_t start = threadIdx.x / lanes, stride = kThreads / lanes;
   WindowWalk at(start, stride, KW > 0 ? KW : 1);
-  Pack<T, n> sum = {};
+  Pack<Compute<T>, n> sum = {};
   for (int64_t i = start; i < pixels; i += kTogether * stride) {
     Pack<T, n> packs[kTogether] = {};
     for (int j = 0; j < kTogether; ++j, at.next())
@@ -120,7 +122,8 @@ __global__ void average_kernel(WindowPool2dShape s, unsigned lanes, const T* x, 
     if (threadIdx.x < half) add(sums[threadIdx.x + half], sum);
   }
   if (threadIdx.x >= lanes || c >= s.C) return;
-  store_pack(y + out * s.C + c, quotient(sum, static_cast<T>(rows.divisor * columns.divisor)));
+  const auto divisor = static_cast<Compute<T>>(rows.divisor * columns.divisor);
+  store_pack(y + out * s.C + c, round_to<T>(quotient(sum, divisor)));
 }
 
 int64_t largest(const PoolWindow* windows, int64_t O) {
@@ -161,18 +164,18 @@ struct AverageBackward {
 
   __device__ void operator()(const Place& in) const {
     const Holders rows = all_rows[in.h], columns = all_columns[in.w];
-    const T divisor = static_cast<T>(rows.divisor * columns.divisor);
+    const auto divisor = static_cast<Compute<T>>(rows.divisor * columns.divisor);
     const T* row = grad_y + ((in.n * s.OH + rows.first) * s.OW + columns.first) * s.C + in.c;
-    Pack<T, n> sum = {};
+    Pack<Compute<T>, n> sum = {};
     for (int64_t oh = rows.first; oh < rows.last; ++oh, row += s.OW * s.C)
       for (int64_t ow = 0; ow < columns.last - columns.first; ++ow) {
-        const Pack<T, n> grad = load_pack<n>(row + ow * s.C);
+        const auto grad = to_compute(load_pack<n>(row + ow * s.C));
         if (divisor != 0)
           add(grad, sum);
         else
-          add(quotient(grad, static_cast<T>(s.rows[oh].divisor * s.columns[columns.first + ow].divisor)), sum);
+          add(quotient(grad, static_cast<Compute<T>>(s.rows[oh].divisor * s.columns[columns.first + ow].divisor)), sum);
       }
-    store_pack(grad_x + in.at, divisor != 0 ? quotient(sum, divisor) : sum);
+    store_pack(grad_x + in.at, round_to<T>(divisor != 0 ? quotient(sum, divisor) : sum));
   }
 };
 
@@ -226,17 +229,17 @@ struct MaxBackward {
   __device__ void operator()(const Place& in) const {
     const Holders rows = all_rows[in.h], columns = all_columns[in.w];
     const int64_t self = in.h * s.IW + in.w;
-    Pack<T, n> sum = {};
+    Pack<Compute<T>, n> sum = {};
     for (int64_t oh = rows.first; oh < rows.last; ++oh) {
       int64_t at = ((in.n * s.OH + oh) * s.OW + columns.first) * s.C + in.c;
       for (int64_t ow = columns.first; ow < columns.last; ++ow, at += s.C) {
         const Pack<int64_t, n> index = load_pack<n>(indices + at);
-        const Pack<T, n> grad = load_pack<n>(grad_y + at);
+        const auto grad = to_compute(load_pack<n>(grad_y + at));
         for (int i = 0; i < n; ++i)
           if (index.v[i] == self) sum.v[i] += grad.v[i];
       }
     }
-    store_pack(grad_x + in.at, sum);
+    store_pack(grad_x + in.at, round_to<T>(sum));
   }
 };
 
@@ -266,6 +269,16 @@ WindowPool2dKernels<float> window_pool2d_kernels<Level::cuda, float>() {
 template <>
 WindowPool2dKernels<double> window_pool2d_kernels<Level::cuda, double>() {
   return table<double>();
+}
+
+template <>
+WindowPool2dKernels<Float16> window_pool2d_kernels<Level::cuda, Float16>() {
+  return table<Float16>();
+}
+
+template <>
+WindowPool2dKernels<BFloat16> window_pool2d_kernels<Level::cuda, BFloat16>() {
+  return table<BFloat16>();
 }
 
 }  // namespace atrous

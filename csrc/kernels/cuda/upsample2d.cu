@@ -55,32 +55,36 @@ struct OwnTaps<0, T> {
 // One output pixel by `lanes` threads, each of which takes every lanes-th pack of its channels.
 template <int n, int most, typename T>
 struct Resample {
-  Upsample2dShape<T> s;
+  using Sums = Pack<Compute<T>, n>;
+  using Own = OwnTaps<most, Compute<T>>;
+
+  Upsample2dShape<Compute<T>> s;
   int64_t lanes;
   const T* x;
   T* y;
 
   __device__ void operator()(const Place& out) const {
-    const OwnTaps<most, T> rows(s.rows, out.h), columns(s.columns, out.w);
+    const Own rows(s.rows, out.h), columns(s.columns, out.w);
     const int64_t pixel = (out.n * s.rows.outputs + out.h) * s.columns.outputs + out.w;
     for (int64_t c = out.c; c < s.C; c += lanes * n)
-      store_pack(y + pixel * s.C + c, value(rows, columns, x + out.n * s.IH * s.IW * s.C + c));
+      store_pack(y + pixel * s.C + c, round_to<T>(value(rows, columns, x + out.n * s.IH * s.IW * s.C + c)));
   }
 
-  __device__ Pack<T, n> value(const OwnTaps<most, T>& rows, const OwnTaps<most, T>& columns, const T* image) const {
-    Pack<T, n> sum = filled(empty_sum<T>(columns.count));
-    columns.each([&](const Tap<T>& column) {
-      Pack<T, n> column_sum = filled(empty_sum<T>(rows.count));
-      rows.each([&](const Tap<T>& row) {
-        add_weighted(row.weight, load_pack<n>(image + (row.source * s.IW + column.source) * s.C), column_sum);
+  __device__ Sums value(const Own& rows, const Own& columns, const T* image) const {
+    Sums sum = filled(empty_sum<Compute<T>>(columns.count));
+    columns.each([&](const auto& column) {
+      Sums column_sum = filled(empty_sum<Compute<T>>(rows.count));
+      rows.each([&](const auto& row) {
+        const T* pixel = image + (row.source * s.IW + column.source) * s.C;
+        add_weighted(row.weight, to_compute(load_pack<n>(pixel)), column_sum);
       });
       add_weighted(column.weight, column_sum, sum);
     });
     return sum;
   }
 
-  __device__ static Pack<T, n> filled(T value) {
-    Pack<T, n> pack;
+  __device__ static Sums filled(Compute<T> value) {
+    Sums pack;
     for (int i = 0; i < n; ++i) pack.v[i] = value;
     return pack;
   }
@@ -96,18 +100,18 @@ int64_t most_taps(const Upsample2dShape<T>& s) {
 }
 
 template <typename T>
-void resample(const Upsample2dShape<T>& on_host, const T* x, T* y) {
+void resample(const Upsample2dShape<Compute<T>>& on_host, const T* x, T* y) {
+  using Number = Compute<T>;
   if (on_host.N * on_host.C == 0) return;
   Upload upload;
-  const auto add = [&](const Taps<T>& axis) {
+  const auto add = [&](const Taps<Number>& axis) {
     return std::pair(upload.add(axis.starts, axis.outputs + 1), upload.add(axis.taps, axis.starts[axis.outputs]));
   };
   const auto rows = add(on_host.rows), columns = add(on_host.columns);
   upload.send();
-  Upsample2dShape<T> s = on_host;
-  s.rows.starts = upload.template at<int64_t>(rows.first), s.rows.taps = upload.template at<Tap<T>>(rows.second);
-  s.columns.starts = upload.template at<int64_t>(columns.first),
-  s.columns.taps = upload.template at<Tap<T>>(columns.second);
+  Upsample2dShape<Number> s = on_host;
+  s.rows.starts = upload.at<int64_t>(rows.first), s.rows.taps = upload.at<Tap<Number>>(rows.second);
+  s.columns.starts = upload.at<int64_t>(columns.first), s.columns.taps = upload.at<Tap<Number>>(columns.second);
   const int64_t most = most_taps(on_host);
   const auto run = [&](auto n) {
     constexpr int64_t kLeast = 128 / (n.value * sizeof(T));  // lanes: 128 bytes side by side
@@ -126,16 +130,31 @@ void resample(const Upsample2dShape<T>& on_host, const T* x, T* y) {
   with_packs<T>(run, s.C, x, y);
 }
 
+template <typename T>
+Upsample2dKernels<T> table() {
+  return {resample<T>};
+}
+
 }  // namespace
 
 template <>
 Upsample2dKernels<float> upsample2d_kernels<Level::cuda, float>() {
-  return {resample<float>};
+  return table<float>();
 }
 
 template <>
 Upsample2dKernels<double> upsample2d_kernels<Level::cuda, double>() {
-  return {resample<double>};
+  return table<double>();
+}
+
+template <>
+Upsample2dKernels<Float16> upsample2d_kernels<Level::cuda, Float16>() {
+  return table<Float16>();
+}
+
+template <>
+Upsample2dKernels<BFloat16> upsample2d_kernels<Level::cuda, BFloat16>() {
+  return table<BFloat16>();
 }
 
 }  // namespace atrous

@@ -19,6 +19,7 @@ from atrous.verify import (
     own_kernels,
     verify,
 )
+from atrous.verify.halves import MISSING, half_dtypes
 
 DESCRIPTION = """Checks every kernel on this machine against its reference, a NumPy twin short enough to read.
 
@@ -27,7 +28,7 @@ that is legal, in float32 and float64, on four memory layouts, on 1, 3 and the u
 runs in float64. The table shows, for the element that came closest to its bound, its error and that bound, which
 follows from the number of roundings. Exit code 1 means that a kernel is wrong here: please report it with this output.
 
-With --device cuda it checks the GPU's kernels, over the same tables.
+With --device cuda it checks the GPU's kernels, over the same tables, also in float16 and bfloat16.
 
 With --kernels it checks the functions of your own file instead, which have names and arguments of the reference, and
 shows the smallest case that fails. Exit code 0: all are right; 1: something is wrong, in them or with the file."""
@@ -78,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"level {level!r} is not available here; expected one of {', '.join(available)}")
     start = time.perf_counter()
     kernels, failed = set(), 0
+    if args.device == "cuda" and len(half_dtypes()) < 2:
+        print(MISSING)
     for level in chosen:
         print(f"\n{level}\n{'kernel':<30}{'algorithm':<15}{'dtype':<9}{'cases':>5}{'worst error':>13}{'its bound':>11}")
         for result in verify(backend, args.family, [level]):

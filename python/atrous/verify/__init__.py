@@ -1,8 +1,8 @@
 """Checks every kernel on this machine against its reference: what `atrous verify` and the tests run.
 
 One module a family: its cases, which are data, and its bounds, which follow from arithmetic. `verify()` runs them on a
-backend at each instruction-set level, with each algorithm, in float32 and float64. `check_kernel()` runs them on a
-function of a user's own file, which `load_kernels()` reads.
+backend at each instruction-set level, with each algorithm, in float32 and float64, on a GPU also in 16 bits.
+`check_kernel()` runs them on a function of a user's own file, which `load_kernels()` reads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ from typing import Any
 
 from . import activation, adam, batch_norm, conv2d, cross_entropy, elementwise, linear, pool2d, random, upsample2d
 from .device import OnDevice, on_the_gpu
+from .halves import half_dtypes
 from .harness import DTYPES, Failure, Result, call, check_function
 from .kernels import load_kernels, own_kernels
 from .student import Check, Mistake, check_kernel
@@ -28,6 +29,7 @@ __all__ = [
     "call",
     "check_function",
     "check_kernel",
+    "checks",
     "dtypes",
     "levels",
     "load_kernels",
@@ -68,6 +70,19 @@ def dtypes(family: ModuleType, algorithm: str | None = None) -> tuple[Any, ...]:
     return getattr(family, "ALGORITHM_DTYPES", {}).get(algorithm, getattr(family, "DTYPES", DTYPES))
 
 
+def checks(backend: ModuleType, family: ModuleType, function: str) -> Iterator[tuple[str | None, Any]]:
+    """Each algorithm of a kernel with each dtype: those of its arithmetic, and on a GPU those of 16 bits.
+
+    HALVES of a family's module has the functions whose GPU kernels take numbers of 16 bits, and what stays float32
+    beside them: arguments by their names, outputs by their places.
+    """
+    halves = half_dtypes() if getattr(backend, "halves", False) and function in getattr(family, "HALVES", {}) else ()
+    for algorithm in algorithms(backend, family, function):
+        in_16_bits = halves if algorithm in getattr(family, "HALF_ALGORITHMS", [algorithm]) else ()
+        for dtype in (*dtypes(family, algorithm), *in_16_bits):
+            yield algorithm, dtype
+
+
 def verify(
     backend: ModuleType, families: Sequence[str] = tuple(FAMILIES), only_levels: Sequence[str] | None = None
 ) -> Iterator[Result]:
@@ -82,9 +97,8 @@ def verify(
         with at_level(backend, level):
             for name in families:
                 for function in FAMILIES[name].CASES:
-                    for algorithm in algorithms(backend, FAMILIES[name], function):
-                        for dtype in dtypes(FAMILIES[name], algorithm):
-                            yield check_function(backend, FAMILIES[name], function, dtype, level, algorithm)
+                    for algorithm, dtype in checks(backend, FAMILIES[name], function):
+                        yield check_function(backend, FAMILIES[name], function, dtype, level, algorithm)
 
 
 @contextmanager

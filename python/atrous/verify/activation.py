@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .harness import Arguments, Array, Draw
+from .draw import Draw
+from .halves import computed_in
+from .harness import Arguments, Array
 
 
 def _case(shape, values="normal", slope=0.01):
@@ -30,13 +32,14 @@ CASES = {
     for name in ("relu", "leaky_relu", "sigmoid", "tanh")
     for direction in ("forward", "backward")
 }
+HALVES: dict[str, set[Any]] = {function: set() for function in CASES}
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
     """The input, and a gradient where the function goes backwards."""
     x, grad_y = draw.normal(*case["shape"]), draw.normal(*case["shape"])
     if case["values"] == "wide":
-        x = (x * 60).astype(draw.dtype)
+        x = draw.rounded(x * 60)
     elif case["values"] == "special":
         draw.special(x)
         draw.special(grad_y)
@@ -59,6 +62,7 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array:
     if function.startswith("leaky_relu"):
         return output
     if function.endswith("_forward"):
-        return 4 * output + float(np.finfo(dtype).tiny / np.finfo(dtype).eps)
+        info = np.finfo(computed_in(dtype))
+        return 4 * output + float(info.tiny / info.eps)
     grad_y, y = np.abs(arguments["grad_y"]), arguments["y"]
     return 2 * grad_y * (np.abs(y) if function == "sigmoid_backward" else 1 + y * y)

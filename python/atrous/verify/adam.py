@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .harness import Arguments, Array, Draw
+from .draw import Draw
+from .harness import Arguments, Array
 
 SHAPES = ((1,), (17,), (3, 5), (2, 17, 3, 3), (0,), (1000,))
 LARGE = (70_000,)  # enough work for several threads

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .harness import Arguments, Array, Draw, sum_bound
+from .draw import Draw
+from .halves import computed_in
+from .harness import Arguments, Array, sum_bound
 
 
 def _case(x, weight=True, bias=True, mean=0.5, std=1.0, eps=1e-5, special=False, then=""):
@@ -54,12 +56,19 @@ CASES = {
     "batch_norm_backward_eval": CASES_4D + [case for case in FOLLOWED if case["then"] == "relu"],
 }
 FLOAT64 = {"batch_norm_statistics"}  # whatever x's dtype is
+_PARAMETERS = {"weight", "bias", "mean", "var"}
+HALVES: dict[str, set[Any]] = {
+    "batch_norm_statistics": set(),
+    "batch_norm_forward": _PARAMETERS,
+    "batch_norm_backward_train": _PARAMETERS | {1, 2},
+    "batch_norm_backward_eval": _PARAMETERS | {1, 2},
+}
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
     """The input, statistics, scale and shift that the function takes."""
     C = case["x"][1]
-    x = (draw.normal(*case["x"]) * case["std"] + case["mean"]).astype(draw.dtype)
+    x = draw.rounded(draw.normal(*case["x"]) * draw.within(case["std"]) + case["mean"])
     grad_y = draw.normal(*case["x"])
     mean, var = (draw.normal(C) + case["mean"]).astype(draw.dtype), (draw.positive(C) * 2).astype(draw.dtype)
     if function == "batch_norm_backward_train" or case["then"] == "relu":  # float64, as training has them
@@ -106,7 +115,8 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array | tuple
     unsure = np.zeros_like(grad_y)
     if a.get("relu"):  # where z is within its error of 0, relu may let its gradient pass or not
         z = reference.batch_norm_forward(x, a["weight"], a["bias"], a["mean"], a["var"], a["eps"])
-        unsure = np.where(np.abs(z) <= np.finfo(dtype).eps * z_off, grad_y / np.finfo(dtype).eps, 0)
+        eps = np.finfo(computed_in(dtype)).eps
+        unsure = np.where(np.abs(z) <= eps * z_off, grad_y / eps, 0)
     c = sum_bound(P)
     grad_bias_off = _mean(c * grad_y + unsure)
     grad_weight_off = _mean(grad_y * ((c + 3) * x_hat + x_hat_off) + unsure * x_hat)
@@ -125,7 +135,7 @@ def _statistics_bound(x: Array, dtype: np.dtype) -> tuple[Array, Array]:
     Twice the mean's error is a second-order term of the sum of squares: it vanishes to first order. The sums run in
     x's dtype, the outputs are float64.
     """
-    c, eps = sum_bound(x.size // x.shape[1]), float(np.finfo(dtype).eps)
+    c, eps = sum_bound(x.size // x.shape[1]), float(np.finfo(computed_in(dtype)).eps)
     mean = _mean(x)
     centred, mean_off = np.abs(x - mean), c * _mean(np.abs(x))
     var_off = (c + 2) * _mean(np.square(centred)) + 2 * _mean(centred * (np.abs(mean) + centred)) + eps * mean_off**2

@@ -7,7 +7,9 @@ import numpy as np
 
 from .. import reference
 from . import winograd
-from .harness import Arguments, Array, Draw, magnitudes, sum_bound
+from .draw import Draw
+from .halves import is_half
+from .harness import Arguments, Array, magnitudes, sum_bound
 
 
 def _case(x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, bias=True, values="normal", **then):
@@ -122,6 +124,13 @@ CASES = {
 }
 
 ALGORITHM_DTYPES = {"tensor_cores": (np.float32,)}
+HALVES: dict[str, set[Any]] = {
+    "conv2d_forward": {"bias", "scale"},
+    "conv2d_backward_input": set(),
+    "conv2d_backward_weight": {0},
+    "conv2d_backward_bias": {0},
+}
+HALF_ALGORITHMS = (None, "implicit_gemm")  # in 16 bits the rule takes all others
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
@@ -130,7 +139,7 @@ def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
     values = draw.positive if case["values"] == "positive" else draw.normal
     x, weight = values(*case["x"]), values(*case["weight"])
     if case["values"] == "shifted":  # as images that nobody centred
-        x += 100
+        x = draw.rounded(x + 100)
     bias = values(len(weight)) if case["bias"] else None
     grad_y = values(*_output_shape(case))
     if case["values"] == "special":
@@ -163,6 +172,7 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array:
 
     Winograd's transforms add at most 32 roundings of half an epsilon, and its own magnitudes take the sum's place.
     Tensor cores round both factors to 11 bits, by 2^-11 at most, and cut off what exceeds float32 in their additions.
+    Factors of 16 bits are as they are, and a GPU's rule gives them to tensor cores.
     """
     a = arguments
     if a.get("algorithm", "").startswith("winograd"):
@@ -174,11 +184,12 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array:
     else:
         N, _, OH, OW = a["grad_y"].shape
         terms = N * OH * OW
-    if a.get("algorithm") == "tensor_cores":
+    if a.get("algorithm") == "tensor_cores" or is_half(dtype):
         sums = {name: value for name, value in magnitudes(a).items() if name not in _EPILOGUE}
         sums |= {"bias": None} if "bias" in a else {}
         values = getattr(reference, function)(**sums)
-        return _through_epilogue(values * (2 * 2**-11 / 2**-23 + terms), a)
+        of_factors = 0 if is_half(dtype) else 2 * 2**-11 / 2**-23
+        return _through_epilogue(values * (of_factors + 1 + terms), a)
     return sum_bound(terms + len(_EPILOGUE & a.keys())) * getattr(reference, function)(**magnitudes(a))
 
 

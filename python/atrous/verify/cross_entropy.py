@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .harness import Arguments, Array, Draw, sum_bound
+from .draw import Draw
+from .harness import Arguments, Array, sum_bound
 
 
 def _case(x, weight=False, ignore_index=-100, label_smoothing=0.0, values="normal"):

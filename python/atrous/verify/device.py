@@ -30,6 +30,8 @@ class OnDevice:
         cupy: the array library, CuPy.
     """
 
+    halves = True  # there are kernels for numbers of 16 bits
+
     def __init__(self, kernels: ModuleType, cupy: Any) -> None:
         self.kernels, self.cupy = kernels, cupy
         self.__name__ = kernels.__name__

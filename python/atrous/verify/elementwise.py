@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from .harness import Arguments, Array, Draw
+from .draw import Draw
+from .harness import Arguments, Array
 
 
 def _case(shape, special=False, relu=False):
@@ -25,6 +26,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     ],
     "add_into": [*(_case(shape) for shape in SHAPES), _case((4, 7, 5, 5), special=True), _case(LARGE)],
 }
+HALVES: dict[str, set[Any]] = {function: set() for function in CASES}
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:

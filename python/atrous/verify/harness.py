@@ -5,7 +5,6 @@ may be off in units of the dtype's epsilon; the ratio error / bound is at most 1
 """
 
 import math
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from .. import reference
+from .draw import Draw
+from .halves import computed_in, is_floating, is_half, stored_limit
 
 Array = np.ndarray
 Arguments = dict[str, Any]
@@ -52,32 +53,6 @@ class Result:
     failures: list[Failure] = field(default_factory=list)
 
 
-class Draw:
-    """The arrays of one case: random, but the same on every run."""
-
-    def __init__(self, dtype: np.dtype, *seed: object):
-        self.dtype = np.dtype(dtype)
-        self.rng = np.random.default_rng(zlib.crc32(repr(seed).encode()))
-
-    def normal(self, *shape: int) -> Array:
-        return self.rng.standard_normal(shape).astype(self.dtype)
-
-    def positive(self, *shape: int) -> Array:
-        """Between 0.1 and 1, so that no rounding error hides behind cancellation."""
-        return self.rng.uniform(0.1, 1, shape).astype(self.dtype)
-
-    def integers(self, low: int, high: int, *shape: int) -> Array:
-        return self.rng.integers(low, high, shape)
-
-    def special(self, array: Array) -> Array:
-        """Scatters NaN, ±Inf, −0, subnormal and huge values over the array, a few of each."""
-        info = np.finfo(self.dtype)
-        values = [np.nan, np.inf, -np.inf, -0.0, info.tiny / 16, -info.tiny / 64, info.max / 64, -info.max / 64]
-        places = self.rng.permutation(array.size)[: max(len(values), array.size // 20)]
-        array.flat[places] = np.resize(values, len(places))
-        return array
-
-
 def sum_bound(terms: int) -> float:
     """The error of a sum of products, in epsilons of the sum of their absolute values, whatever its order.
 
@@ -90,7 +65,7 @@ def sum_bound(terms: int) -> float:
 
 def magnitudes(arguments: Arguments) -> Arguments:
     """The arguments with |x| for each floating-point array: what a direct sum's error is measured by."""
-    return map_arrays(arguments, lambda array: np.abs(array) if array.dtype.kind == "f" else array)
+    return map_arrays(arguments, lambda array: np.abs(array) if is_floating(array.dtype) else array)
 
 
 def check_function(
@@ -109,7 +84,9 @@ def check_function(
             continue
         result.cases += 1
         with np.errstate(all="ignore"):  # NaN and overflow are meant
-            arguments = family.arguments(function, case, Draw(dtype, function, case))
+            arguments = in_16_bits(
+                family, function, family.arguments(function, case, Draw(dtype, function, case)), dtype
+            )
             if algorithm is not None:
                 arguments["algorithm"] = algorithm
             chosen = [algorithm] if algorithm else getattr(family, "algorithms", _none)(backend, function, case)
@@ -133,7 +110,7 @@ def _check_case(
     got = call(backend, function, inputs)
     worst, failures = (0.0, 0.0, 0.0), list(rules(backend, function, arguments, inputs, got))
     for i, (array, target) in enumerate(zip(got, expected, strict=True)):
-        if array.shape != target.shape or array.dtype != kernel_dtype(family, function, target, dtype):
+        if array.shape != target.shape or array.dtype != kernel_dtype(family, function, target, dtype, i):
             failures.append((f"output {i}: shape and dtype", (target.shape, dtype), (array.shape, array.dtype)))
             continue
         ratio, error, limit = compare(array, target, bounds[i])
@@ -154,18 +131,31 @@ def _none(*_: Any) -> list[str]:
 
 def in_float64(arguments: Arguments) -> Arguments:
     """The arguments as the reference gets them: copies, the floating-point ones in float64."""
-    return map_arrays(arguments, lambda array: array.astype(np.float64) if array.dtype.kind == "f" else array.copy())
+    return map_arrays(arguments, lambda array: array.astype(np.float64) if is_floating(array.dtype) else array.copy())
 
 
-def kernel_dtype(family: ModuleType, function: str, expected: Array, dtype: np.dtype) -> np.dtype:
+def in_16_bits(family: ModuleType, function: str, arguments: Arguments, dtype: Any) -> Arguments:
+    """The arguments with float32 arrays in this dtype, if it has 16 bits, but for those that stay float32 beside it."""
+    if not is_half(np.dtype(dtype)):
+        return arguments
+    maps = {name: value for name, value in arguments.items() if name not in family.HALVES[function]}
+    return arguments | map_arrays(maps, lambda array: array.astype(dtype) if array.dtype == np.float32 else array)
+
+
+def kernel_dtype(family: ModuleType, function: str, expected: Array, dtype: np.dtype, output: int = 0) -> np.dtype:
     """The dtype that a kernel's output must have, from that of the reference's, which ran in float64."""
+    if is_half(dtype) and output in family.HALVES[function]:
+        dtype = computed_in(dtype)
     always = getattr(family, "FLOAT64", ())  # functions whose outputs are float64 whatever their inputs are
     return dtype if expected.dtype.kind == "f" and function not in always else expected.dtype
 
 
 def compare(got: Array, expected: Array, bound: Array) -> tuple[Array, Array, Array]:
     """For each element: error / limit, which is at most 1 where all is well, the error and the limit."""
-    limit = _limit(bound, got.dtype) if expected.dtype.kind == "f" else np.zeros(expected.shape)
+    limit = np.zeros(expected.shape)
+    if expected.dtype.kind == "f":
+        limit = _limit(bound, computed_in(got.dtype))
+        limit = stored_limit(expected, limit, got.dtype) if is_half(got.dtype) else limit
     error = _error(got, expected)
     ratio = np.where(np.isfinite(error) & (error > 0), error / limit, error)  # 0 and inf, whatever the limit
     return ratio, error, limit
@@ -195,7 +185,7 @@ def rules(
     for name, value in inputs.items():
         if name not in changed and isinstance(value, (Array, list)):
             before = arguments[name]
-            if not all(_same_bits(a, b) for a, b in zip(arrays_of(value), arrays_of(before), strict=True)):
+            if not all(same_bits(a, b) for a, b in zip(arrays_of(value), arrays_of(before), strict=True)):
                 yield f"input {name} was written to", None, None
             if not in_place and any(np.may_share_memory(output, value) for output in got):
                 yield f"an output shares memory with input {name}", None, None
@@ -205,7 +195,7 @@ def rules(
     def agrees(how: str, layout: Callable[[Array], Array]) -> Iterator[Broken]:
         again = call(backend, function, map_arrays(arguments, layout))
         for i, (a, b) in enumerate(zip(got, again, strict=True)):
-            if not _same_bits(a, b):
+            if not same_bits(a, b):
                 yield f"output {i} has other bits {how}", None, None
 
     for i, output in enumerate(got):
@@ -246,9 +236,10 @@ def updated(arguments: Arguments) -> Arguments:
     }
 
 
-def _same_bits(a: Array, b: Array) -> bool:
+def same_bits(a: Array, b: Array) -> bool:
+    """Whether all elements have the same bits, but for those of a NaN."""
     same = a.shape == b.shape and np.array_equal(a, b, equal_nan=True)
-    if same and a.dtype.kind == "f":  # 0 == -0, but their bits differ; the sign of a NaN means nothing
+    if same and is_floating(a.dtype):  # 0 == -0, but their bits differ; the sign of a NaN means nothing
         same = bool(((np.signbit(a) == np.signbit(b)) | np.isnan(a)).all())
     return same
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .harness import Arguments, Array, Draw, magnitudes, sum_bound
+from .draw import Draw
+from .harness import Arguments, Array, magnitudes, sum_bound
 
 
 def _case(M, IN, OUT, bias=True, values="normal", **then):

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .harness import Arguments, Array, Draw, magnitudes, sum_bound
+from .draw import Draw
+from .harness import Arguments, Array, magnitudes, sum_bound
 
 
 def _case(x, kernel_size, stride, padding=(0, 0), dilation=(1, 1), ceil_mode=False, values="ties"):
@@ -86,6 +87,7 @@ CASES = {
     "adaptive_max_pool2d_forward": ADAPTIVE,
     "adaptive_max_pool2d_backward": ADAPTIVE,
 }
+HALVES: dict[str, set[Any]] = {function: set() for function in CASES if function != "max_pool2d_indices"}
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
@@ -124,7 +126,7 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array | tuple
 
 def _values(case: dict[str, Any], draw: Draw) -> Array:
     """Few distinct values, so that windows have ties, which go to the first; or special ones."""
-    x = np.round(draw.normal(*case["x"]), 1)
+    x = draw.rounded(np.round(draw.normal(*case["x"]), 1))
     if case["values"] == "special":
         draw.special(x)
     elif case["values"] == "nan":

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from .harness import Arguments, Array, Draw
+from .draw import Draw
+from .harness import Arguments, Array
 
 DTYPES = (np.uint32,)
 CASES: dict[str, list[dict[str, Any]]] = {

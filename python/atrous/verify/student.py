@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from .. import reference
+from .draw import Draw
 from .guess import guess
 from .harness import (
     Arguments,
     Array,
-    Draw,
     arrays_of,
     call,
     compare,

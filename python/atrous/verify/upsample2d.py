@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .harness import Arguments, Array, Draw, magnitudes, sum_bound
+from .draw import Draw
+from .harness import Arguments, Array, magnitudes, sum_bound
 
 
 def _case(x, output_size, align_corners=False, scale=None, values="normal"):
@@ -48,6 +49,7 @@ CASES = {
     "upsample_nearest2d_forward": NEAREST,
     "upsample_nearest2d_backward": NEAREST,
 }
+HALVES: dict[str, set[Any]] = {function: set() for function in CASES}
 
 
 def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
