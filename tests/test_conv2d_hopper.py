@@ -7,7 +7,8 @@ from conftest import BACKENDS
 from atrous import reference, verify
 from atrous.verify.conv2d import bound
 from atrous.verify.draw import Draw
-from atrous.verify.harness import in_float64
+from atrous.verify.halves import half_dtypes
+from atrous.verify.harness import compare, in_16_bits, in_float64
 
 CUDA = BACKENDS.get("cuda")
 COMPILED = getattr(getattr(CUDA, "kernels", None), "compiled", None)
@@ -15,6 +16,8 @@ EMULATED = hasattr(COMPILED, "set_capability")
 DENSE = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 SAME = {**DENSE, "padding": (1, 1)}
 FUNCTIONS = ["conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight"]
+HALVES = [np.dtype(dtype) for dtype in half_dtypes()]
+DTYPES = [np.dtype(np.float32), *HALVES]
 
 
 def is_hopper():
@@ -41,9 +44,10 @@ def on_hopper():
 @pytest.mark.slow
 @pytest.mark.skipif(not EMULATED, reason="a GPU runs these cases in test_conv2d.py")
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_the_case_table(function):
+@pytest.mark.parametrize("dtype", [DTYPES[0], DTYPES[-1]], ids=str)
+def test_the_case_table(function, dtype):
     table, before = verify.FAMILIES["conv2d"], COMPILED.engine_copies()
-    result = verify.check_function(CUDA, table, function, np.dtype(np.float32), "cuda", "tensor_cores")
+    result = verify.check_function(CUDA, table, function, dtype, "cuda", "tensor_cores")
     assert result.cases > 0
     assert not result.failures, "\n".join(map(str, result.failures))
     assert COMPILED.engine_copies() > before
@@ -136,16 +140,41 @@ def test_against_float64(function, sizes):
     assert np.array_equal(y, run(function, given, offset=1))  # and from any address
 
 
+def in_dtype(function, given, dtype):
+    return in_16_bits(verify.FAMILIES["conv2d"], function, given, dtype)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("sizes", SIZES + ([] if EMULATED else LARGE), ids=str)
+def test_16_bits_against_float64(function, sizes):
+    """With twice the channels, which a step has of them; float16 and bfloat16 in turns."""
+    (N, IC, H, W), OC, kernel, window = sizes
+    dtype = HALVES[OC % len(HALVES)]
+    given = in_dtype(function, arguments(function, (N, 2 * IC, H, W), 2 * OC, kernel, window), dtype)
+    exact = in_float64(given)
+    expected = getattr(reference, function)(**exact)
+    y = run(function, given)
+    assert y.dtype == (np.float32 if function == "conv2d_backward_weight" else dtype)
+    assert compare(y, expected, bound(function, exact, dtype))[0].max() <= 1
+    if EMULATED:
+        COMPILED.set_order(3)
+    assert np.array_equal(y, run(function, given))  # the same bits again
+    assert np.array_equal(y, run(function, given, offset=1))  # and from any address
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("OC", [32, 33, 70])
 @pytest.mark.parametrize("then", ["", "scale", "relu", "residual", "scale relu", "scale relu residual relu_last"])
-def test_the_epilogue(OC, then):
-    """Small whole numbers: every sum is exact, however the numbers are rounded."""
+def test_the_epilogue(OC, then, dtype):
+    """Small whole numbers: every sum is exact, however the numbers are rounded; in 16 bits the result is not."""
     rng = np.random.default_rng(OC)
     whole = lambda *shape: rng.integers(-4, 5, shape).astype(np.float32)  # noqa: E731
-    given = {"x": whole(2, 36, 9, 10), "weight": whole(OC, 36, 3, 3), "bias": whole(OC) if then else None, **SAME}
+    IC = 36 if dtype == np.float32 else 40
+    given = {"x": whole(2, IC, 9, 10), "weight": whole(OC, IC, 3, 3), "bias": whole(OC) if then else None, **SAME}
     values = {"relu": True, "relu_last": True, "scale": whole(OC), "residual": whole(2, OC, 9, 10)}
     given |= {name: values[name] for name in then.split()}
-    expected = reference.conv2d_forward(**given)
+    expected = reference.conv2d_forward(**given).astype(dtype)
+    given = in_dtype("conv2d_forward", given, dtype)
     for offset in (0, 1, 2):
         assert np.array_equal(run("conv2d_forward", given, offset), expected)
 
@@ -183,6 +212,27 @@ def test_which_sizes_it_takes(function, x, OC, kernel, window, takes):
     before = COMPILED.engine_copies()
     run(function, given)
     assert (COMPILED.engine_copies() > before) == takes
+
+
+@pytest.mark.skipif(not EMULATED, reason="a GPU does not tell which kernel ran")
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize(
+    ("x", "OC", "groups", "takes"),
+    [
+        ((1, 32, 5, 5), 32, 1, FUNCTIONS),
+        ((1, 25, 5, 5), 25, 1, FUNCTIONS),  # padded to 32
+        ((1, 24, 5, 5), 32, 1, FUNCTIONS[1:2]),  # mostly zeros
+        ((1, 32, 5, 5), 24, 1, FUNCTIONS[:1]),
+        ((1, 64, 5, 5), 64, 2, []),
+    ],
+)
+def test_which_sizes_it_takes_in_16_bits(function, x, OC, groups, takes):
+    given = arguments(function, x, OC, (3, 3), {**SAME, "groups": groups})
+    if "weight" in given:
+        given["weight"] = given["weight"][:, : x[1] // groups]
+    before = COMPILED.engine_copies()
+    run(function, in_dtype(function, given, HALVES[0]))
+    assert (COMPILED.engine_copies() > before) == (function in takes)
 
 
 @pytest.mark.skipif(not EMULATED, reason="is about the emulated GPU")

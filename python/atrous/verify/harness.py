@@ -157,7 +157,8 @@ def compare(got: Array, expected: Array, bound: Array) -> tuple[Array, Array, Ar
         limit = _limit(bound, computed_in(got.dtype))
         limit = stored_limit(expected, limit, got.dtype) if is_half(got.dtype) else limit
     error = _error(got, expected)
-    ratio = np.where(np.isfinite(error) & (error > 0), error / limit, error)  # 0 and inf, whatever the limit
+    with np.errstate(all="ignore"):
+        ratio = np.where(np.isfinite(error) & (error > 0), error / limit, error)  # 0 and inf, whatever the limit
     return ratio, error, limit
 
 
