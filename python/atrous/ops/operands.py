@@ -45,7 +45,7 @@ def operands(op: str, a: Any, b: Any) -> tuple[Any, Any, Tensor | None, Tensor |
         if x.dtype.kind == "f":
             return x, float(b), a, None
         dtype = dtypes.result_type(x, b)
-        return x.astype(dtype, copy=False), array_module(x).asarray(b).astype(dtype), a, None
+        return x.astype(dtype, copy=False), array_module(x).full((), b).astype(dtype), a, None
     elif isinstance(b, (np.ndarray, list, tuple)):
         b = as_tensor(b, like=a)
         y = b.data
