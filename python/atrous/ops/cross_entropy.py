@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import gpu
+from .. import capturing, gpu
 from ..autograd import Backward, record
 from ..backend import array_module, kernels_for, quiet
 from ..checks import floats_of_one_dtype, require
@@ -227,11 +227,14 @@ def class_indices(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Any:
         raise TypeError(f"{op}: target is {dtype}; expected int64 classes")
     classes = target.data if dtype == int64 else target.data.astype(int64)
     C = x.shape[1 if x.ndim > 1 else 0]
+    capture = capturing.current() if capturing.active else None
+    if capture is not None and not capture.rehearsal:
+        return capture.legal_classes(op, classes, C, ignore_index)
     if classes.size and classes.view("uint64").max() >= C:  # a negative class is a huge one there
         bad = classes[((classes < 0) | (classes >= C)) & (classes != ignore_index)]
         if bad.size:
             raise ValueError(f"{op}: target has class {int(bad[0])}; expected 0 to {C - 1} from x {x.shape}")
-    return classes
+    return classes if capture is None else capture.legal_classes(op, classes, C, ignore_index)
 
 
 # On a GPU a sum stays there, as an array of one float64: reading it would wait for all that came before.

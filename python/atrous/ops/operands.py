@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes, gpu, layout
+from .. import capturing, dtypes, gpu, layout
 from ..autograd import Backward, check_inplace, record, record_inplace
 from ..backend import array_module, quiet
 from ..grad_mode import mode
@@ -33,6 +33,8 @@ def operands(op: str, a: Any, b: Any) -> tuple[Any, Any, Tensor | None, Tensor |
         y, x, second, first = operands(op, b, a)
         return x, y, first, second
     x = a.data
+    if capturing.active:
+        capturing.use(a, b)
     if isinstance(b, Tensor):
         y = b.data
         if type(x) is not type(y):
