@@ -18,7 +18,7 @@ from atrous import gpu, models, nn, optim
 try:
     import torch
     import torchvision
-except ImportError:
+except (ImportError, RuntimeError):  # RuntimeError: a torchvision of another PyTorch
     torch = None
 
 
