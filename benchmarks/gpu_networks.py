@@ -26,7 +26,7 @@ from gpu_conv2d import PRECISIONS, roof
 try:
     import torch
     import torchvision
-except ImportError:
+except (ImportError, RuntimeError):  # RuntimeError: a torchvision of another PyTorch
     torch = None
 
 

@@ -416,7 +416,7 @@ def test_the_benchmark_runs(load, monkeypatch, capsys, tmp_path):
     assert (tmp_path / "figures.json").stat().st_size > 0
 
 
-@pytest.mark.parametrize("name", ["gpu_kernels", "gpu_conv2d", "gpu_networks"])
+@pytest.mark.parametrize("name", ["gpu_kernels", "gpu_conv2d", "gpu_networks", "gpu_graphs"])
 def test_a_benchmark_without_a_gpu_ends_in_a_sentence(name, load, machine, monkeypatch):
     machine(None)
     monkeypatch.setattr("sys.argv", [name])

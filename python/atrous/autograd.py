@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import generic
 
-from . import fusion, graph, layout
+from . import capturing, fusion, graph, layout
 from .backend import array_module, kernels_for
 from .function import Function
 from .fusion import MaskedGradient
@@ -203,6 +203,8 @@ def accumulate(tensor: Tensor, grad: Any, owned: bool) -> None:
     data = tensor.data
     if grad.shape != data.shape:
         raise RuntimeError(f"backward: a gradient of shape {grad.shape} reached a tensor of shape {data.shape}")
+    if capturing.active and (capture := capturing.current()) is not None:
+        capture.gradient(tensor)
     if tensor._grad is not None:
         held = tensor._grad.data
         if tensor._grad_owned:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from . import gpu, random
+from .cuda_graph import CapturedStep, capture
 
 __all__ = [
+    "CapturedStep",
+    "capture",
     "current_device",
     "device_count",
     "empty_cache",

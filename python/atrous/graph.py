@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import fusion
+from . import capturing, fusion
 from .grad_mode import mode
 
 if TYPE_CHECKING:
@@ -156,6 +156,8 @@ def record(
     Returns:
         A Tensor, or a tuple of Tensors.
     """
+    if capturing.active:
+        capturing.use(*inputs)
     if mode.enabled:
         edges: list[Any] = []
         needed = False
@@ -250,6 +252,9 @@ def record_inplace(
 ) -> Tensor:
     """Records a write that just happened to ``x.data``; x is among ``inputs`` where its old values still count."""
     x._version[0] += 1
+    if capturing.active and (capture := capturing.current()) is not None:
+        capture.write([x])
+        capture.use(inputs)
     if mode.enabled:
         edges = [edge_of(tensor) for tensor in inputs]
         if edges.count(None) < len(edges):
@@ -295,5 +300,7 @@ def increment_version(*tensors: Tensor) -> None:
         >>> x.data[0] = 1.0
         >>> at.autograd.increment_version(x)
     """
+    if capturing.active and (capture := capturing.current()) is not None:
+        capture.write(tensors)
     for tensor in tensors:
         tensor._version[0] += 1

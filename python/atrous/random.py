@@ -11,13 +11,14 @@ import contextlib
 import math
 import operator
 import os
+import struct
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from . import dtypes
+from . import capturing, dtypes, gpu
 from .backend import kernels_for
 from .checks import require
 
@@ -78,10 +79,32 @@ class Generator:
 
         Threads may draw from one generator at once.
         """
+        kernels = kernels_for(beside)
+        if capturing.active and (capture := capturing.current()) is not None:
+            return self._captured(capture, kernels, count)
+        return kernels.random_bits(*self._advance(count), count)
+
+    def _advance(self, count: int) -> tuple[int, int, int]:
+        """Seed, stream and offset of the next ``count`` words, which are used by now."""
         with self._lock:
             state = self._seed, self.stream, self.offset
             self.offset += count
-        return kernels_for(beside).random_bits(*state, count)
+        return state
+
+    def _captured(self, capture: Any, kernels: Any, count: int) -> Any:
+        """The words of a graph, which takes the next ones at each replay."""
+        if kernels is not gpu.kernels:
+            if capture.rehearsal:
+                return kernels.random_bits(*self._advance(count), count)
+            raise RuntimeError("random numbers drawn on the CPU would be the same at every replay")
+
+        def position() -> bytes:
+            return struct.pack("<3Q", *self._advance(count))
+
+        capture.generator(self)
+        first = position()
+        capture.numbers(first, position)
+        return kernels.random_bits(*struct.unpack("<3Q", first), count)
 
     def uniform(self, shape: tuple[int, ...], dtype: Any = dtypes.float32) -> np.ndarray:
         """Multiples of 2⁻²⁴ (float32, a word each) or 2⁻⁵³ (float64, two words each) in [0, 1), all equally likely."""
@@ -216,9 +239,15 @@ class DefaultGenerator(Generator):
         here = self.replacement.generator
         return here.set_state(state) if here else super().set_state(state)
 
+    def _advance(self, count: int) -> tuple[int, int, int]:
+        here = self.replacement.generator
+        return here._advance(count) if here else super()._advance(count)
+
     def bits(self, count: int, beside: Any = None) -> Any:
         here = self.replacement.generator
-        return here.bits(count, beside) if here else super().bits(count, beside)
+        if here and not capturing.active:  # a captured step asks at each replay which generator is in this one's place
+            return here.bits(count, beside)
+        return super().bits(count, beside)
 
 
 default_generator = DefaultGenerator()

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <vector>
 
 #define __global__
 #define __device__
@@ -29,6 +30,10 @@ struct Place {
 extern Place* place;  // of the thread that runs now
 
 void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shared_bytes = 0);
+
+// While a stream captures a graph, what it is given is put down here and not done (cupy/capture.py).
+using Recorded = std::vector<std::function<void()>>;
+inline Recorded* recording = nullptr;
 void set_order(int order);  // 1: descending, 2: ascending, as at first, from 3 on: shuffled
 int order();
 
@@ -106,17 +111,26 @@ inline unsigned __float_as_uint(float value) {
 }
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>((uint64_t{a} * b) >> 32); }
 
-// The runtime's functions: host and device memory are the same, and nothing is put off.
+// The runtime's functions: host and device memory are the same, and nothing is put off but what is captured.
 using cudaStream_t = void*;
-enum cudaError_t { cudaSuccess };
+enum cudaError_t { cudaSuccess, cudaErrorStreamCaptureUnsupported = 900 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 
-inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  std::memcpy(to, from, bytes);
+// CUDA captures copies from and to host memory, too: of what the host has there at each replay, which none of our
+// callers means.
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+  if (cuda_on_cpu::recording && kind != cudaMemcpyDeviceToDevice) return cudaErrorStreamCaptureUnsupported;
+  if (cuda_on_cpu::recording)
+    cuda_on_cpu::recording->push_back([=] { std::memcpy(to, from, bytes); });
+  else
+    std::memcpy(to, from, bytes);
   return cudaSuccess;
 }
 inline cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
-  std::memset(to, value, bytes);
+  if (cuda_on_cpu::recording)
+    cuda_on_cpu::recording->push_back([=] { std::memset(to, value, bytes); });
+  else
+    std::memset(to, value, bytes);
   return cudaSuccess;
 }
 enum cudaDeviceAttr {
@@ -130,5 +144,9 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, 
   *value = values[attribute];
   return cudaSuccess;
 }
-inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return cuda_on_cpu::recording ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
+inline const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : "operation not permitted when stream is capturing";
+}

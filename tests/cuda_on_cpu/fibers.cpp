@@ -123,6 +123,7 @@ void run_block(size_t threads) {
 void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shared_bytes) {
   if (block.y != 1 || block.z != 1 || block.x > 1024 || block.x % 32 != 0)
     throw std::runtime_error("blocks must be one-dimensional, of whole warps");
+  if (recording) return recording->push_back([=] { run(grid, block, thread, shared_bytes); });
   while (fibers.size() < block.x) fibers.push_back(std::make_unique<Fiber>());
   work = &thread;
   put_off.clear();

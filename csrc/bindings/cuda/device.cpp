@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include "bindings/array.h"
+#include "kernels/cuda/capture.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/cuda/values.h"
 
@@ -93,8 +94,10 @@ std::shared_ptr<double> widened(const float* values, int64_t n) {
   return std::shared_ptr<double>(wide, wide->data());
 }
 
+// A graph's values cannot be waited for; legal_classes looks at them at each replay.
 template <typename Int>
 std::optional<int64_t> find_outside(const Int* values, int64_t n, int64_t end, int64_t except) {
+  if (capturing()) return std::nullopt;
   const Workspace<int64_t> found(2);
   int64_t on_host[2];
   find_outside(n, values, end, except, found.data());

@@ -1,8 +1,8 @@
 // Optimizer steps: one launch over all tensors, which are cut into chunks. A block has one chunk.
-#include <cfloat>
-#include <cmath>
-
 #include "kernels/adam.h"
+#include "kernels/cuda/adam_numbers.h"
+#include "kernels/cuda/adam_steps.h"
+#include "kernels/cuda/capture.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/pack.h"
 #include "kernels/cuda/upload.h"
@@ -17,116 +17,6 @@ struct Entry {
   Tensor tensor;
   int64_t first_chunk;  // how many chunks the tensors before it have
   bool aligned;         // all its arrays, to 16 bytes
-};
-
-template <typename T>
-__device__ inline T flush_subnormal(T x) {
-  return fabs(x) < T(sizeof(T) == 4 ? FLT_MIN : DBL_MIN) ? T(0) : x;
-}
-
-// fma, written out: an element's bits must not depend on how the compiler joins the operations of one loop.
-template <typename T>
-struct AdamStep {
-  T keep, weight_decay, beta1, rest1, beta2, rest2, step_size, inverse_correction2, eps;
-  bool add_decay, from_moment;
-
-  explicit AdamStep(const AdamOptions& o) {
-    const double correction1 = 1 - std::pow(o.beta1, static_cast<double>(o.step));
-    const double correction2 = 1 - std::pow(o.beta2, static_cast<double>(o.step));
-    keep = T(o.decoupled ? 1 - o.lr * o.weight_decay : 1);
-    weight_decay = T(o.weight_decay);
-    beta1 = T(o.beta1), rest1 = T(1 - o.beta1);
-    beta2 = T(o.beta2), rest2 = T(1 - o.beta2);
-    step_size = T(o.lr / correction1);
-    inverse_correction2 = T(1 / std::sqrt(correction2));
-    eps = T(o.eps);
-    add_decay = !o.decoupled && o.weight_decay != 0;
-    from_moment = o.beta1 > 0.5;  // the larger part of m's new value is the old one
-  }
-
-  __device__ void update_moments(T grad, T& param, T& m, T& v) const {
-    param *= keep;
-    if (add_decay) grad = fma(weight_decay, param, grad);
-    m = flush_subnormal<T>(from_moment ? fma(rest1, grad - m, m) : fma(-beta1, grad - m, grad));
-    v = flush_subnormal<T>(fma(beta2, v, rest2 * grad * grad));
-  }
-
-  __device__ void update_param(T& param, T m, T v) const {
-    param -= step_size * m / fma(sqrt(v), inverse_correction2, eps);
-  }
-
-  __device__ void operator()(T grad, T& param, T& m, T& v) const {
-    update_moments(grad, param, m, v);
-    update_param(param, m, v);
-  }
-
-  __device__ void operator()(T grad, T& param, T& m, T& v, T& v_max) const {  // AMSGrad
-    update_moments(grad, param, m, v);
-    v_max = v <= v_max || v_max != v_max ? v_max : v;
-    update_param(param, m, v_max);
-  }
-};
-
-template <typename T>
-struct SgdStep {
-  T lr, weight_decay, momentum, rest;
-  bool nesterov, first;
-
-  __device__ T decayed(T grad, T param) const { return weight_decay != 0 ? fma(weight_decay, param, grad) : grad; }
-
-  __device__ void operator()(T grad, T& param) const { param = fma(-lr, decayed(grad, param), param); }
-
-  __device__ void operator()(T grad, T& param, T& buffer) const {
-    grad = decayed(grad, param);
-    buffer = first ? grad : fma(momentum, buffer, rest * grad);
-    param = fma(-lr, nesterov ? fma(momentum, buffer, grad) : buffer, param);
-  }
-};
-
-template <bool centered, typename T>
-struct RmspropStep {
-  T lr, alpha, rest, eps, weight_decay, momentum;
-  bool from_average;  // the larger part of the average's new value is the old one
-
-  __device__ T scaled(T grad, T& v) const {
-    v = flush_subnormal<T>(fma(alpha, v, rest * grad * grad));
-    return grad / (sqrt(v) + eps);
-  }
-
-  __device__ T scaled(T grad, T& v, T& average) const {
-    v = flush_subnormal<T>(fma(alpha, v, rest * grad * grad));
-    const T change = grad - average;
-    average = flush_subnormal<T>(from_average ? fma(rest, change, average) : fma(-alpha, change, grad));
-    return grad / (sqrt(fma(-average, average, v)) + eps);
-  }
-
-  __device__ void move(T& param, T by) const { param = fma(-lr, by, param); }
-
-  __device__ void move(T& param, T by, T& buffer) const {
-    buffer = flush_subnormal<T>(fma(momentum, buffer, by));
-    param = fma(-lr, buffer, param);
-  }
-
-  // state: the gradient's average if centered, then the momentum buffer if there is one.
-  template <typename... State>
-  __device__ void operator()(T grad, T& param, T& v, State&... state) const {
-    if (weight_decay != 0) grad = fma(weight_decay, param, grad);
-    if constexpr (centered)
-      [&](T& average, auto&... buffer) { move(param, scaled(grad, v, average), buffer...); }(state...);
-    else
-      move(param, scaled(grad, v), state...);
-  }
-};
-
-template <typename T>
-struct AdagradStep {
-  T lr, eps, weight_decay;
-
-  __device__ void operator()(T grad, T& param, T& sum) const {
-    if (weight_decay != 0) grad = fma(weight_decay, param, grad);
-    sum = fma(grad, grad, sum);
-    param -= lr * grad / (sqrt(sum) + eps);
-  }
 };
 
 // step(grad, state...) for n elements.
@@ -169,18 +59,21 @@ __device__ Chunk<Tensor> chunk_of(int64_t block, int64_t count, const Entry<Tens
   return {entry.tensor, entry.aligned, first, first + kChunk < n ? first + kChunk : n};
 }
 
-template <bool amsgrad, typename T>
-__global__ void adam_kernel(int64_t count, const Entry<AdamTensor<T>>* entries, AdamStep<T> step) {
+// given: ByValue or FromMemory of a step.
+template <bool amsgrad, typename T, typename Given>
+__global__ void adam_kernel(int64_t count, const Entry<AdamTensor<T>>* entries, Given given) {
   const auto [t, aligned, first, last] = chunk_of(blockIdx.x, count, entries);
+  const AdamStep<T> step = given.get();
   if constexpr (amsgrad)
     update(aligned, first, last, step, t.grad, t.param, t.exp_avg, t.exp_avg_sq, t.max_exp_avg_sq);
   else
     update(aligned, first, last, step, t.grad, t.param, t.exp_avg, t.exp_avg_sq);
 }
 
-template <bool has_buffer, typename T>
-__global__ void sgd_kernel(int64_t count, const Entry<SgdTensor<T>>* entries, SgdStep<T> step) {
+template <bool has_buffer, typename T, typename Given>
+__global__ void sgd_kernel(int64_t count, const Entry<SgdTensor<T>>* entries, Given given) {
   const auto [t, aligned, first, last] = chunk_of(blockIdx.x, count, entries);
+  const SgdStep<T> step = given.get();
   if constexpr (has_buffer)
     update(aligned, first, last, step, t.grad, t.param, t.momentum_buffer);
   else
@@ -245,17 +138,55 @@ void step_all(int64_t count, const Tensor* tensors, Step step, void (*kernel)(in
   launch(kernel, static_cast<unsigned>(chunks), kThreads, used, upload.at<Entry<Tensor>>(table), step);
 }
 
-template <typename T>
-void adam_step(int64_t count, const AdamTensor<T>* tensors, const AdamOptions& options) {
-  const bool amsgrad = count > 0 && tensors[0].max_exp_avg_sq != nullptr;
-  step_all(count, tensors, AdamStep<T>(options), amsgrad ? adam_kernel<true, T> : adam_kernel<false, T>);
+// A kernel for the step at hand, and one for the steps of a graph's replays.
+template <typename Tensor, typename Step>
+struct Kernels {
+  void (*by_value)(int64_t, const Entry<Tensor>*, ByValue<Step>);
+  void (*from_memory)(int64_t, const Entry<Tensor>*, FromMemory<Step>);
+};
+
+template <typename Tensor, typename Step>
+void step_all(const char* function, int64_t count, const Tensor* tensors, const Step& step,
+              const Kernels<Tensor, Step>& kernels) {
+  if (capturing())
+    step_all(count, tensors, FromMemory<Step>{static_cast<const Step*>(captured_numbers(function))},
+             kernels.from_memory);
+  else
+    step_all(count, tensors, ByValue<Step>{step}, kernels.by_value);
+}
+
+template <bool amsgrad, typename T>
+Kernels<AdamTensor<T>, AdamStep<T>> adam_kernels_of() {
+  return {adam_kernel<amsgrad, T, ByValue<AdamStep<T>>>, adam_kernel<amsgrad, T, FromMemory<AdamStep<T>>>};
+}
+
+template <bool has_buffer, typename T>
+Kernels<SgdTensor<T>, SgdStep<T>> sgd_kernels_of() {
+  return {sgd_kernel<has_buffer, T, ByValue<SgdStep<T>>>, sgd_kernel<has_buffer, T, FromMemory<SgdStep<T>>>};
 }
 
 template <typename T>
-void sgd_step(int64_t count, const SgdTensor<T>* tensors, const SgdOptions& o) {
-  const SgdStep<T> step{T(o.lr), T(o.weight_decay), T(o.momentum), T(1 - o.dampening), o.nesterov, o.first};
+SgdStep<T> sgd_step_of(const SgdOptions& o) {
+  return {T(o.lr), T(o.weight_decay), T(o.momentum), T(1 - o.dampening), o.nesterov, o.first};
+}
+
+template <typename T>
+void adam_step(int64_t count, const AdamTensor<T>* tensors, const AdamOptions& options) {
+  const bool amsgrad = count > 0 && tensors[0].max_exp_avg_sq != nullptr;
+  step_all("adam_step", count, tensors, AdamStep<T>(options),
+           amsgrad ? adam_kernels_of<true, T>() : adam_kernels_of<false, T>());
+}
+
+template <typename T>
+void sgd_step(int64_t count, const SgdTensor<T>* tensors, const SgdOptions& options) {
   const bool has_buffer = count > 0 && tensors[0].momentum_buffer != nullptr;
-  step_all(count, tensors, step, has_buffer ? sgd_kernel<true, T> : sgd_kernel<false, T>);
+  step_all("sgd_step", count, tensors, sgd_step_of<T>(options),
+           has_buffer ? sgd_kernels_of<true, T>() : sgd_kernels_of<false, T>());
+}
+
+// Steps whose numbers no graph updates.
+void refuse_capture(const char* function) {
+  if (capturing()) captured_numbers(function);
 }
 
 template <bool centered, typename T>
@@ -268,6 +199,7 @@ void rmsprop_step_as(int64_t count, const RmspropTensor<T>* tensors, const Rmspr
 
 template <typename T>
 void rmsprop_step(int64_t count, const RmspropTensor<T>* tensors, const RmspropOptions& options) {
+  refuse_capture("rmsprop_step");
   if (count == 0) return;
   if (tensors[0].grad_avg)
     rmsprop_step_as<true>(count, tensors, options);
@@ -277,10 +209,30 @@ void rmsprop_step(int64_t count, const RmspropTensor<T>* tensors, const RmspropO
 
 template <typename T>
 void adagrad_step(int64_t count, const AdagradTensor<T>* tensors, const AdagradOptions& o) {
+  refuse_capture("adagrad_step");
   step_all(count, tensors, AdagradStep<T>{T(o.lr), T(o.eps), T(o.weight_decay)}, adagrad_kernel<T>);
 }
 
+template <typename Step>
+std::string bytes_of(const Step& step) {
+  static_assert(std::is_trivially_copyable_v<Step>);
+  return {reinterpret_cast<const char*>(&step), sizeof step};
+}
+
 }  // namespace
+
+template <typename T>
+std::string step_numbers(const AdamOptions& options) {
+  return bytes_of(AdamStep<T>(options));
+}
+template <typename T>
+std::string step_numbers(const SgdOptions& options) {
+  return bytes_of(sgd_step_of<T>(options));
+}
+template std::string step_numbers<float>(const AdamOptions&);
+template std::string step_numbers<double>(const AdamOptions&);
+template std::string step_numbers<float>(const SgdOptions&);
+template std::string step_numbers<double>(const SgdOptions&);
 
 template <>
 AdamKernels<float> adam_kernels<Level::cuda, float>() {

@@ -34,7 +34,7 @@ void launch_shared(void (*kernel)(P...), dim3 blocks, unsigned threads, int byte
   kernel<<<blocks, threads, static_cast<size_t>(bytes), current_stream()>>>(args...);
   check_cuda(cudaGetLastError(), "launch");
 #else
-  cuda_on_cpu::run(blocks, threads, [&] { kernel(args...); }, static_cast<size_t>(bytes));
+  cuda_on_cpu::run(blocks, threads, [=] { kernel(args...); }, static_cast<size_t>(bytes));
 #endif
 }
 

@@ -1,4 +1,5 @@
 // Philox: a thread for 16 bytes of the stream, which are one block where the offset is a multiple of 4.
+#include "kernels/cuda/capture.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/pack.h"
 #include "kernels/random.h"
@@ -7,6 +8,10 @@ namespace atrous {
 namespace {
 
 using Words = Pack<uint32_t, 4>;
+
+struct Position {
+  uint64_t seed, stream, offset;
+};
 
 __device__ Words philox(uint64_t seed, uint64_t stream, uint64_t block) {
   Words x{{static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), static_cast<uint32_t>(stream),
@@ -23,9 +28,10 @@ __device__ Words philox(uint64_t seed, uint64_t stream, uint64_t block) {
 }
 
 // Words [offset + i, offset + i + 4) of the stream, from two blocks where they do not begin one: computed twice, by
-// neighbours too, which still costs little more than the memory does.
-template <bool whole_blocks>
-__global__ void bits_kernel(uint64_t seed, uint64_t stream, uint64_t offset, int64_t count, uint32_t* bits) {
+// neighbours too, which still costs little more than the memory does. given: ByValue or FromMemory of a position.
+template <bool whole_blocks, typename Given>
+__global__ void bits_kernel(Given given, int64_t count, uint32_t* bits) {
+  const auto [seed, stream, offset] = given.get();
   const int64_t step = int64_t{gridDim.x} * blockDim.x * 4;
   for (int64_t i = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * 4; i < count; i += step) {
     const uint64_t block = (offset + i) / 4;
@@ -47,8 +53,13 @@ __global__ void bits_kernel(uint64_t seed, uint64_t stream, uint64_t offset, int
 
 // bits begins a block of memory: the binding allocated it.
 void random_bits(uint64_t seed, uint64_t stream, uint64_t offset, int64_t count, uint32_t* bits) {
-  auto* const kernel = offset % 4 == 0 ? bits_kernel<true> : bits_kernel<false>;
-  launch(kernel, blocks_for((count + 3) / 4), kThreads, seed, stream, offset, count, bits);
+  const unsigned blocks = blocks_for((count + 3) / 4);
+  if (capturing()) {
+    const FromMemory<Position> given{static_cast<const Position*>(captured_numbers("random_bits"))};
+    return launch(bits_kernel<false, FromMemory<Position>>, blocks, kThreads, given, count, bits);
+  }
+  auto* const kernel = offset % 4 == 0 ? bits_kernel<true, ByValue<Position>> : bits_kernel<false, ByValue<Position>>;
+  launch(kernel, blocks, kThreads, ByValue<Position>{{seed, stream, offset}}, count, bits);
 }
 
 }  // namespace

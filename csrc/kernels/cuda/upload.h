@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/memory.h"
+#include "kernels/cuda/capture.h"
 #include "kernels/cuda/stream.h"
 
 namespace atrous {
@@ -24,7 +25,10 @@ class Upload {
   void send() {
     const auto size = static_cast<int64_t>(bytes_.size());
     memory_.emplace(size);
-    copy_to_device(memory_->data(), bytes_.data(), size);
+    if (capturing())
+      copy_by_launches(memory_->data(), bytes_.data(), size);
+    else
+      copy_to_device(memory_->data(), bytes_.data(), size);
   }
 
   // Device memory, after send().

@@ -21,3 +21,6 @@ globals().update({name: getattr(compiled, name) for name in __all__ if hasattr(c
 build_info, conversions = compiled.build_info, compiled.conversions
 memory_overruns, memory_set_poison = compiled.memory_overruns, compiled.memory_set_poison
 conv2d_algorithms, get_tf32, set_tf32 = compiled.conv2d_algorithms, compiled.get_tf32, compiled.set_tf32
+# For captured steps (capturing.py).
+set_capturing, capture_numbers, store = compiled.set_capturing, compiled.capture_numbers, compiled.store
+adam_numbers, sgd_numbers, legal_classes = compiled.adam_numbers, compiled.sgd_numbers, compiled.legal_classes

@@ -1,6 +1,7 @@
 """The fully connected layer and the matrix product: cuBLAS through CuPy, with an epilogue of our own.
 
-Where float32 may be rounded to TF32, the convolution's tensor cores multiply instead: two to three times as fast.
+Where float32 may be rounded to TF32, the convolution's tensor cores multiply instead: two to three times as fast. So do
+its kernels, without rounding, in a captured step: CuPy refuses cuBLAS there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Any
 
 import cupy
 
+from .. import capturing
 from . import compiled
 from .check import check_array, check_sizes
 
@@ -21,7 +23,7 @@ def linear_forward(x: Array, weight: Array, bias: Array | None, relu: bool = Fal
     check_array("linear_forward: x", x, (2,))
     check_array("linear_forward: weight", weight, (2,), x.dtype)
     check_sizes("linear_forward", "inner sizes", x.shape[1], weight.shape[1])
-    if on_tensor_cores(x, weight):
+    if by_convolution(x, weight):
         return matrix(compiled.conv2d_forward(image(x), image(weight), bias, *WINDOW, relu=relu))
     y = product(c_order(x), c_order(weight).T)
     compiled.epilogue(y, None, bias, relu, None, False)
@@ -33,7 +35,7 @@ def linear_backward_input(grad_y: Array, weight: Array) -> Array:
     check_array("linear_backward_input: grad_y", grad_y, (2,))
     check_array("linear_backward_input: weight", weight, (2,), grad_y.dtype)
     check_sizes("linear_backward_input", "inner sizes", grad_y.shape[1], weight.shape[0])
-    if on_tensor_cores(grad_y, weight):
+    if by_convolution(grad_y, weight):
         return matrix(compiled.conv2d_backward_input(image(grad_y), image(weight), (1, 1), *WINDOW))
     return product(c_order(grad_y), c_order(weight))
 
@@ -43,7 +45,7 @@ def linear_backward_weight(grad_y: Array, x: Array) -> Array:
     check_array("linear_backward_weight: grad_y", grad_y, (2,))
     check_array("linear_backward_weight: x", x, (2,), grad_y.dtype)
     check_sizes("linear_backward_weight", "inner sizes", grad_y.shape[0], x.shape[0])
-    if on_tensor_cores(grad_y, x):
+    if by_convolution(grad_y, x):
         return matrix(compiled.conv2d_backward_weight(image(grad_y), image(x), (1, 1), *WINDOW))
     return product(c_order(grad_y).T, c_order(x))
 
@@ -63,14 +65,20 @@ def matmul(a: Array, b: Array) -> Array:
     if a.ndim == 3:
         check_sizes("matmul", "batch sizes", a.shape[0], b.shape[0])
     check_sizes("matmul", "inner sizes", a.shape[-1], b.shape[-2])
-    if a.ndim == 2 and on_tensor_cores(a, b):
+    if a.ndim == 2 and by_convolution(a, b):
         return matrix(compiled.conv2d_backward_input(image(a), image(b), (1, 1), *WINDOW))
+    if a.ndim == 3 and capturing.active and capturing.current() is not None and a.size > 0 and b.size > 0:
+        return cupy.stack([matmul(one, other) for one, other in zip(a, b, strict=True)])
     return product(c_order(a), c_order(b))
 
 
-def on_tensor_cores(a: Array, b: Array) -> bool:
-    """Whether the product may round its factors to TF32: then it is a convolution with a window of one pixel."""
-    return compiled.get_tf32() and a.dtype == "float32" and a.size > 0 and b.size > 0
+def by_convolution(a: Array, b: Array) -> bool:
+    """Whether the product is a convolution with a window of one pixel: on tensor cores, or in a captured step."""
+    if a.size == 0 or b.size == 0:
+        return False
+    if capturing.active and capturing.current() is not None:
+        return True
+    return compiled.get_tf32() and a.dtype == "float32"
 
 
 def image(rows: Array) -> Array:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from operator import index
 from typing import Any
 
-from .. import fusion
+from .. import capturing, fusion
 from ..autograd import Backward, record
 from ..backend import kernels_for, quiet
 from ..checks import floats_of_one_dtype, pair, require
@@ -82,6 +82,8 @@ def conv2d(
     if y is None:
         y = kernels.conv2d_forward(*arguments)
     if not needed:
+        if capturing.active:
+            capturing.use(x, weight, bias)
         return Tensor(y)
     saved = _saved(x, data, weight, filters)
     sizes = {"input_size": shape[2:], "kernel_size": weight_shape[2:]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import gpu
+from .. import capturing, gpu
 from ..autograd import Backward, record
 from ..backend import array_module, kernels_for, quiet
 from ..checks import floats_of_one_dtype, require
@@ -67,7 +67,7 @@ def cross_entropy(
     losses, weights, lse = kernels_for(data).cross_entropy_forward(
         data, classes.reshape(places), None if weight is None else weight.data, ignore_index, label_smoothing
     )
-    total = {"none": None, "sum": 1.0}[reduction] if reduction != "mean" else float(weights.sum())
+    total = {"none": None, "sum": 1.0}[reduction] if reduction != "mean" else total_weight(weights)
     return record(
         reduce_losses(losses, classes.shape, total),
         CrossEntropyBackward,
@@ -227,26 +227,52 @@ def class_indices(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Any:
         raise TypeError(f"{op}: target is {dtype}; expected int64 classes")
     classes = target.data if dtype == int64 else target.data.astype(int64)
     C = x.shape[1 if x.ndim > 1 else 0]
+    capture = capturing.current() if capturing.active else None
+    if capture is not None and not capture.rehearsal:
+        return capture.legal_classes(op, classes, C, ignore_index)
     if classes.size and classes.view("uint64").max() >= C:  # a negative class is a huge one there
         bad = classes[((classes < 0) | (classes >= C)) & (classes != ignore_index)]
         if bad.size:
             raise ValueError(f"{op}: target has class {int(bad[0])}; expected 0 to {C - 1} from x {x.shape}")
-    return classes
+    return classes if capture is None else capture.legal_classes(op, classes, C, ignore_index)
 
 
-def reduce_losses(losses: Any, shape: tuple[int, ...], total: float | None) -> Any:
+# On a GPU a sum stays there, as an array of one float64: reading it would wait for all that came before.
+
+
+def total_weight(weights: Any) -> Any:
+    """The sum of the weights; on a GPU NaN in place of 0."""
+    total = weights.sum()
+    if not gpu.holds(weights):
+        return float(total)
+    xp = array_module(weights)
+    return xp.where(total == 0, math.nan, total).astype("float64")
+
+
+def reduce_losses(losses: Any, shape: tuple[int, ...], total: Any) -> Any:
     """The losses in `shape`, or where `total` is given, their sum divided by it."""
     if total is None:
         return losses.reshape(shape)
+    if gpu.holds(losses):
+        return _quotient(losses.sum(), total).astype(losses.dtype)
     value = float(quiet.run(losses.sum))
     return array_module(losses).asarray(ratio(value, total), dtype=losses.dtype)
 
 
-def spread(grad_y: Any, losses: Any, total: float | None) -> Any:
+def spread(grad_y: Any, losses: Any, total: Any) -> Any:
     """The gradient of each loss, from that of what `reduce_losses` made of them."""
     if total is None:
         return grad_y.reshape(losses.shape)
+    if gpu.holds(losses):
+        grad = array_module(losses).empty(losses.shape, losses.dtype)
+        grad[...] = _quotient(grad_y, total)
+        return grad
     return array_module(losses).full(losses.shape, ratio(float(grad_y), total), dtype=losses.dtype)
+
+
+def _quotient(a: Any, total: Any) -> Any:
+    """An array over a number or an array of one, in float64; NaN where the number is 0."""
+    return a.astype("float64") / (math.nan if isinstance(total, float) and total == 0 else total)
 
 
 def ratio(a: float, b: float) -> float:

@@ -8,7 +8,7 @@ from ..autograd import Backward, record
 from ..backend import array_module, quiet
 from ..checks import floats_of_one_dtype, require
 from ..tensor import Tensor
-from .cross_entropy import REDUCTIONS, check_classes, class_indices, reduce_losses, spread
+from .cross_entropy import REDUCTIONS, check_classes, class_indices, reduce_losses, spread, total_weight
 
 
 def nll_loss(
@@ -41,7 +41,7 @@ def nll_loss(
     axis = 1 if x.ndim > 1 else 0
     class_weights = None if weight is None else weight.data
     losses, weights = quiet.run(_class_losses, x.data, axis, classes, class_weights, ignore_index)
-    total = {"none": None, "sum": 1.0}[reduction] if reduction != "mean" else float(weights.sum())
+    total = {"none": None, "sum": 1.0}[reduction] if reduction != "mean" else total_weight(weights)
     value = reduce_losses(losses, target.shape, total)
     saved = (target if classes is target.data else classes, weights)
     attributes = {"shape": x.shape, "axis": axis, "ignore_index": ignore_index, "total": total}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes, gpu, layout
+from .. import capturing, dtypes, gpu, layout
 from ..autograd import Backward, check_inplace, record, record_inplace
 from ..backend import array_module, quiet
 from ..grad_mode import mode
@@ -33,6 +33,8 @@ def operands(op: str, a: Any, b: Any) -> tuple[Any, Any, Tensor | None, Tensor |
         y, x, second, first = operands(op, b, a)
         return x, y, first, second
     x = a.data
+    if capturing.active:
+        capturing.use(a, b)
     if isinstance(b, Tensor):
         y = b.data
         if type(x) is not type(y):
@@ -45,7 +47,7 @@ def operands(op: str, a: Any, b: Any) -> tuple[Any, Any, Tensor | None, Tensor |
         if x.dtype.kind == "f":
             return x, float(b), a, None
         dtype = dtypes.result_type(x, b)
-        return x.astype(dtype, copy=False), array_module(x).asarray(b).astype(dtype), a, None
+        return x.astype(dtype, copy=False), array_module(x).full((), b).astype(dtype), a, None
     elif isinstance(b, (np.ndarray, list, tuple)):
         b = as_tensor(b, like=a)
         y = b.data

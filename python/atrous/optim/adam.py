@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from .. import capturing
 from ..ops.adam import adam_step
+from ..tensor import Tensor
 from .optimizer import Optimizer, Params, batches, check_betas, check_range
 
 
@@ -33,6 +36,8 @@ class Adam(Optimizer):
         >>> [round(v, 4) for v in w.tolist()]
         [0.9, -1.9]
     """
+
+    capturable = True
 
     def __init__(
         self,
@@ -63,22 +68,41 @@ class Adam(Optimizer):
         check_betas(op, group["betas"])
 
     def _update(self, group: dict[str, Any]) -> None:
-        beta1, beta2 = group["betas"]
-        for before, update in batches(group, lambda param: self.state.get(param, {}).get("step", 0)):
-            adam_step(
+        for _, update in batches(group, self._steps):
+            tensors = (
                 update.params,
                 update.grads,
                 update.state(self, "exp_avg"),
                 update.state(self, "exp_avg_sq"),
                 update.state(self, "max_exp_avg_sq") if group["amsgrad"] else None,
-                step=before + 1,
-                lr=group["lr"],
-                beta1=beta1,
-                beta2=beta2,
-                eps=group["eps"],
-                weight_decay=group["weight_decay"],
-                decoupled=group["decoupled_weight_decay"],
             )
-            for param in update.owners:
-                self.state[param]["step"] = before + 1
+            owners = update.owners
+            if capturing.active:
+                numbers, count = partial(self._numbers, group, owners), partial(self._count, owners)
+                capturing.replay_numbers("adam_step", owners[0], numbers, count)
+            adam_step(*tensors, **self._numbers(group, owners))
+            self._count(owners)
             update.finish()
+
+    def _steps(self, param: Tensor) -> int:
+        """How many steps a parameter has made."""
+        return self.state.get(param, {}).get("step", 0)
+
+    def _numbers(self, group: dict[str, Any], owners: list[Tensor]) -> dict[str, Any]:
+        """What the next step takes besides tensors."""
+        beta1, beta2 = group["betas"]
+        return dict(
+            step=self._steps(owners[0]) + 1,
+            lr=group["lr"],
+            beta1=beta1,
+            beta2=beta2,
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            decoupled=group["decoupled_weight_decay"],
+        )
+
+    def _count(self, owners: list[Tensor]) -> None:
+        """A step was made."""
+        step = self._steps(owners[0]) + 1
+        for param in owners:
+            self.state[param]["step"] = step

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from .. import capturing
 from ..autograd import enable_grad, no_grad
 from ..layout import contiguous, is_channels_last, like
 from ..ops import tensor, zeros_like
@@ -24,6 +25,7 @@ class Optimizer:
         TypeError: something is not a tensor.
     """
 
+    capturable = False  # whether a step can be part of a CUDA graph (at.cuda.capture)
     _stepped = False  # a scheduler that steps first warns
     _scalars: tuple[str, ...] = ("step",)  # what the state holds as numbers
 
@@ -81,6 +83,8 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        if capturing.active and (capture := capturing.current()) is not None:
+            capture.optimizer(self)
         for group in self.param_groups:
             self._update(group)
         self._stepped = True
@@ -181,6 +185,7 @@ class Update:
                 state = states[owner] = {}
             held = state.get(key)
             if held is None:
+                refuse_new_state(optimizer, key)
                 held = state[key] = start(param)
             elif type(held.data) is not type(param.data):  # the model was moved
                 held.data = like(held.to(param.device).data, param.data)
@@ -195,6 +200,16 @@ class Update:
             if param is not owner:
                 with no_grad():
                     owner.copy_(param)
+
+
+def refuse_new_state(optimizer: Optimizer, key: str) -> None:
+    """Raises a RuntimeError while a graph is captured, each of whose replays would start the state anew."""
+    capture = capturing.current() if capturing.active else None
+    if capture is not None and not capture.rehearsal:
+        raise RuntimeError(
+            f"{type(optimizer).__name__}: a parameter had no {key} before this step; make the optimizer outside of the "
+            "step, and let each parameter have a gradient in the first"
+        )
 
 
 def batches(group: dict[str, Any], key: Callable[[Tensor], Any]) -> Iterator[tuple[Any, Update]]:

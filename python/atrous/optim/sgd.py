@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from .. import capturing
 from ..ops.adam import sgd_step
 from .optimizer import Optimizer, Params, batches, check_range
 
@@ -40,6 +42,8 @@ class SGD(Optimizer):
         [0.8, 1.6]
     """
 
+    capturable = True
+
     def __init__(
         self,
         params: Params,
@@ -73,15 +77,18 @@ class SGD(Optimizer):
             return bool(momentum) and self.state.get(param, {}).get("momentum_buffer") is None
 
         for first, update in batches(group, is_first):
-            sgd_step(
-                update.params,
-                update.grads,
-                update.state(self, "momentum_buffer") if momentum else None,
-                lr=group["lr"],
-                momentum=momentum,
-                dampening=group["dampening"],
-                weight_decay=group["weight_decay"],
-                nesterov=group["nesterov"],
-                first=first,
-            )
+            buffers = update.state(self, "momentum_buffer") if momentum else None
+            if capturing.active:
+                capturing.replay_numbers("sgd_step", update.owners[0], partial(_numbers, group, first), _nothing)
+            sgd_step(update.params, update.grads, buffers, **_numbers(group, first))
             update.finish()
+
+
+def _numbers(group: dict[str, Any], first: bool) -> dict[str, Any]:
+    """What a step takes besides tensors."""
+    names = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
+    return {name: group[name] for name in names} | {"first": first}
+
+
+def _nothing() -> None:
+    """What a step of SGD counts."""

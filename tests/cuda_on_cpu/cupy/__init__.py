@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from . import cuda
-from .cuda import MemoryPointer
+from . import capture, cuda, pool
+from .pool import MemoryPointer, View
 
 float16, float32, float64 = np.float16, np.float32, np.float64
 int8, int16, int32, int64, uint8, uint32, uint64 = (
@@ -44,7 +44,7 @@ class ndarray:
 
     @property
     def data(self):
-        return MemoryPointer(self._array, self._array.__array_interface__["data"][0])
+        return MemoryPointer(View(self._array))
 
     @property
     def flags(self):
@@ -56,13 +56,16 @@ class ndarray:
 
     @property
     def base(self):
-        return None if self._array.base is None else wrap(self._array.base)
+        base = self._array.base
+        return wrap(base) if type(base) is np.ndarray else None
 
     def get(self):
         """A copy in host memory, in the same order."""
+        capture.refuse(capture.TO_HOST)
         return self._array.copy(order="K")
 
     def set(self, array):
+        capture.refuse(capture.FROM_HOST)
         self._array[...] = array
 
     def __array__(self, *_, **__):
@@ -71,61 +74,101 @@ class ndarray:
     def __getattr__(self, name):
         if name.startswith("__") or name == "_array":
             raise AttributeError(name)  # NumPy looks for several ways in
-        return wrapped(getattr(self._array, name))
+        found = getattr(self._array, name)
+        return wrapped(found) if not callable(found) else _method(self._array, name)
 
     def __getitem__(self, index):
-        return wrapped(self._array[plain(index)])
+        if capture.recorder is not None and _has_mask(index):
+            raise RuntimeError(capture.WAITS)
+        return compute(operator.getitem, "getitem", self, index)
 
     def __setitem__(self, index, value):
-        self._array[plain(index)] = plain(value)
+        if capture.recorder is None:
+            self._array[plain(index)] = plain(value)
+        elif _has_mask(index) and isinstance(value, ndarray) and value.ndim > 0:
+            raise RuntimeError(capture.WAITS)
+        else:
+            capture.later(operator.setitem, (self._array, plain(index), plain(value)), {})
 
     def __len__(self):
         return len(self._array)
 
     def __bool__(self):
-        return bool(self._array)
+        return bool(self.get())
 
     def __float__(self):
-        return float(self._array)
+        return float(self.get())
 
     def __int__(self):
-        return int(self._array)
+        return int(self.get())
 
     def __index__(self):
-        return operator.index(self._array)
+        return operator.index(self.get())
 
     def __repr__(self):
-        return f"cupy stand-in of {self._array!r}"
+        return f"cupy stand-in of {self.get()!r}"
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
 
     def __dlpack__(self, **options):
-        return self._array.__dlpack__(max_version=options.get("max_version"))
+        return self._array.view(np.ndarray).__dlpack__(max_version=options.get("max_version"))
 
     def __dlpack_device__(self):
         return (2, 0)  # kDLCUDA, as CuPy's
 
     def __copy__(self):
-        return wrap(self._array.copy())
+        return self.copy()
 
     def __deepcopy__(self, memo):
-        return wrap(self._array.copy(order="K"))
+        return self.copy(order="K")
 
     def __reduce__(self):
-        return _from_host, (self._array,)
+        return _from_host, (self.get(),)
 
 
 def _from_host(array):
     return wrap(array.copy(order="K"))
 
 
+def _method(array, name):
+    """A method of NumPy's array, for ours."""
+
+    def method(array, *args, **kwargs):
+        return getattr(array, name)(*args, **kwargs)
+
+    def call(*args, **kwargs):
+        if name in capture.WRITING_METHODS and capture.recorder is not None:
+            args, kwargs = plain(args), {key: plain(value) for key, value in kwargs.items()}
+            return capture.later(method, (array, *args), kwargs)
+        return compute(method, name, wrap(array), *args, **kwargs)
+
+    return call
+
+
+def _has_mask(index):
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, ndarray) and part.dtype.kind == "b" for part in parts)
+
+
 def wrap(array: np.ndarray) -> ndarray:
-    if array.base is None:
-        cuda.POOL.take(array, array.nbytes)
     result = object.__new__(ndarray)
-    result._array = array
+    result._array = pool.placed(array)
     return result
+
+
+def compute(function: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+    """NumPy's function of our arrays, now or, while a stream captures, at each launch of its graph."""
+    args, kwargs = plain(args), {key: plain(value) for key, value in kwargs.items()}
+    if capture.recorder is None:
+        with np.errstate(all="ignore"):  # a GPU warns of nothing
+            return wrapped(function(*args, **kwargs))
+    return wrapped(capture.result_of(function, name, args, kwargs, _home))
+
+
+def _home(found):
+    """Where a captured call's result will be: for a view, itself."""
+    return found if isinstance(found, np.ndarray) and pool.in_place(found) else pool.like(np.asarray(found))
 
 
 def plain(value: Any) -> Any:
@@ -145,9 +188,14 @@ def wrapped(value: Any) -> Any:
     if not callable(value) or isinstance(value, type):
         return value
 
+    name = getattr(value, "__name__", "")
+
     def call(*args, **kwargs):
-        with np.errstate(all="ignore"):  # a GPU warns of nothing
-            return wrapped(value(*map(plain, args), **{name: plain(arg) for name, arg in kwargs.items()}))
+        if capture.recorder is not None and name in capture.WRITING_FUNCTIONS:
+            return capture.later(value, plain(args), {key: plain(arg) for key, arg in kwargs.items()})
+        if capture.recorder is not None and name == "matmul":
+            raise NotImplementedError(capture.CUBLAS)
+        return compute(value, name, *args, **kwargs)
 
     if isinstance(value, np.ufunc):
         call.reduce = wrapped(value.reduce)
@@ -156,10 +204,10 @@ def wrapped(value: Any) -> Any:
 
 def _binary(name, f):
     def forward(a, b):
-        return wrapped(_quiet(f, a._array, plain(b)))
+        return compute(f, name, a, b)
 
     def backward(a, b):
-        return wrapped(_quiet(f, plain(b), a._array))
+        return compute(f, name, b, a)
 
     setattr(ndarray, f"__{name}__", forward)
     setattr(ndarray, f"__r{name}__", backward)
@@ -167,16 +215,14 @@ def _binary(name, f):
 
 def _inplace(name, f):
     def change(a, b):
+        if capture.recorder is not None:
+            capture.later(f, (a._array, plain(b)), {})
+            return a
         with np.errstate(all="ignore"):
             a._array = f(a._array, plain(b))
         return a
 
     setattr(ndarray, f"__i{name}__", change)
-
-
-def _quiet(f, *args):
-    with np.errstate(all="ignore"):
-        return f(*args)
 
 
 for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and_", "or_", "xor", "matmul"):
@@ -186,7 +232,7 @@ for name in ("eq", "ne", "lt", "le", "gt", "ge"):
     _binary(name, getattr(operator, name))
 for name in ("neg", "abs", "invert"):
     f = getattr(operator, name)
-    setattr(ndarray, f"__{name}__", lambda a, f=f: wrapped(f(a._array)))
+    setattr(ndarray, f"__{name}__", lambda a, f=f, name=name: compute(f, name, a))
 ndarray.__hash__ = None
 
 
@@ -194,11 +240,14 @@ def asarray(a: Any, dtype: Any = None, order: str = "K", *, blocking: bool = Fal
     """From host memory by a copy; an array of the device as it is."""
     if isinstance(a, ndarray) and (dtype is None or a.dtype == dtype):
         return a
-    return wrap(np.array(plain(a) if isinstance(a, ndarray) else a, dtype, order=order))
+    return array(a, dtype, order)
 
 
 def array(a: Any, dtype: Any = None, order: str = "K") -> ndarray:
-    return wrap(np.array(a._array if isinstance(a, ndarray) else a, dtype, order=order))
+    if isinstance(a, ndarray):
+        return compute(np.array, "array", a, dtype, order=order)
+    capture.refuse(capture.FROM_HOST)
+    return wrap(np.array(a, dtype, order=order))
 
 
 def asnumpy(a: Any) -> np.ndarray:
@@ -210,7 +259,7 @@ def get_array_module(*arrays: Any) -> Any:
 
 
 def get_default_memory_pool() -> Any:
-    return cuda.POOL
+    return pool.POOL
 
 
 class _OnHost:
@@ -229,7 +278,7 @@ def from_dlpack(source: Any) -> ndarray:
 
 def argsort(a: ndarray, axis: int = -1, kind: str | None = None) -> ndarray:
     """Stable, as CuPy's."""
-    return wrap(np.argsort(a._array, axis, kind="stable"))
+    return compute(np.argsort, "argsort", a, axis, kind="stable")
 
 
 def may_share_memory(a: ndarray, b: ndarray) -> bool:

@@ -1,91 +1,81 @@
-"""The stand-in's cupy.cuda: one device, one stream, and memory that is the host's."""
+"""The stand-in's cupy.cuda: one device, streams, and memory that is the host's."""
 
 from __future__ import annotations
 
-import ctypes
+import itertools
 import time
-import weakref
+from typing import Any
 
-import numpy as np
+from . import capture
+from .capture import Graph
+from .pool import POOL, Memory, MemoryPointer, MemoryPool, OutOfMemoryError, alloc, using_allocator
 
-ALIGNMENT = 512  # of every block, as the driver gives it
+__all__ = ["POOL", "Graph", "Memory", "MemoryPointer", "MemoryPool", "OutOfMemoryError", "alloc", "using_allocator"]
 
-
-class MemoryPointer:
-    def __init__(self, buffer: np.ndarray, ptr: int, offset: int = 0) -> None:
-        self.buffer, self.ptr, self.offset = buffer, ptr, offset
-        self.device_id = 0
-
-    def copy_from_device_async(self, source: MemoryPointer, size: int) -> None:
-        ctypes.memmove(self.ptr, source.ptr, size)
-
-
-class Pool:
-    """CuPy's pool, as far as memory is counted."""
-
-    def __init__(self) -> None:
-        self.used, self.limit = 0, 0
-
-    def used_bytes(self) -> int:
-        return self.used
-
-    def total_bytes(self) -> int:
-        return self.used
-
-    def free_all_blocks(self) -> None:
-        pass
-
-    def get_limit(self) -> int:
-        return self.limit
-
-    def set_limit(self, size: int = 0) -> None:
-        self.limit = size
-
-    def take(self, block: object, size: int) -> None:
-        if self.limit and self.used + size > self.limit:
-            raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {self.used:,} bytes).")
-        self.used += size
-        weakref.finalize(block, self.give_back, size)
-
-    def give_back(self, size: int) -> None:
-        self.used -= size
-
-
-POOL = Pool()
-
-
-class OutOfMemoryError(MemoryError):
-    pass
-
-
-def alloc(size: int) -> MemoryPointer:
-    buffer = np.empty(size + ALIGNMENT, np.uint8)
-    offset = -buffer.ctypes.data % ALIGNMENT
-    POOL.take(buffer, size)
-    return MemoryPointer(buffer, buffer.ctypes.data + offset, offset)
+_numbers = itertools.count(16)
+_entered: list[Stream] = []
 
 
 class Stream:
-    ptr = 0
+    """Work is done at once, whatever the stream; but for one that captures, while it is the current one."""
 
     def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
-        pass
+        self.ptr = 0 if null else next(_numbers)
+        self.recorder: Any = None
 
     def synchronize(self) -> None:
+        if self.recorder:
+            raise runtime.CUDARuntimeError("cudaErrorStreamCaptureUnsupported: operation not permitted")
+
+    def begin_capture(self, mode: int | None = None) -> None:
+        if self.ptr == 0:
+            raise RuntimeError("cannot capture on the default (legacy) stream")
+        self.recorder = capture.Recorder()
+        _set_current()
+
+    def end_capture(self) -> Graph:
+        if self.recorder is None:
+            raise runtime.CUDARuntimeError(
+                "cudaErrorIllegalState: the operation cannot be performed in the present state"
+            )
+        recorded, self.recorder = self.recorder, None
+        _set_current()
+        return Graph(recorded)
+
+    def is_capturing(self) -> bool:
+        return self.recorder is not None
+
+    def record(self, event: Any = None) -> Any:
+        event = event or Event()
+        event.record()
+        return event
+
+    def wait_event(self, event: Any) -> None:
         pass
 
     def __enter__(self) -> Stream:
+        _entered.append(self)
+        _set_current()
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        _entered.pop()
+        _set_current()
 
 
 Stream.null = Stream(null=True)
 
 
+def get_current_stream() -> Stream:
+    return _entered[-1] if _entered else Stream.null
+
+
+def _set_current() -> None:
+    capture.activate(get_current_stream().recorder)
+
+
 class Event:
-    def record(self) -> None:
+    def record(self, stream: Any = None) -> None:
         self.time = time.perf_counter()
 
     def synchronize(self) -> None:
@@ -95,10 +85,6 @@ class Event:
 def get_elapsed_time(begin: Event, end: Event) -> float:
     """In milliseconds."""
     return 1e3 * (end.time - begin.time)
-
-
-def get_current_stream() -> Stream:
-    return Stream.null
 
 
 def is_available() -> bool:
@@ -117,7 +103,7 @@ class Device:
         self.compute_capability = "90"
 
     def synchronize(self) -> None:
-        pass
+        capture.refuse("operation not permitted when stream is capturing")
 
     def use(self) -> None:
         pass

@@ -1,0 +1,68 @@
+// While the stream of CuPy captures a graph: what python/atrous/cuda_graph.py tells the launches, and asks of them.
+#include "kernels/cuda/capture.h"
+
+#include "bindings/array.h"
+#include "kernels/cuda/adam_numbers.h"
+
+namespace atrous {
+namespace {
+
+using namespace py::literals;
+
+thread_local bool captures = false;
+thread_local const void* numbers = nullptr;  // of the next launch that asks
+
+template <typename Options>
+py::bytes numbers_of(bool double_precision, const Options& options) {
+  const std::string bytes = double_precision ? step_numbers<double>(options) : step_numbers<float>(options);
+  return py::bytes(bytes);
+}
+
+py::bytes adam_numbers(bool double_precision, int64_t step, double lr, double beta1, double beta2, double eps,
+                       double weight_decay, bool decoupled) {
+  return numbers_of(double_precision, AdamOptions{step, lr, beta1, beta2, eps, weight_decay, decoupled});
+}
+
+py::bytes sgd_numbers(bool double_precision, double lr, double momentum, double dampening, double weight_decay,
+                      bool nesterov, bool first) {
+  return numbers_of(double_precision, SgdOptions{lr, momentum, dampening, weight_decay, nesterov, first});
+}
+
+void store(uintptr_t to, const std::string& bytes) {
+  copy_by_launches(reinterpret_cast<void*>(to), bytes.data(), static_cast<int64_t>(bytes.size()));
+}
+
+NdArray legal_classes(const py::object& classes_, int64_t end, int64_t except, uintptr_t found) {
+  const Array<int64_t> classes(classes_, "legal_classes: classes", -1);
+  NdArray clean = empty<int64_t>(classes.shape());
+  replace_outside(classes.elements(), classes.data(), end, except, mutable_data<int64_t>(clean),
+                  reinterpret_cast<int64_t*>(found));
+  return clean;
+}
+
+}  // namespace
+
+bool capturing() { return captures; }
+
+const void* captured_numbers(const char* function) {
+  if (!numbers) throw std::runtime_error(std::string(function) + ": its numbers would stay the same at every replay");
+  return std::exchange(numbers, nullptr);
+}
+
+void bind_capture(py::module_& m) {
+  m.def(
+      "set_capturing", [](bool on) { captures = on, numbers = nullptr; }, "on"_a,
+      "Whether this thread's stream captures a graph.");
+  m.def(
+      "capture_numbers", [](uintptr_t memory) { numbers = reinterpret_cast<const void*>(memory); }, "memory"_a,
+      "Where the next kernel that is captured finds its numbers at each replay.");
+  m.def("adam_numbers", &adam_numbers, "double_precision"_a, "step"_a, "lr"_a, "beta1"_a, "beta2"_a, "eps"_a,
+        "weight_decay"_a, "decoupled"_a, "What adam_step's kernel reads of its numbers.");
+  m.def("sgd_numbers", &sgd_numbers, "double_precision"_a, "lr"_a, "momentum"_a, "dampening"_a, "weight_decay"_a,
+        "nesterov"_a, "first"_a, "What sgd_step's kernel reads of its numbers.");
+  m.def("store", &store, "to"_a, "bytes"_a, "Writes to device memory, in the stream's order; the bytes may go.");
+  m.def("legal_classes", &legal_classes, "classes"_a, "end"_a, "except"_a, "found"_a,
+        "The classes, those out of range replaced by `except`; one of these is put down in pinned memory at found.");
+}
+
+}  // namespace atrous
