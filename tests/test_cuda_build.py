@@ -15,7 +15,10 @@ SOURCES = sorted((ROOT / "csrc" / "kernels" / "cuda").glob("*.cu"))
 NVCC = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
 CUOBJDUMP = shutil.which("cuobjdump") or shutil.which("cuobjdump", path="/usr/local/cuda/bin")
 PACK = re.compile(r"\b(ld|st)(\.global)?(\.nc|\.wb)?\.v(4\.[a-z]32|2\.[a-z]64)")  # 16 bytes
+SINGLE = re.compile(r"\b(ld|st)\.global(\.nc|\.wb)?\.[a-z]16\b")
 UNPACKED = {"values"}  # looks at single numbers, and little of them
+# Have kernels that memory limits, for numbers of 16 bits.
+IN_16_BITS = ["activation", "batch_norm", "conv2d_depthwise", "elementwise", "pool2d", "pool2d_windows", "upsample2d"]
 # The instructions of the matrix units, and the copy engine's of pixels.
 MACHINE_CODE = {
     "conv2d_forward": {"HMMA"},
@@ -35,12 +38,12 @@ def is_for_hopper(source):
     return source.stem.endswith("_hopper")
 
 
-def compiled(source, *options):
+def compiled(source, *options, architecture="sm_90"):
     how = [
         "-std=c++17",
         "-O3",
         "-fmad=false",
-        "-arch=sm_90a" if is_for_hopper(source) else "-arch=sm_90",
+        "-arch=sm_90a" if is_for_hopper(source) else f"-arch={architecture}",
         "-Werror=all-warnings",
         "-Xcompiler=-Wall,-Wextra,-Werror",
     ]
@@ -60,9 +63,15 @@ def test_the_module_loads_where_there_is_neither_a_gpu_nor_cupy():
     assert {"75-real", "80-real", "90-real", "90a-real", "90-virtual"} <= set(found.stdout.split())
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_no_kernel_spills(source, tmp_path):
-    report = compiled(source, "-cubin", "-Xptxas", "-v", "-o", str(tmp_path / "x.cubin")).stderr
+# sm_80, too, where kernels that memory limits hold 8 numbers of 16 bits in every pack.
+@pytest.mark.parametrize(
+    ("source", "architecture"),
+    [(source, "sm_90") for source in SOURCES] + [(source, "sm_80") for source in SOURCES if source.stem in IN_16_BITS],
+    ids=lambda part: getattr(part, "stem", part),
+)
+def test_no_kernel_spills(source, architecture, tmp_path):
+    options = ["-cubin", "-Xptxas", "-v", "-o", str(tmp_path / "x.cubin")]
+    report = compiled(source, *options, architecture=architecture).stderr
     spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report)
     assert spills
     assert {numbers[1:] for numbers in spills} == {("0", "0")}
@@ -76,11 +85,27 @@ def test_no_kernel_spills(source, tmp_path):
 @pytest.mark.parametrize("source", [s for s in SOURCES if s.stem not in UNPACKED], ids=lambda path: path.stem)
 def test_memory_moves_16_bytes_at_a_time(source, tmp_path):
     """Of each kernel that has a form for packs of 16 bytes, that form reads or writes such."""
-    path = tmp_path / "x.ptx"
+    kernels = ptx_of(source, tmp_path)
+    assert any(map(PACK.search, kernels.values())), f"{source.stem}: none of {len(kernels)} kernels"
+
+
+@pytest.mark.parametrize("stem", IN_16_BITS)
+def test_numbers_of_16_bits_move_8_at_a_time(stem, tmp_path):
+    """In each kernel for packs of 8 (Li8E in a name, a template's argument), but for the last few of a map."""
+    kernels = ptx_of(ROOT / "csrc" / "kernels" / "cuda" / f"{stem}.cu", tmp_path)
+    names = [name for name in kernels if "Float16" in name and "Li8E" in name and "Elements" not in name]
+    assert {"BFloat16" in name for name in names} == {False, True}
+    for name in names:
+        assert PACK.search(kernels[name]), name
+        assert len(SINGLE.findall(kernels[name])) <= 8, name
+
+
+def ptx_of(source, folder):
+    """The text of each kernel by its name."""
+    path = folder / "x.ptx"
     compiled(source, "-ptx", "-o", str(path))
     kernels = re.split(r"\.visible \.entry |\n\t*\.entry ", path.read_text())[1:]
-    packed = [text for text in kernels if PACK.search(text)]
-    assert packed, f"{source.stem}: none of {len(kernels)} kernels"
+    return {text.split("(")[0]: text for text in kernels}
 
 
 @pytest.mark.skipif(CUOBJDUMP is None, reason="needs CUDA's cuobjdump")

@@ -1,13 +1,15 @@
 """The harness finds faults: each kind of broken kernel fails, with the case and the values."""
 
 import argparse
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from atrous import reference, verify
-from atrous.verify.harness import sum_bound
+from atrous.verify.halves import finfo, half_dtypes, is_half, stored_limit
+from atrous.verify.harness import map_arrays, sum_bound
 
 
 def broken(**kernels):
@@ -148,6 +150,90 @@ def test_sum_bound_holds_where_every_rounding_goes_the_same_way():
         total += term
     error = abs(float(total) - terms.sum(dtype=np.float64))
     assert 0 < error <= sum_bound(30) * 2**-23 * float(terms.sum(dtype=np.float64))
+
+
+# -- numbers of 16 bits -----------------------------------------------------------------------------------------------
+
+
+def failures_in_16_bits(family, function, store, dtype, compute=np.float32):
+    """Of the reference in float32, or another dtype, whose outputs store(array, dtype) brings to 16 bits."""
+
+    def kernel(**arguments):
+        wide = map_arrays(arguments, lambda array: array.astype(compute) if is_half(array.dtype) else array)
+        outputs = verify.call(reference, function, wide)
+        kept = verify.FAMILIES[family].HALVES[function]
+        stored = [array if i in kept else store(array, dtype) for i, array in enumerate(outputs)]
+        return tuple(np.moveaxis(np.moveaxis(a, 1, -1).copy(), -1, 1) if a.ndim == 4 else a for a in stored)
+
+    backend = broken(**{function: kernel})
+    return verify.check_function(backend, verify.FAMILIES[family], function, dtype, stop_after=10**6).failures
+
+
+def nearest(array, dtype):
+    return array.astype(dtype)
+
+
+def truncated(array, dtype):
+    """Towards zero: a number of 16 bits is the upper part of that of 32."""
+    if np.dtype(dtype).name == "bfloat16":
+        return (array.view(np.uint32) >> 16).astype(np.uint16).view(dtype)
+    return (array.view(np.uint32) & 0xFFFFE000).view(np.float32).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", half_dtypes())
+@pytest.mark.parametrize("function", ["add_forward", "sigmoid_forward", "avg_pool2d_forward"])
+def test_rounding_to_16_bits_by_anything_but_the_nearest_is_found(function, dtype):
+    family = {"add": "elementwise", "sigmoid": "activation", "avg": "pool2d"}[function.split("_")[0]]
+    assert not failures_in_16_bits(family, function, nearest, dtype)
+    for store in (truncated, lambda array, dtype: nearest(array * np.float32(1.001), dtype)):
+        assert len(failures_in_16_bits(family, function, store, dtype)) > 5
+    assert failures_in_16_bits(family, function, lambda array, dtype: array, dtype)  # the wrong dtype
+
+
+@pytest.mark.parametrize("dtype", half_dtypes())
+def test_a_result_that_needs_no_rounding_must_be_exact(dtype):
+    def next_but_one(array, dtype):
+        stored = nearest(array, dtype)
+        bits = stored.view(np.uint16)
+        bits[np.isfinite(stored)] ^= 1
+        return stored
+
+    assert not failures_in_16_bits("activation", "relu_forward", nearest, dtype)
+    assert len(failures_in_16_bits("activation", "relu_forward", next_but_one, dtype)) == 9  # all that are not empty
+
+
+def test_arithmetic_in_16_bits_is_found():
+    found = failures_in_16_bits("activation", "tanh_backward", nearest, np.float16, compute=np.float16)
+    assert len(found) > 5
+
+
+@pytest.mark.parametrize("dtype", half_dtypes())
+def test_how_far_from_the_reference_a_stored_number_may_be(dtype):
+    """1 is exact; halfway to the next number either is right, within the bound of one of them; and overflow is cut."""
+    spacing = float(finfo(np.dtype(dtype)).eps)
+    expected = np.array([1, 1 + spacing / 2, 1 + spacing / 4, 1 + spacing * 0.501])
+    limits = stored_limit(expected, np.full(4, spacing / 100), np.dtype(dtype))
+    assert limits == pytest.approx([0, spacing / 2, spacing / 4, spacing * 0.501])
+    most = float(finfo(np.dtype(dtype)).max)
+    assert stored_limit(np.array([most]), np.array([most]), np.dtype(dtype)) == [most]
+
+
+def test_without_ml_dtypes_bfloat16_is_left_out_and_the_command_says_so(monkeypatch, capsys):
+    command = pytest.importorskip("atrous.cli.verify")
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    assert half_dtypes() == (np.float16,)
+    backend = broken(halves=True)
+    checked = [dtype for _, dtype in verify.checks(backend, verify.FAMILIES["elementwise"], "add_forward")]
+    assert checked == [np.float32, np.float64, np.float16]
+    assert np.float16 not in [
+        dtype for _, dtype in verify.checks(reference, verify.FAMILIES["conv2d"], "conv2d_forward")
+    ]
+    monkeypatch.setattr(command, "on_the_gpu", lambda: reference)
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["verify", "--device", "cuda", "--family", "random"])
+    assert args.run(args) == 0
+    assert "bfloat16 is left out: it needs the package ml_dtypes" in capsys.readouterr().out
 
 
 def test_the_command_prints_a_table_and_fails_with_a_kernel(capsys, monkeypatch):
