@@ -17,7 +17,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from .dtypes import SUPPORTED
+from .dtypes import is_supported, supported
 from .ops import from_numpy
 from .tensor import Tensor
 
@@ -170,8 +170,8 @@ def _array(name: Any, value: Any) -> np.ndarray:
         value = value.detach().cpu().numpy()
     if not isinstance(value, np.ndarray):
         raise TypeError(f"save_file: {name} is a {type(value).__name__}; expected a tensor or an array")
-    if value.dtype not in SUPPORTED:
-        raise TypeError(f"save_file: {name} has dtype {value.dtype}; expected one of {sorted(map(str, SUPPORTED))}")
+    if not is_supported(value.dtype):
+        raise TypeError(f"save_file: {name} has dtype {value.dtype}; expected one of {supported()}")
     return np.ascontiguousarray(value).reshape(value.shape)  # the writer scrambles strided arrays; 0-d stays 0-d
 
 
