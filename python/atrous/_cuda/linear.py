@@ -73,7 +73,7 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def on_tensor_cores(a: Array, b: Array) -> bool:
-    """Whether the factors have 16 bits, or may be rounded to TF32: then it is a convolution by a window of one pixel."""
+    """Whether the factors have 16 bits or may be rounded to TF32: then it is a convolution by a window of one pixel."""
     narrow = a.itemsize == 2 or (compiled.get_tf32() and a.dtype == "float32")
     return narrow and a.size > 0 and b.size > 0
 

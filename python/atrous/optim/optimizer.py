@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..autograd import enable_grad, no_grad
+from ..dtypes import is_half
 from ..layout import contiguous, is_channels_last, like
 from ..ops import tensor, zeros_like
 from ..tensor import Tensor
@@ -55,6 +56,11 @@ class Optimizer:
             if not param.is_leaf:
                 raise ValueError(
                     f"{name}: a parameter of shape {tuple(param.shape)} is a result; expected leaf tensors"
+                )
+            if is_half(param.dtype):
+                raise TypeError(
+                    f"{name}: a parameter of shape {tuple(param.shape)} is {param.dtype}, in which small steps are lost; "
+                    "keep float32 parameters, and compute in 16 bits by at.autocast"
                 )
             if id(param) in known:
                 raise ValueError(f"{name}: a parameter of shape {tuple(param.shape)} is given twice")
