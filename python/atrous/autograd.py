@@ -204,7 +204,7 @@ def _is_fresh(part: Any, grad: Any, parts: tuple, saved: tuple) -> bool:
 
 def run_hooks(hooks: dict[int, Callable], grad: Any) -> Any:
     """What the hooks make of a gradient (an array), each seeing the result of the one before."""
-    with no_grad():
+    with no_grad(), off():
         for hook in list(hooks.values()):
             result = hook(graph.Tensor(grad))
             if result is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import gpu
 from ..autograd import increment_version
-from ..backend import array_module
+from ..backend import array_module, quiet
 from ..checks import require
 from ..dtypes import float16
 from ..optim import Optimizer
@@ -103,7 +103,7 @@ class GradScaler:
         for param in params:
             if param.grad.dtype == float16:
                 raise ValueError("GradScaler.unscale_: a gradient is float16; expected float32, as its parameter")
-        self._found[optimizer] = _divide([param.grad for param in params], self._scale)
+        self._found[optimizer] = quiet.run(_divide, [param.grad for param in params], self._scale)
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
         """``optimizer.step(*args, **kwargs)`` on unscaled gradients, or nothing where one of them is not finite.

@@ -252,8 +252,7 @@ def pow_(input: Tensor, exponent: Any) -> Tensor:
 
 def _check_power(op: str, a: Any, b: Any) -> None:
     x, y, _, _ = operands(op, a, b)
-    is_float = isinstance(x, float) or dtypes.is_floating(getattr(x, "dtype", dtypes.int64))
-    if not is_float and not _all(y >= 0):
+    if not dtypes.is_floating(dtypes.result_type(x, y)) and not _all(y >= 0):
         raise ValueError(f"{op}: integers to negative powers are no integers; convert to float first")
 
 
