@@ -10,6 +10,7 @@ from fusion_nets import Net, Spy, block, images
 from half import DTYPES, needs_kernels, numbers
 
 import atrous as at
+import atrous.training
 from atrous import gpu, layout, nn
 from atrous.autocast import current
 from atrous.nn import functional as F
@@ -423,6 +424,26 @@ def test_training_follows_float32(name, build, lr):
     wide, found = losses(build, None, lr), losses(build, name, lr)
     assert wide[-1] < 0.85 * wide[0]
     assert (np.abs(found - wide) <= 3 * DTYPES[name] * (1 + np.arange(len(wide)))).all()
+
+
+@needs_kernels
+def test_a_trainer_computes_in_16_bits():
+    """As in docs/mixed-precision.md."""
+    seen = []
+
+    class Mixed(at.training.Trainer):
+        def forward(self, batch):
+            with at.autocast("cuda", dtype=at.bfloat16):
+                output, target = super().forward(batch)
+            seen.append(output.dtype)
+            return output.float(), target
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).to("cuda")
+    batches = [(at.from_numpy(numbers((8, 1, 2, 2))), at.tensor([0, 1] * 4))] * 4
+    trainer = Mixed(model, at.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss())
+    history = trainer.fit(batches, batches, epochs=3, progress=False)
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+    assert set(seen) == {at.bfloat16}
 
 
 def test_the_class_keeps_its_name():

@@ -59,7 +59,7 @@ class Optimizer:
                 )
             if is_half(param.dtype):
                 raise TypeError(
-                    f"{name}: a parameter of shape {tuple(param.shape)} is {param.dtype}, in which small steps are lost; "
+                    f"{name}: a parameter of shape {tuple(param.shape)} is {param.dtype}, which loses small steps; "
                     "keep float32 parameters, and compute in 16 bits by at.autocast"
                 )
             if id(param) in known:
