@@ -17,6 +17,7 @@ MODULES = {
     "transforms": "Changes to images",
     "transforms.functional": "Changes to images as functions",
     "tv_tensors": "Images, masks and boxes",
+    "amp": "Mixed precision",
     "data": "Data sets and batches",
     "datasets": "Data sets to be had",
     "metrics": "What is measured",

@@ -39,7 +39,7 @@ CASES = {
     "pow number": (lambda t, a: a**3 + a**2.0 + a**0, A),
     "pow -1": (lambda t, a: a**-1, POSITIVE),
     "pow at 0": (lambda t, a: a**2 + a**0, ZEROS),
-    "number to a power": (lambda t, a: 2.0**a + 0.0 ** abs(a), A),
+    "number to a power": (lambda t, a: 2**a + 2.5**a + 0.0 ** abs(a), A),
     "0 to a power": (lambda t, a, b: abs(a) ** abs(b), ZEROS, np.abs(TIES)),
     "neg": (lambda t, a: -a, A),
     "abs": (lambda t, a: a.abs() + abs(a), ZEROS),

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any as _Any
 
 from . import autograd, backends, cuda, memory, random
+from .autocast import autocast, get_autocast_dtype, is_autocast_available, is_autocast_enabled
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .backend import backend
 from .config import (
@@ -167,13 +168,17 @@ from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, s
 from .serialization import load, load_file, load_metadata, save, save_file
 from .tensor import Tensor
 
-from . import data, datasets, metrics, models, nn, optim, transforms, tv_tensors, utils  # isort: skip  (they need the names above)
+from . import amp, data, datasets, metrics, models, nn, optim, transforms, tv_tensors, utils  # isort: skip  (they need the names above)
 from .summary import summary  # isort: skip
 
 __all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations",)]
 
 
 def __getattr__(name: str) -> _Any:
+    if name == "bfloat16":  # loads the package ml_dtypes
+        from . import dtypes
+
+        return dtypes.bfloat16
     if name == "__version__":  # looked up when asked for: reading package metadata takes longer than all else here
         from importlib.metadata import PackageNotFoundError, version
 

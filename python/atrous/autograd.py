@@ -16,6 +16,7 @@ import numpy as np
 from numpy import generic
 
 from . import capturing, fusion, graph, layout
+from .autocast import off
 from .backend import array_module, kernels_for
 from .function import Function
 from .fusion import MaskedGradient
@@ -86,7 +87,7 @@ def walk(
         The gradient of every leaf reached: ``{leaf: (array, whether nothing else holds it)}``.
     """
     fusion.finish()
-    with np.errstate(all="ignore"):  # 1 / 0 is inf in a gradient, too, without NumPy's warning
+    with off(), np.errstate(all="ignore"):  # 1 / 0 is inf in a gradient, too, without NumPy's warning
         return _walk(roots, retain_graph, wanted)
 
 
@@ -113,11 +114,13 @@ def _walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[
                 owned.add(edge)
         part, grads, saved = None, (), ()  # so that what was added or passed on is freed before the next kernel runs
         if not heap:
-            return {leaf: (array, leaf in owned) for leaf, array in pending.items()}
+            return {leaf: _in_dtype_of(leaf, array, leaf in owned) for leaf, array in pending.items()}
         node = heappop(heap)[1]
         grad = pending.pop(node)
         if owned:
             owned.discard(node)
+        if node.half is not None and node.rounds:
+            grad = _rounded(grad, node.half)
         if node.hooks is not None or node.retained is not None or wanted:
             grad = _shown(node, grad, wanted)
         saved = node._saved or ()
@@ -128,6 +131,19 @@ def _walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[
             grads = (grads,)
         if saved and not retain_graph:
             node._saved = None
+
+
+def _rounded(grad: Any, dtype: Any) -> Any:
+    """The gradient in the dtype of what it is the gradient of."""
+    if type(grad) is MaskedGradient or type(grad) is list or grad.dtype == dtype:
+        return grad
+    return grad.astype(dtype)
+
+
+def _in_dtype_of(leaf: Any, grad: Any, owned: bool) -> tuple[Any, bool]:
+    """The gradient of a leaf, and whether nothing else holds it. (Of a weight of 16 bits it comes in float32.)"""
+    dtype = leaf.dtype
+    return (grad, owned) if grad.dtype == dtype else (grad.astype(dtype), True)
 
 
 def _shown(node: Backward, grad: Any, wanted: dict[Any, Any]) -> Any:
@@ -165,7 +181,8 @@ def _add(edge: Any, part: Any, fresh: bool, pending: dict, owned: set) -> None:
 
 
 def _add_into(total: Any, part: Any) -> None:
-    if total.nbytes >= layout.LARGE and total.strides == part.strides and is_dense_float(total):
+    same = total.strides == part.strides and total.dtype == part.dtype
+    if same and total.nbytes >= layout.LARGE and is_dense_float(total):
         kernels_for(total).add_into(total, part)
     else:
         total += part
@@ -187,7 +204,7 @@ def _is_fresh(part: Any, grad: Any, parts: tuple, saved: tuple) -> bool:
 
 def run_hooks(hooks: dict[int, Callable], grad: Any) -> Any:
     """What the hooks make of a gradient (an array), each seeing the result of the one before."""
-    with no_grad():
+    with no_grad(), off():
         for hook in list(hooks.values()):
             result = hook(graph.Tensor(grad))
             if result is not None:

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import gpu
-from .dtypes import float32, float64
+from .dtypes import float32, float64, is_half
 from .tensor_base import TensorBase
 
-__all__ = ["floats_of_one_dtype", "pair", "require", "single", "suggestion", "whole"]
+__all__ = ["floats_of_one_dtype", "in_compute_dtype", "pair", "require", "single", "suggestion", "whole"]
 
 
 def require(condition: Any, op: str, message: str) -> None:
@@ -96,9 +96,10 @@ def single(value: Any, op: str, name: str) -> int:
 
 
 def floats_of_one_dtype(op: str, names: Iterable[str], *tensors: Any) -> None:
-    """Raises a TypeError unless all of these are tensors of one dtype that kernels take, float32 or float64.
+    """Raises a TypeError unless all of these are tensors of one dtype that kernels take.
 
-    And a RuntimeError unless they are on one device.
+    That is float32 or float64, and on a GPU float16 or bfloat16, beside which optional tensors may be float32: biases
+    and statistics are computed in that. And raises a RuntimeError unless they are on one device.
 
     Args:
         op: the name for the message.
@@ -116,11 +117,28 @@ def floats_of_one_dtype(op: str, names: Iterable[str], *tensors: Any) -> None:
                 continue
             if first is None:
                 first, first_name = dtype, name
-                if dtype not in (float32, float64):
-                    raise TypeError(f"{op}: {name} has dtype {dtype}; expected float32 or float64")
-            elif dtype != first:
+                if dtype not in (float32, float64) and not (is_half(dtype) and tensor.device != "cpu"):
+                    raise TypeError(f"{op}: {name} has dtype {dtype}; {_expected(dtype)}")
+            elif dtype != first and not (dtype == float32 and is_half(first) and name.endswith("?")):
                 raise TypeError(f"{op}: {name.rstrip('?')} has dtype {dtype}; expected {first} as {first_name}")
         elif tensor is not None or not name.endswith("?"):
             raise TypeError(f"{op}: {name.rstrip('?')} is a {type(tensor).__name__}; expected a Tensor")
     if gpu.kernels is not None:  # here, too: every op comes by
         gpu.require_one_device(op, names, tensors)
+
+
+def _expected(dtype: Any) -> str:
+    if not is_half(dtype):
+        return "expected float32 or float64"
+    return "numbers of 16 bits are computed with on a GPU: move the tensors there by to('cuda'), or take x.float()"
+
+
+def in_compute_dtype(*parameters: Any) -> list:
+    """A layer's small parameters (or None) as kernels take them beside maps of 16 bits: those of 16 bits as float32.
+
+    Example:
+        >>> import atrous as at
+        >>> in_compute_dtype(at.ones(2, dtype=at.float16), None)
+        [tensor([1., 1.]), None]
+    """
+    return [t.float() if t is not None and is_half(t.dtype) else t for t in parameters]

@@ -1,5 +1,8 @@
 """Data types, which are NumPy's own, and PyTorch's promotion between them.
 
+``bfloat16``, which NumPy lacks, is the package ml_dtypes', loaded when somebody asks for it. NumPy files it under "V",
+odds and ends, beside which it promotes in a way of its own: whether a type is floating-point is asked of `is_floating`.
+
 PyTorch sorts types into three categories, bool < integer < floating. The higher category wins whatever the widths
 (int64 + float32 is float32), and within one category the wider type. Operands count in three ranks: arrays with axes,
 0-d arrays, Python numbers; a lower rank decides nothing unless its category is higher. So a float32 ``x`` stays float32
@@ -23,11 +26,25 @@ int64 = long = np.dtype("int64")
 uint8 = np.dtype("uint8")
 bool_ = np.dtype("bool")
 
-SUPPORTED = frozenset([float16, float32, float64, int8, int16, int32, int64, uint8, bool_])
-FLOATING = frozenset([float16, float32, float64])
+FLOATS = "fV"  # the kinds of floating-point types; of the types here, "V" is bfloat16's alone
 
+_OURS = frozenset([float16, float32, float64, int8, int16, int32, int64, uint8, bool_])
 _PYTHON = {bool: bool_, int: int64, float: float32}  # what a Python number counts as
-_CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}
+CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2, "V": 2}
+
+
+def __getattr__(name: str) -> Any:
+    if name != "bfloat16":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise ImportError(
+            "bfloat16: the package ml_dtypes, whose type for NumPy it is, cannot be imported "
+            f"({error}); pip install ml_dtypes, or take the extra 'cuda'"
+        ) from error
+    globals()["bfloat16"] = found = np.dtype(ml_dtypes.bfloat16)
+    return found
 
 
 def as_dtype(dtype: Any, op: str = "dtype") -> np.dtype:
@@ -39,13 +56,35 @@ def as_dtype(dtype: Any, op: str = "dtype") -> np.dtype:
         >>> as_dtype(float)
         dtype('float32')
     """
+    if isinstance(dtype, str) and dtype == "bfloat16":
+        return __getattr__("bfloat16")
     try:
         found = _PYTHON[dtype] if dtype in _PYTHON else np.dtype(dtype)
-        if found in SUPPORTED and dtype is not None:  # np.dtype(None) is float64
+        if is_supported(found) and dtype is not None:  # np.dtype(None) is float64
             return found
     except TypeError:
         pass
-    raise TypeError(f"{op}: dtype {dtype!r} is not supported; expected one of {sorted(map(str, SUPPORTED))}")
+    raise TypeError(f"{op}: dtype {dtype!r} is not supported; expected one of {supported()}")
+
+
+def is_supported(dtype: np.dtype) -> bool:
+    """Whether tensors have this dtype.
+
+    Example:
+        >>> is_supported(np.dtype("complex64"))
+        False
+    """
+    return dtype in _OURS or (dtype.kind == "V" and dtype.name == "bfloat16")
+
+
+def supported() -> list[str]:
+    """The names of the dtypes that tensors have, for messages.
+
+    Example:
+        >>> supported()[0]
+        'bfloat16'
+    """
+    return sorted(["bfloat16", *map(str, _OURS)])
 
 
 @functools.cache
@@ -56,8 +95,10 @@ def promote_types(a: np.dtype, b: np.dtype) -> np.dtype:
         >>> promote_types(int64, float16)
         dtype('float16')
     """
-    if _CATEGORY[a.kind] != _CATEGORY[b.kind]:
-        return max(a, b, key=lambda dtype: _CATEGORY[dtype.kind])
+    if CATEGORY[a.kind] != CATEGORY[b.kind]:
+        return max(a, b, key=lambda dtype: CATEGORY[dtype.kind])
+    if "V" in (a.kind, b.kind) and a != b:  # bfloat16; neither it nor float16 holds all numbers of the other
+        return float32 if a.itemsize == b.itemsize else max(a, b, key=lambda dtype: dtype.itemsize)
     return np.promote_types(a, b)
 
 
@@ -71,7 +112,7 @@ def combine(higher: np.dtype | None, lower: np.dtype | None) -> np.dtype | None:
     """
     if higher is None or lower is None:
         return lower if higher is None else higher
-    return promote_types(higher, lower) if _CATEGORY[lower.kind] > _CATEGORY[higher.kind] else higher
+    return promote_types(higher, lower) if CATEGORY[lower.kind] > CATEGORY[higher.kind] else higher
 
 
 def result_type(*operands: Any) -> np.dtype:
@@ -107,7 +148,7 @@ def number_type(value: Any) -> np.dtype:
         return bool_
     if isinstance(value, (int, np.integer)):
         return int64
-    if isinstance(value, (float, np.floating)):
+    if isinstance(value, (float, np.floating)) or (isinstance(value, np.generic) and is_supported(value.dtype)):
         return float32
     raise TypeError(f"expected a number, not {type(value).__name__}")
 
@@ -119,4 +160,34 @@ def is_floating(dtype: np.dtype) -> bool:
         >>> is_floating(int64)
         False
     """
-    return dtype.kind == "f"
+    return dtype.kind in FLOATS
+
+
+def is_half(dtype: np.dtype) -> bool:
+    """Whether ``dtype`` is float16 or bfloat16: for memory alone, computed with as `compute_dtype`.
+
+    Example:
+        >>> is_half(float16), is_half(int16)
+        (True, False)
+    """
+    return dtype.itemsize == 2 and dtype.kind in FLOATS
+
+
+def compute_dtype(dtype: np.dtype) -> np.dtype:
+    """In what sums over values of ``dtype`` are added up: float32 for float16 and bfloat16, else itself.
+
+    Example:
+        >>> compute_dtype(float16)
+        dtype('float32')
+    """
+    return float32 if is_half(dtype) else dtype
+
+
+def widened(array: Any) -> Any:
+    """An array of float16 or bfloat16 as float32; any other as it is.
+
+    Example:
+        >>> widened(np.ones(2, "float16")).dtype
+        dtype('float32')
+    """
+    return array.astype(float32) if is_half(array.dtype) else array

@@ -63,7 +63,7 @@ def gradcheck(
 def _outputs(func: Callable, tensors: list) -> list[Tensor]:
     result = func(*tensors)
     outputs = list(result) if isinstance(result, (tuple, list)) else [result]
-    return [output for output in outputs if isinstance(output, Tensor) and output.dtype.kind == "f"]
+    return [output for output in outputs if isinstance(output, Tensor) and output.is_floating_point()]
 
 
 def _compare(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import capturing, fusion
+from .dtypes import FLOATS, is_half
 from .grad_mode import mode
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Backward:
     hooks: dict[int, Callable] | None = None
     retained: weakref.ref | None = None  # a tensor that asked to keep its gradient
     masks: bool = False  # whether it takes a MaskedGradient
+    half: Any = None  # the output's dtype where that has 16 bits, to which a gradient of more is rounded
+    rounds: bool = True  # whether that is to be done before the call
     _saved: tuple | None = ()
     _versions: Sequence[tuple[list[int], int]] = ()
 
@@ -183,9 +186,11 @@ def record(
 
 def _output(array: Any, node: Backward, maker: Backward, saved: Sequence) -> Tensor:
     tensor = Tensor(array)
-    if array.dtype.kind == "f":
+    if array.dtype.kind in FLOATS:
         tensor._node = node
         tensor._requires_grad = True
+        if array.dtype.itemsize == 2:
+            node.half = array.dtype
     for item in saved:
         if item is array:
             maker._versions.append((tensor._version, 0))  # type: ignore[attr-defined]
@@ -225,6 +230,7 @@ def refresh(view: Any) -> None:
         if x._node is not seen:
             edge = (x._node or x) if x._requires_grad else None
             view._node = None if edge is None else connect(backward, [edge], (), attributes)
+            _tell_dtype(view._node, x)
             view._requires_grad = edge is not None
             view._view = (x, x._node, take, backward, attributes)
 
@@ -276,6 +282,13 @@ def _rebase(x: Tensor, node: Backward | None) -> None:
         _rebase(parent, above)
         x._view = (parent, above, take, backward, attributes)
     x._node, x._requires_grad = node, node is not None
+    _tell_dtype(node, x)
+
+
+def _tell_dtype(node: Backward | None, output: Tensor) -> None:
+    """Tells a node the dtype of its output, as `_output` does, where that has 16 bits."""
+    if node is not None and is_half(output.dtype):
+        node.half = output.dtype
 
 
 class WriteBackward(Backward):

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import gpu
 from .backend import array_module, kernels_for, on_cpu
-from .dtypes import float32, float64
+from .dtypes import float32, float64, is_half
 
 __all__ = [
     "channels_last",
@@ -64,13 +64,14 @@ def is_channels_last(array: np.ndarray) -> bool:
 
 
 def is_dense_float(array: np.ndarray) -> bool:
-    """Whether kernels take the array as it is: float32 or float64, in C order or in NHWC memory.
+    """Whether kernels take the array as it is: of a float dtype that they have, in C order or in NHWC memory.
 
     Example:
         >>> is_dense_float(np.zeros((4, 4))[:, ::2])
         False
     """
-    return array.dtype in (float32, float64) and (array.flags.c_contiguous or is_channels_last(array))
+    floats = array.dtype in (float32, float64) or (gpu.holds(array) and is_half(array.dtype))
+    return floats and (array.flags.c_contiguous or is_channels_last(array))
 
 
 def channels_last(array: np.ndarray) -> np.ndarray:

@@ -55,7 +55,7 @@ def _formatter(array: np.ndarray) -> tuple[Callable[[Any], str], int]:
     """The function that writes one element, and the width that it fills."""
     items = array.ravel()
     write: Callable[[Any], str] = str
-    if array.dtype.kind == "f":
+    if dtypes.is_floating(array.dtype):
         items = items[np.isfinite(items) & (items != 0)]  # the others may stick out, as in PyTorch
         sizes = np.abs(items.astype(np.float64))
         low, high = (sizes.min(), sizes.max()) if sizes.size else (1.0, 1.0)

@@ -107,11 +107,17 @@ class Generator:
         return kernels.random_bits(*struct.unpack("<3Q", first), count)
 
     def uniform(self, shape: tuple[int, ...], dtype: Any = dtypes.float32) -> np.ndarray:
-        """Multiples of 2⁻²⁴ (float32, a word each) or 2⁻⁵³ (float64, two words each) in [0, 1), all equally likely."""
-        if np.dtype(dtype) == dtypes.float64:
+        """Multiples of 2⁻²⁴ (float32, a word each) or 2⁻⁵³ (float64, two words each) in [0, 1), all equally likely.
+
+        Of 2⁻¹¹ in float16 and 2⁻⁸ in bfloat16: more digits would be rounded, the largest up to 1.
+        """
+        dtype = np.dtype(dtype)
+        if dtype == dtypes.float64:
             array = (self._words64(math.prod(shape)) >> np.uint64(11)) * 2.0**-53
         else:
-            array = ((self.bits(math.prod(shape)) >> np.uint32(8)) * np.float32(2.0**-24)).astype(dtype, copy=False)
+            digits = 24 if dtype == dtypes.float32 else 11 if dtype == dtypes.float16 else 8
+            words = self.bits(math.prod(shape)) >> np.uint32(32 - digits)
+            array = (words * np.float32(2.0**-digits)).astype(dtype, copy=False)
         return array.reshape(shape)
 
     def normal(self, shape: tuple[int, ...], dtype: Any = dtypes.float32) -> np.ndarray:

@@ -544,6 +544,10 @@ class Tensor(TensorBase):
         """The tensor in float16."""
         return ops.to(self, dtypes.float16)
 
+    def bfloat16(self) -> Tensor:
+        """The tensor in bfloat16."""
+        return ops.to(self, "bfloat16")
+
     def int(self) -> Tensor:
         """The tensor in int32."""
         return ops.to(self, dtypes.int32)

@@ -261,7 +261,12 @@ class TensorBase:
         return self._export(op)
 
     def __dlpack__(self, **options: Any) -> Any:
-        return self._export("__dlpack__").__dlpack__(**options)
+        array = self._export("__dlpack__")
+        if array.dtype.kind == "V" and not gpu.holds(array):
+            raise BufferError(
+                "__dlpack__: NumPy hands out no bfloat16; take x.float(), or the bits as numpy().view('int16')"
+            )
+        return array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.data.__dlpack_device__()

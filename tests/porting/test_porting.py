@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from half import missing
 
 import atrous as at
+from atrous import gpu
 
 SCRIPTS = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem[:5] != "test_"}
 IMPORTS = [
@@ -40,8 +42,15 @@ def built(script, lib):
     return model
 
 
-def test_there_are_six_and_only_their_imports_change():
-    assert len(SCRIPTS) == 6
+@pytest.fixture(autouse=True)
+def a_gpu_with_kernels_for_16_bits_or_none(monkeypatch):
+    """Where the GPU of these tests lacks them, all scripts run on the CPU, that for mixed precision in float32."""
+    if missing():
+        monkeypatch.setattr(gpu, "available", lambda: False)
+
+
+def test_there_are_seven_and_only_their_imports_change():
+    assert len(SCRIPTS) == 7
     for path in SCRIPTS.values():
         before = path.read_text(encoding="utf-8").splitlines()
         after = ported(path.read_text(encoding="utf-8")).splitlines()
@@ -90,4 +99,7 @@ def test_the_same_losses_as_pytorchs(name, torch):
     other.load_state_dict(weights)
     assert [p.requires_grad for p in model.parameters()] == [p.requires_grad for p in other.parameters()]
     expected = theirs.run(other, theirs.make_data())
-    np.testing.assert_allclose(ours.run(model, ours.make_data()), expected, rtol=5e-5, err_msg=name)
+    found = ours.run(model, ours.make_data())
+    # in float16, beside PyTorch in float32 on the CPU: roundings of 2⁻¹¹ in some ten layers, and in each step before
+    tolerance = 3 * 2.0**-11 * (1 + np.arange(len(found))) if next(model.parameters()).device != "cpu" else 5e-5
+    assert (np.abs(np.subtract(found, expected)) <= tolerance * np.abs(expected)).all(), (name, found, expected)

@@ -6,15 +6,15 @@ from typing import Any
 
 import cupy
 
-FLOATING = ("float32", "float64")
+FLOATING = ("float32", "float64", "float16", "bfloat16")
 
 
 def check_array(name: str, array: Any, ndims: tuple[int, ...], dtype: Any = None) -> None:
     """Raises a TypeError unless it is CuPy's and of the dtype, a ValueError for another number of dimensions."""
     if not isinstance(array, cupy.ndarray):
         raise TypeError(f"{name} is a {type(array).__name__}; expected a cupy.ndarray")
-    if array.dtype not in FLOATING or (dtype is not None and array.dtype != dtype):
-        expected = "float32 or float64" if dtype is None else dtype
+    if array.dtype.name not in FLOATING or (dtype is not None and array.dtype != dtype):
+        expected = "one of " + ", ".join(FLOATING) if dtype is None else dtype
         raise TypeError(f"{name} has dtype {array.dtype}; expected {expected}")
     if array.ndim not in ndims:
         raise ValueError(f"{name} has shape {array.shape}; expected {' or '.join(map(str, ndims))} dimensions")

@@ -1,7 +1,8 @@
 """The fully connected layer and the matrix product: cuBLAS through CuPy, with an epilogue of our own.
 
-Where float32 may be rounded to TF32, the convolution's tensor cores multiply instead: two to three times as fast. So do
-its kernels, without rounding, in a captured step: CuPy refuses cuBLAS there.
+Where float32 may be rounded to TF32, the convolution's tensor cores multiply instead: two to three times as fast. So
+they do with numbers of 16 bits, beside which bias and grad_weight are float32; and in a captured step, where CuPy
+refuses cuBLAS, the convolution's kernels multiply without rounding.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ def linear_forward(x: Array, weight: Array, bias: Array | None, relu: bool = Fal
     if by_convolution(x, weight):
         return matrix(compiled.conv2d_forward(image(x), image(weight), bias, *WINDOW, relu=relu))
     y = product(c_order(x), c_order(weight).T)
+    if y.itemsize == 2:  # an empty sum
+        y += 0 if bias is None else bias
+        return cupy.maximum(y, 0).astype(y.dtype) if relu else y
     compiled.epilogue(y, None, bias, relu, None, False)
     return y
 
@@ -76,7 +80,7 @@ def by_convolution(a: Array, b: Array) -> bool:
     """Whether the product is a convolution with a window of one pixel: on tensor cores, or in a captured step."""
     if a.size == 0 or b.size == 0:
         return False
-    if capturing.active and capturing.current() is not None:
+    if a.itemsize == 2 or (capturing.active and capturing.current() is not None):
         return True
     return compiled.get_tf32() and a.dtype == "float32"
 
@@ -92,9 +96,15 @@ def matrix(images: Array) -> Array:
 
 
 def product(a: Array, b: Array) -> Array:
-    """a @ b in C order, of operands that cuBLAS reads where they lie. An empty sum is 0."""
+    """a @ b in C order, of operands that cuBLAS reads where they lie. An empty sum is 0.
+
+    Numbers of 16 bits, which come here in batches of matrices, are multiplied and added up as float32, in which their
+    products are exact: so CuPy does with float16 by itself, and of bfloat16 it has no batches.
+    """
     if a.size == 0 or b.size == 0:
         return cupy.zeros((*a.shape[:-1], b.shape[-1]), a.dtype)
+    if a.itemsize == 2:
+        return cupy.matmul(a.astype("float32"), b.astype("float32")).astype(a.dtype)
     return cupy.matmul(a, b)
 
 

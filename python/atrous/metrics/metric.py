@@ -108,7 +108,8 @@ def check_tensors(op: str, kinds: str, expected: str, **tensors: Any) -> None:
     for name, t in tensors.items():
         if not isinstance(t, Tensor):
             raise TypeError(f"{op}: {name} is a {type(t).__name__}; expected a Tensor")
-        require(t.dtype.kind in kinds, op, f"{name} is {t.dtype}; expected {expected}")
+        kind = "f" if t.is_floating_point() else t.dtype.kind
+        require(kind in kinds, op, f"{name} is {t.dtype}; expected {expected}")
 
 
 def number(name: str, value: Any) -> float:

@@ -57,4 +57,4 @@ def dtype_of(model: Module) -> Any:
         >>> dtype_of(nn.Linear(2, 3).double())
         dtype('float64')
     """
-    return next((param.dtype for param in model.parameters() if param.dtype.kind == "f"), None)
+    return next((param.dtype for param in model.parameters() if param.is_floating_point()), None)

@@ -306,6 +306,14 @@ class Module:
         """Converts to float64, as `to`."""
         return convert(self, "float64")
 
+    def half(self: M) -> M:
+        """Converts to float16, as `to`."""
+        return convert(self, "float16")
+
+    def bfloat16(self: M) -> M:
+        """Converts to bfloat16, as `to`."""
+        return convert(self, "bfloat16")
+
     def requires_grad_(self: M, requires_grad: bool = True) -> M:
         """Says for every parameter whether it learns."""
         for param in self.parameters():

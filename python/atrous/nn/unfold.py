@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..autocast import lowered
 from ..checks import floats_of_one_dtype, require
 from ..ops import empty
 from ..tensor import Tensor
@@ -140,7 +141,8 @@ class LocallyConnected2d(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, IC, IH, IW) to (N, OC, OH, OW), or (IC, IH, IW) to (OC, OH, OW)."""
-        floats_of_one_dtype("LocallyConnected2d", ("input", "weight"), input, self.weight)
+        input, weight = lowered(input), lowered(self.weight)
+        floats_of_one_dtype("LocallyConnected2d", ("input", "weight"), input, weight)
         expected = (self.in_channels, *self.input_size)
         good = input.ndim in (3, 4) and input.shape[-3:] == expected
         require(good, "LocallyConnected2d", f"input has shape {input.shape}; expected {expected} or a batch of them")
@@ -148,7 +150,7 @@ class LocallyConnected2d(Module):
             return self.forward(input.unsqueeze(0)).squeeze(0)
         (OH, OW), OC = self.output_size, self.out_channels
         columns = F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)  # (N, IC·KH·KW, OH·OW)
-        filters = self.weight.reshape(OH * OW, OC, -1)
+        filters = weight.reshape(OH * OW, OC, -1)
         y = filters @ columns.permute(2, 1, 0)  # (OH·OW, OC, N)
         y = y.permute(2, 1, 0).reshape(-1, OC, OH, OW)
         return y if self.bias is None else y + self.bias

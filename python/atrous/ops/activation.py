@@ -8,7 +8,7 @@ from .. import fusion
 from ..autograd import Backward, check_inplace, record, record_inplace
 from ..backend import array_module, kernels_for
 from ..checks import floats_of_one_dtype
-from ..dtypes import float32
+from ..dtypes import FLOATS, float32
 from ..tensor import Tensor
 
 
@@ -31,7 +31,7 @@ def relu(x: Tensor, inplace: bool = False) -> Tensor:
         Nair and Hinton, Rectified linear units improve restricted Boltzmann machines, 2010.
     """
     kind = (x._pending or x.data).dtype.kind if isinstance(x, Tensor) else ""
-    if kind not in ("f", "i", "u"):
+    if kind not in ("f", "V", "i", "u"):
         raise TypeError(f"relu: x {_described(x)}; expected a Tensor of numbers")
     if x._pending is not None:
         pending = fusion.with_relu(x, kernels_for(x))
@@ -40,7 +40,11 @@ def relu(x: Tensor, inplace: bool = False) -> Tensor:
     kernels = kernels_for(x.data)
     if inplace:
         check_inplace(x, "relu")
-    y = kernels.relu_forward(x.data) if kind == "f" else array_module(x.data).maximum(x.data, 0)
+    if kind in FLOATS:
+        floats_of_one_dtype("relu", ("x",), x)
+        y = kernels.relu_forward(x.data)
+    else:
+        y = array_module(x.data).maximum(x.data, 0)
     if inplace:
         x.data[...] = y
         return record_inplace(x, ReluBackward, inputs=(x,), saved=(x.data,))

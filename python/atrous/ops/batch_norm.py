@@ -8,7 +8,9 @@ from typing import Any
 from .. import fusion
 from ..autograd import Backward, increment_version, record
 from ..backend import array_module, kernels_for, quiet
-from ..checks import floats_of_one_dtype
+from ..checks import floats_of_one_dtype, in_compute_dtype
+from ..dtypes import compute_dtype
+from ..grad_mode import no_grad
 from ..graph import recorded
 from ..layout import channels_last, reshape
 from ..tensor import Tensor
@@ -59,6 +61,11 @@ def batch_norm(
     floats_of_one_dtype("batch_norm", NAMES, x, running_mean, running_var, weight, bias)
     shape = x.shape
     _check(shape, running_mean, running_var, weight, bias, training, momentum, eps)
+    if x.itemsize == 2:
+        weight, bias = in_compute_dtype(weight, bias)
+        wide = in_compute_dtype(running_mean, running_var)
+        if wide[0] is not running_mean or wide[1] is not running_var:
+            return _with_half_statistics(running_mean, running_var, wide, x, weight, bias, training, momentum, eps)
     if x._pending is not None and not training and not x._requires_grad and not recorded(weight, bias):
         pending = _folded(x._pending, running_mean, running_var, weight, bias, eps)
         if pending is not None:
@@ -94,6 +101,15 @@ def batch_norm(
         kept_shift = None if shift is None else shift.copy()
     saved = (x if data is planes else data, weight, kept_shift, *statistics)
     return record(y, backward, inputs=(x, weight, bias), saved=saved, eps=eps)
+
+
+def _with_half_statistics(running_mean, running_var, wide, x, *arguments):
+    """batch_norm whose running statistics have 16 bits: by float32 copies of them, which are written back."""
+    y = batch_norm(x, *wide, *arguments)
+    with no_grad():
+        running_mean.copy_(wide[0])
+        running_var.copy_(wide[1])
+    return y
 
 
 def _folded(pending, running_mean, running_var, weight, bias, eps):
@@ -174,5 +190,5 @@ def _alike(grad_y, x):
 
 
 def _zero_and_one(x):
-    xp, C = array_module(x), x.shape[1]
-    return Tensor(xp.zeros(C, x.dtype)), Tensor(xp.ones(C, x.dtype))
+    xp, C, dtype = array_module(x), x.shape[1], compute_dtype(x.dtype)
+    return Tensor(xp.zeros(C, dtype)), Tensor(xp.ones(C, dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..autocast import in_float32
 from ..checks import floats_of_one_dtype, require
 from ..tensor import Tensor
 from .linear import linear
@@ -9,6 +10,7 @@ from .linear import linear
 __all__ = ["bilinear"]
 
 
+@in_float32
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``y[..., o] = Σ_ij input1[..., i] · weight[o, i, j] · input2[..., j] + bias[o]``.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..autocast import lowered
 from ..checks import floats_of_one_dtype, require, single
 from ..tensor import Tensor
 from .conv2d import _checked_groups, conv2d, conv_transpose2d
@@ -54,6 +55,7 @@ def conv1d(
     Differs from PyTorch: sequences without channels are refused.
     """
     op = "conv1d"
+    input, weight = lowered(input), lowered(weight)
     floats_of_one_dtype(op, NAMES, input, weight, bias)
     if input.ndim == 2:  # (IC, L): a batch of one
         return conv1d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
@@ -117,6 +119,7 @@ def conv_transpose1d(
         Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016 (arXiv 1603.07285), chapter 4.
     """
     op = "conv_transpose1d"
+    input, weight = lowered(input), lowered(weight)
     floats_of_one_dtype(op, NAMES, input, weight, bias)
     if input.ndim == 2:  # (IC, L): a batch of one
         how = (stride, padding, output_padding, groups, dilation)

@@ -8,9 +8,10 @@ from operator import index
 from typing import Any
 
 from .. import capturing, fusion
+from ..autocast import current, lowered
 from ..autograd import Backward, record
 from ..backend import kernels_for, quiet
-from ..checks import floats_of_one_dtype, pair, require
+from ..checks import floats_of_one_dtype, in_compute_dtype, pair, require
 from ..graph import recorded
 from ..layout import channels_last
 from ..tensor import Tensor
@@ -61,6 +62,8 @@ def conv2d(
     Differs from PyTorch: images without channels are refused.
     """
     op = "conv2d"
+    if current.dtype is not None:
+        x, weight = lowered(x), lowered(weight)
     floats_of_one_dtype(op, NAMES, x, weight, bias)
     if x.ndim == 3:  # (IC, H, W): a batch of one
         return conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
@@ -72,6 +75,8 @@ def conv2d(
     y_shape = _y_shape(shape, weight_shape, None if bias is None else bias.shape, *how)
 
     data, filters = channels_last(x.data), channels_last(weight.data)
+    if data.itemsize == 2:
+        (bias,) = in_compute_dtype(bias)
     kernels, arguments = kernels_for(data), (data, filters, None if bias is None else bias.data, *how)
     y: Any = None
     needed = recorded(x, weight, bias)
@@ -144,6 +149,7 @@ def conv_transpose2d(
         Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016 (arXiv 1603.07285), chapter 4.
     """
     op = "conv_transpose2d"
+    x, weight = lowered(x), lowered(weight)
     floats_of_one_dtype(op, NAMES, x, weight, bias)
     if x.ndim == 3:  # (IC, H, W): a batch of one
         return conv_transpose2d(
@@ -177,6 +183,8 @@ def conv_transpose2d(
     require(min(size) >= 1, op, f"the output of x {x.shape} with padding {padding} would have size {size}")
 
     data, filters, how = channels_last(x.data), channels_last(weight.data), (stride, padding, dilation, groups)
+    if data.itemsize == 2:
+        (bias,) = in_compute_dtype(bias)
     y = kernels_for(data).conv2d_backward_input(data, filters, size, *how)
     if bias is not None:
         quiet.run(y.__iadd__, bias.data[:, None, None])  # (OC, 1, 1)

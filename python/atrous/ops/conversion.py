@@ -67,12 +67,13 @@ class DeviceBackward(Backward):
 
 
 class ToBackward(Backward):
-    """Gradient of to: ``grad_y``, back in x's dtype."""
+    """Gradient of to: ``grad_y``, back in x's dtype; the float32 gradient of a weight that was cast stays as it is."""
 
     dtype: np.dtype
+    rounds = False
 
     def __call__(self, grad_y):
-        return grad_y.astype(self.dtype)
+        return grad_y.astype(self.dtype, copy=False)
 
 
 def contiguous(input: Tensor) -> Tensor:

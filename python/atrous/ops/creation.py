@@ -85,7 +85,7 @@ def as_array(data: Any, op: str, dtype: np.dtype | None = None) -> np.ndarray:
             dtype = _weak(array.dtype)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    if array.dtype not in dtypes.SUPPORTED:
+    if not dtypes.is_supported(array.dtype):
         raise TypeError(f"{op}: data of dtype {array.dtype} is not supported")
     return array if dtype is None else array.astype(dtype, copy=False)
 
@@ -98,7 +98,7 @@ def _python_array(data: Any, op: str) -> np.ndarray:
         raise ValueError(f"{op}: the nested lists have different lengths") from None
     if array.dtype == np.uint64 or (array.dtype == object and isinstance(array.reshape(-1)[0], int)):
         raise ValueError(f"{op}: an int does not fit 64 bits")
-    if array.dtype.kind not in "iubf":
+    if array.dtype.kind not in "iub" and not dtypes.is_floating(array.dtype):
         raise TypeError(
             f"{op}: expected numbers, an array or a tensor, not {type(data).__name__} holding {array.dtype}"
         )
@@ -175,7 +175,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None, *, like: Tensor 
 
 def _weak(dtype: np.dtype) -> np.dtype:
     """What Python data counts as beside a tensor: the default type of its category."""
-    return {"b": dtypes.bool_, "f": dtypes.float32}.get(dtype.kind, dtypes.int64)
+    return {"b": dtypes.bool_, "f": dtypes.float32, "V": dtypes.float32}.get(dtype.kind, dtypes.int64)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
@@ -193,7 +193,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
 
 
 def _supported(array: Any, op: str) -> Any:
-    if array.dtype not in dtypes.SUPPORTED:
+    if not dtypes.is_supported(array.dtype):
         raise TypeError(f"{op}: arrays of dtype {array.dtype} are not supported")
     return array
 
@@ -209,7 +209,14 @@ def from_dlpack(source: Any) -> Tensor:
     """
     if source.__dlpack_device__()[0] == 2:  # kDLCUDA
         return Tensor(_supported(gpu.load().from_dlpack(source), "from_dlpack"))
-    return from_numpy(np.from_dlpack(source))
+    try:
+        return from_numpy(np.from_dlpack(source))
+    except (BufferError, RuntimeError) as error:
+        if "dtype" in str(error):  # bfloat16, for one
+            raise TypeError(
+                f"from_dlpack: NumPy does not take this dtype ({error}); hand over the bits, as int16"
+            ) from error
+        raise
 
 
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

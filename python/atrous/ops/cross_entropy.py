@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from .. import capturing, gpu
+from ..autocast import in_float32
 from ..autograd import Backward, record
 from ..backend import array_module, kernels_for, quiet
 from ..checks import floats_of_one_dtype, require
@@ -16,6 +17,7 @@ from ..tensor import Tensor
 REDUCTIONS = ("none", "mean", "sum")
 
 
+@in_float32
 def cross_entropy(
     x: Tensor,
     target: Tensor,
@@ -133,6 +135,7 @@ def _composed(x, target, weight, reduction, label_smoothing):
     return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
 
 
+@in_float32
 def softmax(x: Tensor, dim: int) -> Tensor:
     """Positive numbers that add up to 1 along an axis: ``y_i = exp(x_i) / Σ_j exp(x_j)``.
 
@@ -167,6 +170,7 @@ class SoftmaxBackward(Backward):
         return grad_x.reshape(y.shape)
 
 
+@in_float32
 def log_softmax(x: Tensor, dim: int) -> Tensor:
     """Logarithm of softmax without its overflow: ``y_i = x_i − log Σ_j exp(x_j)``.
 

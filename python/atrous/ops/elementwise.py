@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, fusion, gpu
+from ..autocast import raised
 from ..autograd import record, record_inplace
 from ..backend import array_module, kernels_for
 from ..layout import LARGE, is_dense_float
@@ -64,8 +65,8 @@ def add_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:
-    """Whether these have one shape and dtype, one that kernels take."""
-    return a.shape == b.shape and a.dtype == b.dtype and a.dtype in (dtypes.float32, dtypes.float64)
+    """Whether these are floats of one shape and dtype."""
+    return a.shape == b.shape and a.dtype == b.dtype and dtypes.is_floating(a.dtype)
 
 
 def _sum_by_kernel(a: Tensor, b: Tensor) -> Any:
@@ -149,6 +150,8 @@ def div(input: Any, other: Any) -> Tensor:
         >>> div(at.tensor([1, 2]), 2).tolist()
         [0.5, 1.0]
     """
+    if not isinstance(input, Tensor):  # PyTorch's is number · reciprocal(other)
+        other = raised(other)
     return binary("div", "true_divide", DivBackward, *_floats("div", input, other))
 
 
@@ -160,7 +163,7 @@ def div_(input: Tensor, other: Any) -> Tensor:
 def _floats(op: str, a: Any, b: Any) -> tuple[Any, Any]:
     """The operands, as float32 where both are integers or booleans."""
     x, y, first, second = operands(op, a, b)
-    if (x if first is not None else y).dtype.kind == "f":
+    if dtypes.is_floating((x if first is not None else y).dtype):
         return a, b
     return (first.float() if first is not None else a), (second.float() if second is not None else b)
 
@@ -207,7 +210,7 @@ def remainder(input: Any, other: Any) -> Tensor:
 
 
 def _check_divisor(op: str, x: Any, y: Any) -> None:
-    if dtypes.result_type(x, y).kind != "f" and not _all(y != 0):
+    if not dtypes.is_floating(dtypes.result_type(x, y)) and not _all(y != 0):
         raise ZeroDivisionError(f"{op}: an integer is divided by 0")
 
 
@@ -236,6 +239,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
         >>> pow(at.tensor([1.0, 2.0]), 3).tolist()
         [1.0, 8.0]
     """
+    input, exponent = raised(input), raised(exponent)
     _check_power("pow", input, exponent)
     return binary("pow", "power", PowBackward, input, exponent)
 
@@ -248,8 +252,7 @@ def pow_(input: Tensor, exponent: Any) -> Tensor:
 
 def _check_power(op: str, a: Any, b: Any) -> None:
     x, y, _, _ = operands(op, a, b)
-    is_float = isinstance(x, float) or getattr(x, "dtype", dtypes.int64).kind == "f"
-    if not is_float and not _all(y >= 0):
+    if not dtypes.is_floating(dtypes.result_type(x, y)) and not _all(y >= 0):
         raise ValueError(f"{op}: integers to negative powers are no integers; convert to float first")
 
 
@@ -339,7 +342,7 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
             f"where: the condition is on {condition.device}, the values on {gpu.device_of(values)}; move one by to()"
         )
     try:
-        z = array_module(chosen).where(chosen, x, y)
+        z = array_module(chosen).where(chosen, x, y).astype(values.dtype, copy=False)  # bfloat16 may have been left
     except ValueError:
         shapes = f"{chosen.shape}, {np.shape(x)} and {np.shape(y)}"
         raise ValueError(f"where: shapes {shapes} do not broadcast together") from None

@@ -7,7 +7,7 @@ from typing import Any
 from ..autograd import Backward, check_inplace, increment_version, no_grad, record
 from ..backend import array_module
 from ..checks import floats_of_one_dtype, require
-from ..dtypes import int32, int64
+from ..dtypes import int32, int64, widened
 from ..tensor import Tensor
 from .indexing import _added_at
 
@@ -75,7 +75,7 @@ class EmbeddingBackward(Backward):
 
     def __call__(self, grad_y):
         (index,) = self.saved
-        xp = array_module(grad_y)
+        xp, grad_y = array_module(grad_y), widened(grad_y)
         if self.by_frequency:
             counts = xp.bincount(index.reshape(-1), minlength=self.V).astype(grad_y.dtype)
             grad_y = grad_y / counts[index][..., None]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ..autocast import in_float32
 from ..autograd import Backward, record
 from ..backend import array_module, quiet
 from ..checks import floats_of_one_dtype, require
@@ -66,6 +67,7 @@ def _evenly(xp: Any, L: int, align_corners: bool | None) -> Any:
     return (2 * xp.arange(L) + 1 - L) / L
 
 
+@in_float32
 def grid_sample(
     input: Tensor,
     grid: Tensor,

@@ -30,7 +30,7 @@ def _plain(index: Any, data: Any) -> Any:
     elif isinstance(index, list):
         index = as_tensor(index).data if index else np.zeros(0, np.int64)
     if _is_array(index):
-        if index.dtype.kind == "f" or index.dtype == dtypes.uint8:
+        if dtypes.is_floating(index.dtype) or index.dtype == dtypes.uint8:
             raise IndexError(f"index: an index tensor has dtype {index.dtype}; expected integers or bool")
         return gpu.moved(index, gpu.device_of(data)) if index.ndim or index.dtype.kind == "b" else int(index)
     return index
@@ -119,6 +119,7 @@ class IndexBackward(SliceBackward):
 
     def __call__(self, grad_y):
         _ = self.saved  # the index tensors: raises where one was written since
+        grad_y = dtypes.widened(grad_y)
         grad_x = array_module(grad_y).zeros(self.shape, grad_y.dtype)
         return _added_at(grad_x, self.index, grad_y)  # an element taken twice gets both gradients
 
@@ -248,7 +249,8 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """
     grid = _grid("scatter_add", input, dim, index)
     require(src.shape == index.shape, "scatter_add", f"src has shape {src.shape}; expected {index.shape} as index")
-    y = _added_at(input.data.copy(order="K"), grid, src.data)
+    total = dtypes.widened(input.data).copy(order="K")
+    y = _added_at(total, grid, dtypes.widened(src.data)).astype(input.dtype, copy=False)
     return record(y, ScatterAddBackward, (input, src), (index,), grid=grid)
 
 

@@ -6,9 +6,10 @@ from math import prod
 from typing import Any
 
 from .. import fusion
+from ..autocast import current, lowered
 from ..autograd import Backward, record
 from ..backend import kernels_for
-from ..checks import floats_of_one_dtype, require
+from ..checks import floats_of_one_dtype, in_compute_dtype, require
 from ..tensor import Tensor
 
 
@@ -31,6 +32,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         Goodfellow, Bengio and Courville, Deep Learning, 2016, section 6.1 (there x W; here, as in PyTorch, x Wᵀ).
     Differs from PyTorch: a bias that would have to be broadcast, and integers, are refused.
     """
+    if current.dtype is not None:
+        x, weight = lowered(x), lowered(weight)
     floats_of_one_dtype("linear", ("x", "weight", "bias?"), x, weight, bias)
     shape, weight_shape = x.shape, weight.shape
     if len(weight_shape) == 1 and bias is None:  # (IN,): one output, its axis dropped
@@ -44,6 +47,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise ValueError(f"linear: bias has shape {bias.shape}; expected ({OUT},) from weight {weight_shape}")
     if len(shape) != 2:  # (..., IN): the leading axes are one batch
         return linear(x.reshape(prod(shape[:-1]), IN), weight, bias).reshape(*shape[:-1], OUT)
+    if x.itemsize == 2:
+        (bias,) = in_compute_dtype(bias)
     kernels, arguments = kernels_for(x.data), (x.data, weight.data, None if bias is None else bias.data)
     y: Any = None
     if fusion.current.running:
@@ -88,6 +93,8 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     Source:
         Golub and Van Loan, Matrix Computations, 4th edition, 2013, section 1.1.
     """
+    if current.dtype is not None:
+        a, b = lowered(a), lowered(b)
     if not _integers(a, b):
         floats_of_one_dtype("matmul", ("a", "b"), a, b)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..autocast import current, in_float32
 from ..autograd import Backward, record
 from ..backend import array_module, quiet
 from ..checks import floats_of_one_dtype, require
@@ -11,6 +12,7 @@ from ..tensor import Tensor
 from .cross_entropy import REDUCTIONS, check_classes, class_indices, reduce_losses, spread, total_weight
 
 
+@in_float32
 def nll_loss(
     x: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
 ) -> Tensor:
@@ -95,6 +97,7 @@ def binary_cross_entropy(
     Raises:
         ValueError: the shapes disagree, something is not between 0 and 1, or reduction is unknown.
         TypeError: no float tensors of one dtype.
+        RuntimeError: in autocast on a GPU, as in PyTorch: the probabilities come in 16 bits, too few near 0 and 1.
     Example:
         >>> round(binary_cross_entropy(at.tensor([0.5]), at.tensor([1.0])).item(), 4)  # ln 2
         0.6931
@@ -102,6 +105,16 @@ def binary_cross_entropy(
     Source:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 4.3.2.
     """
+    if current.dtype is not None and isinstance(input, Tensor) and input.device != "cpu":
+        raise RuntimeError(
+            "binary_cross_entropy: in autocast the probabilities may have lost their digits; "
+            "take binary_cross_entropy_with_logits, which needs none"
+        )
+    return _of_probabilities(input, target, weight, reduction)
+
+
+@in_float32
+def _of_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     op = "binary_cross_entropy"
     floats_of_one_dtype(op, ("input", "target", "weight?"), input, target, weight)
     _check_reduction(op, reduction)
@@ -143,6 +156,7 @@ class ProbabilityCrossEntropyBackward(Backward):
         )
 
 
+@in_float32
 def binary_cross_entropy_with_logits(
     x: Tensor,
     target: Tensor,

@@ -3,8 +3,8 @@
 All are one function, over other axes:
 ``y = (x − mean) / sqrt(var + eps) · weight + bias``, where mean and var (the biased one, divided by the count) are
 those of x along the axes. The variance is that of x − mean, in a second pass, and sums are kept in float64: a mean
-that is large beside the deviation does no harm. They raise a TypeError for another input than a float32 or float64
-tensor, and for arguments of another dtype.
+that is large beside the deviation does no harm. Numbers of 16 bits are computed in float32. They raise a TypeError for
+another input than a float tensor, and for arguments of another dtype.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from math import prod
 from typing import Any
 
 from .. import fusion
+from ..autocast import raised
 from ..autograd import Backward, increment_version, record
 from ..backend import array_module, quiet
 from ..checks import floats_of_one_dtype, require
-from ..dtypes import float64
+from ..dtypes import compute_dtype, float64, widened
 from ..layout import empty_like, reshape
 from ..tensor import Tensor
 from .batch_norm import batch_norm
@@ -50,6 +51,7 @@ def layer_norm(
     Source:
         Ba, Kiros and Hinton, Layer normalization, 2016 (arXiv 1607.06450).
     """
+    input = raised(input)
     axes, affine = _last_axes("layer_norm", input, normalized_shape, weight, bias)
     return _normalized(input, input.shape, axes, weight, bias, affine, eps)[0]
 
@@ -73,9 +75,10 @@ def rms_norm(
     Source:
         Zhang and Sennrich, Root mean square layer normalization, 2019 (arXiv 1910.07467).
     """
+    input = raised(input)
     axes, affine = _last_axes("rms_norm", input, normalized_shape, weight, None)
     if eps is None:
-        eps = float(array_module(input.data).finfo(input.dtype).eps)
+        eps = float(array_module(input.data).finfo(compute_dtype(input.dtype)).eps)
     return _normalized(input, input.shape, axes, weight, None, affine, eps, centred=False)[0]
 
 
@@ -98,7 +101,7 @@ def group_norm(
     Source:
         Wu and He, Group normalization, 2018 (arXiv 1803.08494).
     """
-    op, G = "group_norm", num_groups
+    op, G, input = "group_norm", num_groups, raised(input)
     floats_of_one_dtype(op, ("input", "weight?", "bias?"), input, weight, bias)
     N, C, *rest = _channels(op, input)
     _check_shapes(op, (C,), weight, bias)
@@ -182,7 +185,7 @@ def _normalized(
         affine: the shape in which weight and bias stand beside `view`.
         centred: False takes 0 for the mean.
     """
-    x = reshape(input.data, view)
+    x = widened(reshape(input.data, view))
     xp, y = array_module(x), empty_like(x)
     mean = _mean(x, axes).astype(x.dtype) if centred else None
     if mean is not None:
@@ -197,7 +200,8 @@ def _normalized(
     learned = next((t.shape for t in (weight, bias) if t is not None), ())
     attributes = {"view": view, "axes": axes, "affine": affine, "learned": learned}
     saved = (input, weight, mean, rstd)
-    y = record(reshape(y, input.shape), NormalizationBackward, (input, weight, bias), saved, **attributes)
+    y = reshape(y.astype(input.dtype, copy=False), input.shape)
+    y = record(y, NormalizationBackward, (input, weight, bias), saved, **attributes)
     return y, mean, var
 
 
@@ -216,7 +220,8 @@ class NormalizationBackward(Backward):
     def __call__(self, grad_y):
         x, weight, mean, rstd = self.saved
         needs_x, needs_weight, needs_bias = self.needs
-        shape, dtype, x, grad_y = x.shape, x.dtype, reshape(x, self.view), reshape(grad_y, self.view)
+        shape, x, grad_y = x.shape, widened(reshape(x, self.view)), widened(reshape(grad_y, self.view))
+        dtype = x.dtype
         normal = x * rstd if mean is None else (x - mean) * rstd
         shared = tuple([axis for axis, extent in enumerate(self.affine) if extent == 1])
         grad_x = grad_weight = grad_bias = None

@@ -13,6 +13,7 @@ import numpy as np
 from .. import capturing, dtypes, gpu, layout
 from ..autograd import Backward, check_inplace, record, record_inplace
 from ..backend import array_module, quiet
+from ..dtypes import FLOATS, compute_dtype, is_half
 from ..grad_mode import mode
 from ..graph import edge_of
 from ..tensor import Tensor
@@ -41,10 +42,10 @@ def operands(op: str, a: Any, b: Any) -> tuple[Any, Any, Tensor | None, Tensor |
             x, y = _on_one_device(op, x, y)
         if x.dtype is y.dtype:
             return x, y, a, b
-    elif type(b) in (float, int) and x.dtype.kind == "f":
-        return x, b, a, None  # NumPy keeps the array's dtype beside a Python number
-    elif isinstance(b, (int, float, np.number, np.bool_)):
-        if x.dtype.kind == "f":
+    elif type(b) in (float, int) and x.dtype.kind in FLOATS:
+        return x, b, a, None  # NumPy keeps the array's dtype beside a Python number; not bfloat16: see _beside_half
+    elif isinstance(b, (int, float, np.generic)):
+        if x.dtype.kind in FLOATS:
             return x, float(b), a, None
         dtype = dtypes.result_type(x, b)
         return x.astype(dtype, copy=False), array_module(x).full((), b).astype(dtype), a, None
@@ -73,6 +74,8 @@ def compute(op: str, function: str, x: Any, y: Any, out: Any = None, dtype: Any 
     """
     array = y if type(x) in (float, int) else x
     xp = np if type(array) is np.ndarray else array_module(array)
+    if is_half(array.dtype) and (type(x) in (float, int) or type(y) in (float, int)):
+        return _half_and_number(getattr(xp, function), x, y, out, dtype or array.dtype)
     try:
         if out is None:
             if array.nbytes < layout.LARGE and (type(y) in (float, int) or y.nbytes < layout.LARGE):
@@ -81,6 +84,18 @@ def compute(op: str, function: str, x: Any, y: Any, out: Any = None, dtype: Any 
         return quiet.run(getattr(xp, function), x, y, out=out)
     except ValueError:
         raise ValueError(f"{op}: shapes {_shape(x)} and {_shape(y)} do not broadcast together") from None
+
+
+def _half_and_number(function: Any, x: Any, y: Any, out: Any, dtype: Any) -> Any:
+    """Of an array of 16 bits and a number: in float32, and rounded once. The number itself is not, but where booleans
+    come out: ``x == 0.1`` holds for an x that was made from 0.1. This is what PyTorch does.
+    """
+    half = y.dtype if type(x) in (float, int) else x.dtype
+    exact = half.type if dtype == dtypes.bool_ else float
+    x, y = [np.float32(exact(part)) if type(part) in (float, int) else part for part in (x, y)]
+    if out is None:  # beside a number of float32, both array libraries compute in float32
+        return quiet.run(lambda: function(x, y).astype(dtype, copy=False))
+    return quiet.run(function, x, y, out=out)
 
 
 def _large_output(x: Any, y: Any, dtype: Any) -> Any:
@@ -98,7 +113,7 @@ def unbroadcast(grad: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     if grad.shape != shape:
         extra = grad.ndim - len(shape)
         axes = [i for i in range(grad.ndim) if i < extra or (shape[i - extra] == 1 and grad.shape[i] != 1)]
-        grad = grad.sum(axis=tuple(axes), keepdims=True).reshape(shape)
+        grad = grad.sum(axis=tuple(axes), dtype=compute_dtype(grad.dtype), keepdims=True).reshape(shape)
     return grad if grad.dtype == dtype else grad.astype(dtype)
 
 
@@ -138,8 +153,8 @@ def binary_(op: str, function: str, backward: type[Binary], a: Tensor, b: Any) -
     """The op with its result written over ``a``."""
     check_inplace(a, op)
     x, y, _, b = operands(op, a, b)
-    fits = x is a.data or x.dtype.kind + a.dtype.kind == "iu" or np.can_cast(x.dtype, a.dtype, "same_kind")
-    if not fits or (function == "true_divide" and a.dtype.kind != "f"):
+    fits = x is a.data or dtypes.CATEGORY[x.dtype.kind] <= dtypes.CATEGORY[a.dtype.kind]
+    if not fits or (function == "true_divide" and a.dtype.kind not in FLOATS):
         raise TypeError(f"{op}: the result does not fit {a.dtype}; convert the tensor first")
     if b is not None and y.shape != a.shape and np.broadcast_shapes(a.shape, y.shape) != a.shape:
         raise ValueError(f"{op}: the result has another shape than the tensor written, {a.shape}, beside {y.shape}")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ..autograd import Backward, record
 from ..backend import array_module
 from ..checks import require
+from ..dtypes import compute_dtype, widened
 from ..tensor import Tensor
 from .elementwise import maximum, minimum
 from .reduction import axes_of, spread
@@ -113,7 +114,7 @@ def _extreme(op: str, function: str, input: Tensor, dim: Any, keepdim: bool) -> 
     x, axes = input.data, axes_of(dim, input.ndim, op)
     empty = [i for i in axes if x.shape[i] == 0]
     require(not empty, op.removeprefix("a"), f"there are no elements along dim {empty} of shape {x.shape}")
-    y = array_module(x).asarray(getattr(x, function)(axis=axes, keepdims=keepdim))
+    y = array_module(x).asarray(getattr(widened(x), function)(axis=axes, keepdims=keepdim)).astype(x.dtype, copy=False)
     return record(y, ExtremeBackward, (input,), saved=(input, y), axes=axes)
 
 
@@ -126,7 +127,8 @@ class ExtremeBackward(Backward):
         x, y = self.saved
         y = spread(y, x.shape, self.axes)
         ties = (x == y) | ((x != x) & (y != y))
-        return spread(grad_y, x.shape, self.axes) * ties / ties.sum(axis=self.axes, keepdims=True, dtype=grad_y.dtype)
+        count = ties.sum(axis=self.axes, keepdims=True, dtype=compute_dtype(grad_y.dtype))
+        return spread(grad_y, x.shape, self.axes) * ties / count
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -163,7 +165,7 @@ def _index(op: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     )
     if x.ndim == 0:
         return Tensor(xp.zeros((), xp.int64))
-    return Tensor(getattr(xp, op)(x, axis=dim, keepdims=keepdim))
+    return Tensor(getattr(xp, op)(widened(x), axis=dim, keepdims=keepdim))
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
@@ -174,7 +176,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
         >>> argsort(at.tensor([3, 1, 2])).tolist()
         [1, 2, 0]
     """
-    x = input.data
+    x = widened(input.data)
     dim = axis(dim, x.ndim, "argsort")
     xp = array_module(x)
     if x.ndim == 0:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..autograd import record
 from ..backend import array_module, quiet
+from ..dtypes import is_floating, widened
 from ..tensor import Tensor
 from .creation import as_tensor
 from .elementwise import maximum, minimum, where
@@ -156,10 +157,10 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """
     if min is None and max is None:
         raise ValueError("clamp: min and max are both None; expected at least one of them")
-    if isinstance(min, Tensor) or isinstance(max, Tensor) or input.data.dtype.kind != "f":
+    if isinstance(min, Tensor) or isinstance(max, Tensor) or not is_floating(input.data.dtype):
         low = input if min is None else maximum(input, min)
         return low if max is None else minimum(low, max)
-    y = quiet.run(array_module(input).clip, input.data, min, max)
+    y = quiet.run(array_module(input).clip, widened(input.data), min, max).astype(input.dtype, copy=False)
     return record(y, ClampBackward, (input,), saved=(input,), min=min, max=max)
 
 
@@ -175,7 +176,7 @@ class ClampBackward(Unary):
     max: Any
 
     def __call__(self, grad_y):
-        (x,) = self.saved
+        x = widened(*self.saved)
         inside = x == x
         if self.min is not None:
             inside &= x >= self.min

@@ -11,9 +11,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ..autocast import lowered, raised
 from ..autograd import Backward, check_inplace, record, record_inplace
 from ..backend import array_module, quiet
 from ..checks import floats_of_one_dtype, require
+from ..dtypes import widened
 from ..tensor import Tensor
 from .activation import sigmoid, tanh
 from .erf import erf
@@ -51,18 +53,18 @@ class PointwiseBackward(Backward):
     slope: Function
 
     def __call__(self, grad_y):
-        (x,) = self.saved
+        x = widened(*self.saved)
         return quiet.run(lambda: grad_y * self.slope(array_module(x), x))
 
 
 def pointwise(op: str, input: Tensor, value: Function, slope: Function, inplace: bool = False) -> Tensor:
-    """value(xp, x) of each element, which slope(xp, x) differentiates."""
+    """value(xp, x) of each element, which slope(xp, x) differentiates; numbers of 16 bits are computed in float32."""
     floats_of_one_dtype(op, ("input",), input)
     if inplace:
         check_inplace(input, op)
     x = input.data
     xp = array_module(x)
-    y = xp.asarray(quiet.run(value, xp, x))
+    y = xp.asarray(quiet.run(value, xp, widened(x))).astype(x.dtype, copy=False)
     if not inplace:
         return record(y, PointwiseBackward, (input,), saved=(input,), slope=slope)
     old = x.copy() if input.requires_grad else None
@@ -318,7 +320,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     """
     return pointwise(
         "softplus",
-        input,
+        raised(input),
         lambda xp, x: xp.where(beta * x > threshold, x, xp.log1p(xp.exp(beta * x)) / beta),
         lambda xp, x: xp.where(beta * x > threshold, x.dtype.type(1), _sigmoid(beta * x)),
     )
@@ -408,6 +410,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     Source:
         He et al., Delving deep into rectifiers, 2015 (arXiv 1502.01852).
     """
+    input, weight = lowered(input), lowered(weight)
     floats_of_one_dtype("prelu", ("input", "weight"), input, weight)
     channels = input.shape[1] if input.ndim > 1 else 1
     require(
@@ -416,7 +419,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         f"weight has shape {weight.shape}; expected (1,) or ({channels},), the channels of the input",
     )
     x, w = input.data, _along_channels(weight.data, input.ndim)
-    y = array_module(x).asarray(quiet.run(lambda: array_module(x).where(x > 0, x, w * x)))
+    y = array_module(x).asarray(quiet.run(lambda: array_module(x).where(x > 0, x, w * x))).astype(x.dtype, copy=False)
     return record(y, PreluBackward, (input, weight), saved=(input, weight))
 
 
@@ -424,7 +427,7 @@ class PreluBackward(Backward):
     """Gradients of prelu: ``grad_y`` or ``weight · grad_y``, and the sums of ``grad_y · x`` where x is not positive."""
 
     def __call__(self, grad_y):
-        x, weight = self.saved
+        x, weight = map(widened, self.saved)
         xp, w = array_module(x), _along_channels(weight, x.ndim)
         grad_x = xp.where(x > 0, grad_y, w * grad_y)
         products = xp.where(x > 0, x.dtype.type(0), quiet.run(xp.multiply, grad_y, x))

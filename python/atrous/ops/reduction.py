@@ -1,6 +1,7 @@
 """Sums and the like along axes. ``dim`` is one axis, several, or None for all; ``keepdim`` leaves extents of 1 behind.
 
-NumPy sums pairwise and in one order, so the bits do not depend on threads.
+NumPy sums pairwise and in one order, so the bits do not depend on threads. float16 and bfloat16 add up in float32, and
+the result is rounded once.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..autocast import raised
 from ..autograd import Backward, record
 from ..backend import array_module, quiet
 from ..checks import require
@@ -37,6 +39,13 @@ def axes_of(dim: Dim, ndim: int, op: str) -> tuple[int, ...]:
     return tuple(named) if named and ndim else tuple(range(ndim))
 
 
+def _total_dtype(op: str, x: Any, dtype: Any) -> np.dtype:
+    """The dtype of a sum or product: the one asked for, or x's if that is floating-point, else int64."""
+    if dtype is not None:
+        return dtypes.as_dtype(dtype, op)
+    return x.dtype if dtypes.is_floating(x.dtype) else dtypes.int64
+
+
 def spread(grad: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
     """Repeats a reduction's gradient, or its result, along the axes it was reduced over; no copy."""
     kept = [1 if i in axes else extent for i, extent in enumerate(shape)]
@@ -51,10 +60,11 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
         >>> sum(at.tensor([[1, 2], [3, 4]]), dim=0).tolist()
         [4, 6]
     """
+    input = raised(input)
     x, axes = input.data, axes_of(dim, input.ndim, "sum")
-    found = dtypes.as_dtype(dtype, "sum") if dtype is not None else x.dtype if x.dtype.kind == "f" else dtypes.int64
-    y = quiet.run(array_module(x).add.reduce, x, axes, found, None, keepdim)
-    return record(y, SumBackward, (input,), shape=x.shape, axes=axes, dtype=x.dtype)
+    found = _total_dtype("sum", x, dtype)
+    y = quiet.run(array_module(x).add.reduce, x, axes, dtypes.compute_dtype(found), None, keepdim)
+    return record(y.astype(found, copy=False), SumBackward, (input,), shape=x.shape, axes=axes, dtype=x.dtype)
 
 
 class SumBackward(Backward):
@@ -79,11 +89,12 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
         [1.5, 4.5]
     """
     found = input.dtype if dtype is None else dtypes.as_dtype(dtype, "mean")
-    if found.kind != "f":
+    if not dtypes.is_floating(found):
         raise TypeError(f"mean: dtype {found} has no means; convert to float first, or give dtype=")
     x, axes = input.data, axes_of(dim, input.ndim, "mean")
     xp, count = array_module(x), _count(x.shape, axes)
-    y = quiet.run(xp.divide, quiet.run(xp.add.reduce, x, axes, found, None, keepdim), count)
+    total = quiet.run(xp.add.reduce, x, axes, dtypes.compute_dtype(found), None, keepdim)
+    y = quiet.run(xp.divide, total, count).astype(found, copy=False)
     return record(y, MeanBackward, (input,), shape=x.shape, axes=axes, dtype=x.dtype, count=count)
 
 
@@ -121,14 +132,14 @@ def var(
     """
     if isinstance(dim, bool):  # var(False): PyTorch's other way to call it
         return var(input, None, dim, keepdim, correction=correction)
-    if input.dtype.kind != "f":
+    if not dtypes.is_floating(input.dtype):
         raise TypeError(f"var: dtype {input.dtype} has no variance; convert to float first")
-    x, axes = input.data, axes_of(dim, input.ndim, "var")
+    x, axes = dtypes.widened(input.data), axes_of(dim, input.ndim, "var")
     freedom = max(0.0, _count(x.shape, axes) - (float(unbiased) if correction is None else correction))
     xp = array_module(x)
     centred = x - quiet.run(xp.mean, x, axes, None, None, True)
     y = quiet.run(xp.divide, quiet.run(xp.add.reduce, centred * centred, axes, None, None, keepdim), freedom)
-    return record(y, VarBackward, (input,), saved=(input,), axes=axes, freedom=freedom)
+    return record(y.astype(input.dtype, copy=False), VarBackward, (input,), saved=(input,), axes=axes, freedom=freedom)
 
 
 class VarBackward(Backward):
@@ -138,7 +149,7 @@ class VarBackward(Backward):
     freedom: float
 
     def __call__(self, grad_y):
-        (x,) = self.saved
+        x = dtypes.widened(*self.saved)
         xp = array_module(x)
         centred = x - x.mean(axis=self.axes, keepdims=True)
         return spread(xp.divide(grad_y * 2, self.freedom), x.shape, self.axes) * centred
@@ -176,12 +187,13 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
         >>> prod(at.tensor([2, 3, 4])).item()
         24
     """
+    input = raised(input)
     x, axes = input.data, axes_of(dim, input.ndim, "prod")
-    found = dtypes.as_dtype(dtype, "prod") if dtype is not None else x.dtype if x.dtype.kind == "f" else dtypes.int64
+    found = _total_dtype("prod", x, dtype)
     if dim is not None and not isinstance(dim, int):
         raise TypeError(f"prod: dim is {dim!r}; expected one int or None")
-    y = quiet.run(array_module(x).multiply.reduce, x, axes, found, None, keepdim)
-    return record(y, ProdBackward, (input,), saved=(input,), axes=axes)
+    y = quiet.run(array_module(x).multiply.reduce, x, axes, dtypes.compute_dtype(found), None, keepdim)
+    return record(y.astype(found, copy=False), ProdBackward, (input,), saved=(input,), axes=axes)
 
 
 class ProdBackward(Backward):
@@ -190,7 +202,7 @@ class ProdBackward(Backward):
     axes: tuple[int, ...]
 
     def __call__(self, grad_y):
-        (x,) = self.saved
+        x = dtypes.widened(*self.saved)
         xp = array_module(x)
         others = [i for i in range(x.ndim) if i not in self.axes]
         order = (*others, *self.axes)
@@ -211,10 +223,11 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
         >>> cumsum(at.tensor([1, 2, 3]), 0).tolist()
         [1, 3, 6]
     """
+    input = raised(input)
     x, dim = input.data, axis(dim, input.ndim, "cumsum")
-    found = dtypes.as_dtype(dtype, "cumsum") if dtype is not None else x.dtype if x.dtype.kind == "f" else dtypes.int64
-    y = quiet.run(array_module(x).cumsum, x, dim if x.ndim else None, found).reshape(x.shape)
-    return record(y, CumsumBackward, (input,), dim=dim, dtype=x.dtype)
+    found = _total_dtype("cumsum", x, dtype)
+    y = quiet.run(array_module(x).cumsum, x, dim if x.ndim else None, dtypes.compute_dtype(found)).reshape(x.shape)
+    return record(y.astype(found, copy=False), CumsumBackward, (input,), dim=dim, dtype=x.dtype)
 
 
 class CumsumBackward(Backward):
@@ -224,7 +237,7 @@ class CumsumBackward(Backward):
     dtype: np.dtype
 
     def __call__(self, grad_y):
-        xp = array_module(grad_y)
+        xp, grad_y = array_module(grad_y), dtypes.widened(grad_y)
         if grad_y.ndim == 0:
             return grad_y
         return xp.flip(xp.cumsum(xp.flip(grad_y, self.dim), self.dim), self.dim).astype(self.dtype, copy=False)
@@ -238,12 +251,13 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
         >>> logsumexp(at.tensor([1000.0, -1000.0]), 0).item()
         1000.0
     """
-    x, axes = input.data, axes_of(dim, input.ndim, "logsumexp")
+    input = raised(input)
+    x, axes = dtypes.widened(input.data), axes_of(dim, input.ndim, "logsumexp")
     xp = array_module(x)
     top = x.max(axis=axes, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)
     total = quiet.run(xp.exp, quiet.run(xp.subtract, x, top)).sum(axis=axes, keepdims=True)
-    y = quiet.run(xp.log, total) + top
+    y = (quiet.run(xp.log, total) + top).astype(input.dtype, copy=False)
     result = y if keepdim else y.reshape([extent for i, extent in enumerate(x.shape) if i not in axes])
     return record(result, LogsumexpBackward, (input,), saved=(input, result), axes=axes)
 
@@ -254,7 +268,7 @@ class LogsumexpBackward(Backward):
     axes: tuple[int, ...]
 
     def __call__(self, grad_y):
-        x, y = self.saved
+        x, y = map(dtypes.widened, self.saved)
         return spread(grad_y, x.shape, self.axes) * array_module(x).exp(x - spread(y, x.shape, self.axes))
 
 
@@ -266,10 +280,11 @@ def norm(input: Tensor, p: float = 2, dim: Dim = None, keepdim: bool = False) ->
         >>> norm(at.tensor([3.0, 4.0])).item()
         5.0
     """
-    if input.dtype.kind != "f":
+    if not dtypes.is_floating(input.dtype):
         raise TypeError(f"norm: dtype {input.dtype} has no norm; convert to float first")
     require(p > 0, "norm", f"p is {p}; expected a positive number or inf")
-    x, axes = input.data, axes_of(dim, input.ndim, "norm")
+    input = raised(input)
+    x, axes = dtypes.widened(input.data), axes_of(dim, input.ndim, "norm")
     xp = array_module(x)
     size = abs(x)
     if p == float("inf"):
@@ -278,7 +293,7 @@ def norm(input: Tensor, p: float = 2, dim: Dim = None, keepdim: bool = False) ->
         y = quiet.run(xp.sqrt, quiet.run(xp.square, x).sum(axis=axes, keepdims=keepdim))
     else:
         y = quiet.run(xp.power, quiet.run(xp.power, size, p).sum(axis=axes, keepdims=keepdim), 1 / p)
-    y = xp.asarray(y)
+    y = xp.asarray(y).astype(input.dtype, copy=False)
     return record(y, NormBackward, (input,), saved=(input, y), p=p, axes=axes)
 
 
@@ -289,7 +304,7 @@ class NormBackward(Backward):
     axes: tuple[int, ...]
 
     def __call__(self, grad_y):
-        x, y = self.saved
+        x, y = map(dtypes.widened, self.saved)
         xp = array_module(x)
         y, grad_y = spread(y, x.shape, self.axes), spread(grad_y, x.shape, self.axes)
         if self.p == float("inf"):

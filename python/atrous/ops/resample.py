@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 from math import floor
 from typing import Any
 
+from ..autocast import in_float32
 from ..autograd import Backward, record
 from ..backend import array_module, quiet
 from ..layout import channels_last
@@ -40,6 +41,7 @@ class Taps:
         return [(*zip(*parts, strict=True),) for parts in rounds]  # type: ignore[misc]
 
 
+@in_float32
 def bicubic(x: Tensor, size: tuple[int, int], align_corners: bool, scale: tuple[float, float] | None) -> Tensor:
     """Resizes images (N, C, H, W) by cubic convolution of the sixteen pixels around each place.
 
@@ -50,6 +52,7 @@ def bicubic(x: Tensor, size: tuple[int, int], align_corners: bool, scale: tuple[
     return _resized(x, size, scale, lambda *axis: _cubic_taps(*axis, align_corners, x.dtype))
 
 
+@in_float32
 def nearest(x: Tensor, size: tuple[int, int], scale: tuple[float, float] | None, centre: float) -> Tensor:
     """Resizes images (N, C, H, W): output row oh copies the one that oh + centre lies in, columns likewise.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..autocast import in_float32
 from ..autograd import Backward, record
 from ..backend import array_module, quiet
 from ..checks import floats_of_one_dtype, require
@@ -13,6 +14,7 @@ from .piecewise import clamp
 __all__ = ["local_response_norm", "normalize"]
 
 
+@in_float32
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """``y = x / (k + alpha · mean(x²))^beta``, the mean over the `size` nearest channels.
 

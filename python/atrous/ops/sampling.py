@@ -21,7 +21,7 @@ __all__ = ["bernoulli", "normal_", "rand", "rand_like", "randint", "randn", "ran
 
 def _float(dtype: Any, op: str) -> Any:
     found = dtype_or(dtype, op)
-    if found.kind != "f":
+    if not dtypes.is_floating(found):
         raise TypeError(f"{op}: dtype is {found}; expected a floating-point one")
     return found
 
@@ -136,7 +136,8 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """
     x = input.data
     require(((x >= 0) & (x <= 1)).all(), "bernoulli", "a probability lies outside [0, 1]")
-    return Tensor(((generator or default_generator).uniform(x.shape, x.dtype) < x).astype(x.dtype))
+    drawn = (generator or default_generator).uniform(x.shape, dtypes.compute_dtype(x.dtype))
+    return Tensor((drawn < dtypes.widened(x)).astype(x.dtype))
 
 
 def uniform_(input: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:

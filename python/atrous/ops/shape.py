@@ -10,6 +10,7 @@ from .. import layout
 from ..autograd import Backward, record, record_view
 from ..backend import array_module
 from ..checks import require
+from ..dtypes import compute_dtype
 from ..tensor import Tensor
 
 __all__ = [
@@ -268,4 +269,4 @@ class ExpandBackward(Backward):
     def __call__(self, grad_y):
         extra = grad_y.ndim - len(self.shape)
         axes = [i for i in range(grad_y.ndim) if i < extra or self.shape[i - extra] == 1]
-        return grad_y.sum(axis=tuple(axes), keepdims=True).reshape(self.shape)
+        return grad_y.sum(axis=tuple(axes), dtype=compute_dtype(grad_y.dtype), keepdims=True).reshape(self.shape)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from .. import layout
+from ..autocast import raised
 from ..autograd import Backward, check_inplace, record, record_inplace
 from ..backend import array_module, quiet
-from ..dtypes import float32
+from ..dtypes import float32, is_floating, is_half
 from ..tensor import Tensor
 
 __all__ = [
@@ -34,14 +35,17 @@ def _apply(function: str, x: Any, out: Any = None) -> Any:
     if out is None and x.nbytes >= layout.LARGE:
         out = layout.empty_like(x)
     ufunc = getattr(array_module(x), function)
-    return quiet.run(ufunc, x) if out is None else quiet.run(ufunc, x, out=out)
+    if out is not None:
+        return quiet.run(ufunc, x, out=out)
+    y = quiet.run(ufunc, x)
+    return y.astype(x.dtype, copy=False) if is_half(x.dtype) else y  # CuPy knows bfloat16 in some functions only
 
 
 def as_float(input: Tensor, op: str) -> Tensor:
     """Integers as float32, of which the function is taken instead."""
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: expected a Tensor, not {type(input).__name__}")
-    return input if input.data.dtype.kind == "f" else input.to(float32)
+    return input if is_floating(input.data.dtype) else input.to(float32)
 
 
 class Unary(Backward):
@@ -79,7 +83,7 @@ def exp(input: Tensor) -> Tensor:
         >>> exp(at.tensor([0.0])).tolist()
         [1.0]
     """
-    return unary("exp", "exp", ExpBackward, as_float(input, "exp"))
+    return unary("exp", "exp", ExpBackward, as_float(raised(input), "exp"))
 
 
 def exp_(input: Tensor) -> Tensor:
@@ -105,7 +109,7 @@ def log(input: Tensor) -> Tensor:
         >>> log(at.tensor([1.0])).tolist()
         [0.0]
     """
-    return unary("log", "log", LogBackward, as_float(input, "log"))
+    return unary("log", "log", LogBackward, as_float(raised(input), "log"))
 
 
 def log_(input: Tensor) -> Tensor:
@@ -201,7 +205,7 @@ def log2(input: Tensor) -> Tensor:
         >>> log2(at.tensor([8.0])).tolist()
         [3.0]
     """
-    return unary("log2", "log2", Log2Backward, as_float(input, "log2"))
+    return unary("log2", "log2", Log2Backward, as_float(raised(input), "log2"))
 
 
 class Log2Backward(Unary):
@@ -222,7 +226,7 @@ def log1p(input: Tensor) -> Tensor:
         >>> log1p(at.tensor([0.0])).tolist()
         [0.0]
     """
-    return unary("log1p", "log1p", Log1pBackward, as_float(input, "log1p"))
+    return unary("log1p", "log1p", Log1pBackward, as_float(raised(input), "log1p"))
 
 
 class Log1pBackward(Unary):
@@ -243,7 +247,7 @@ def expm1(input: Tensor) -> Tensor:
         >>> expm1(at.tensor([0.0])).tolist()
         [0.0]
     """
-    return unary("expm1", "expm1", Expm1Backward, as_float(input, "expm1"))
+    return unary("expm1", "expm1", Expm1Backward, as_float(raised(input), "expm1"))
 
 
 class Expm1Backward(Unary):
@@ -306,7 +310,7 @@ def rsqrt(input: Tensor) -> Tensor:
         >>> rsqrt(at.tensor([4.0])).tolist()
         [0.5]
     """
-    return reciprocal(sqrt(input))
+    return reciprocal(sqrt(raised(input)))
 
 
 def reciprocal(input: Tensor) -> Tensor:
@@ -317,4 +321,4 @@ def reciprocal(input: Tensor) -> Tensor:
         >>> reciprocal(at.tensor([4.0])).tolist()
         [0.25]
     """
-    return 1.0 / input
+    return 1.0 / raised(input)

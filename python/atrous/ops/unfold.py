@@ -8,6 +8,7 @@ from typing import Any
 from ..autograd import Backward, record
 from ..backend import array_module
 from ..checks import floats_of_one_dtype, pair, require
+from ..dtypes import widened
 from ..layout import empty
 from ..tensor import Tensor
 
@@ -91,7 +92,8 @@ def fold(
     require(shape[1] % taps == 0, op, f"input has {shape[1]} rows; expected a multiple of kernel_size {how[0]}")
     OH, OW = _blocks(op, size, how)
     require(shape[2] == OH * OW, op, f"input has {shape[2]} columns; expected {OH} × {OW} from output_size {size}")
-    return record(_folded(input.data, size, how), FoldBackward, (input,), how=how)
+    y = _folded(input.data, size, how).astype(input.dtype, copy=False)
+    return record(y, FoldBackward, (input,), how=how)
 
 
 class FoldBackward(Backward):
@@ -137,7 +139,7 @@ def _unfolded(x: Any, how: tuple) -> Any:
 def _folded(columns: Any, size: Pair, how: tuple) -> Any:
     (H, W), (OH, OW), (KH, KW) = size, _blocks("fold", size, how), how[0]
     N, C = columns.shape[0], columns.shape[1] // (KH * KW)
-    columns = array_module(columns).ascontiguousarray(columns).reshape(N, C, KH, KW, OH, OW)
+    columns = array_module(columns).ascontiguousarray(widened(columns)).reshape(N, C, KH, KW, OH, OW)
     y = empty((N, C, H, W), columns.dtype, channels_last=True, beside=columns)
     y.fill(0)
     for kh, rows_x, rows_y in _taps(0, H, OH, how):

@@ -7,6 +7,7 @@ from math import isfinite
 from numbers import Real
 from typing import Any
 
+from ..autocast import raised
 from ..autograd import Backward, record
 from ..backend import kernels_for
 from ..checks import floats_of_one_dtype, pair, require, single
@@ -68,7 +69,7 @@ def interpolate(
         Keys, Cubic convolution interpolation for digital image processing, 1981.
     Differs from PyTorch: no volumes (N, C, D, H, W), no antialiasing; floats only.
     """
-    op = "interpolate"
+    op, x = "interpolate", raised(x)
     floats_of_one_dtype(op, ("x",), x)
     good = x.ndim in (3, 4) and 0 not in x.shape[1:]
     require(good, op, f"x has shape {x.shape}; expected (N, C, H, W) or (N, C, L), empty in N only")

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import capturing
 from ..autograd import enable_grad, no_grad
+from ..dtypes import is_half
 from ..layout import contiguous, is_channels_last, like
 from ..ops import tensor, zeros_like
 from ..tensor import Tensor
@@ -57,6 +58,11 @@ class Optimizer:
             if not param.is_leaf:
                 raise ValueError(
                     f"{name}: a parameter of shape {tuple(param.shape)} is a result; expected leaf tensors"
+                )
+            if is_half(param.dtype):
+                raise TypeError(
+                    f"{name}: a parameter of shape {tuple(param.shape)} is {param.dtype}, which loses small steps; "
+                    "keep float32 parameters, and compute in 16 bits by at.autocast"
                 )
             if id(param) in known:
                 raise ValueError(f"{name}: a parameter of shape {tuple(param.shape)} is given twice")

@@ -63,7 +63,7 @@ class _Mixture(Transform):
             return one_hot(labels, self.num_classes).to(dtype=float32)  # type: ignore[arg-type]
         fits = self.num_classes in (None, labels.shape[1])
         require(fits, op, f"the labels have shape {labels.shape}; expected (N, {self.num_classes})")
-        return labels if labels.dtype.kind == "f" else labels.to(dtype=float32)
+        return labels if labels.is_floating_point() else labels.to(dtype=float32)
 
 
 class MixUp(_Mixture):
@@ -139,8 +139,9 @@ def mixed(x: Tensor, share: float) -> Tensor:
         >>> mixed(at.tensor([0.0, 1.0, 2.0]), 0.75).tolist()
         [0.5, 0.75, 1.75]
     """
-    array = x.data if x.dtype.kind == "f" else x.data.astype("float32")
-    return Tensor(share * array + (1 - share) * array_module(array).roll(array, 1, 0))
+    array = x.data if x.is_floating_point() else x.data.astype("float32")
+    y = share * array + (1 - share) * array_module(array).roll(array, 1, 0)
+    return Tensor(y.astype(array.dtype, copy=False))
 
 
 def find_labels(sample: Any, op: str) -> Any:

@@ -66,7 +66,7 @@ def float_image(image: Any, op: str, channels: tuple[int, ...] = ()) -> Tensor:
         (3, 4, 5)
     """
     size_of(image, op)
-    if not isinstance(image, Tensor) or image.dtype.kind != "f":
+    if not isinstance(image, Tensor) or not image.is_floating_point():
         kind = f"tensor of {image.dtype}" if isinstance(image, Tensor) else type(image).__name__
         raise TypeError(f"{op}: got a {kind}; expected a float tensor, such as ToTensor gives")
     if channels and image.shape[-3] not in channels:

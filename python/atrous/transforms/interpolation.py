@@ -45,7 +45,7 @@ def resized(image: Any, size: tuple[int, int], interpolation: InterpolationMode,
         rows, columns = (xp.arange(S) * L // S for L, S in zip((H, W), size, strict=True))
         return Tensor(image.data[..., rows[:, None], columns])
     require(interpolation is InterpolationMode.BILINEAR, "Resize", "tensors take nearest and bilinear alone")
-    if image.dtype.kind != "f":
+    if not image.is_floating_point():
         raise TypeError(f"Resize: the tensor has dtype {image.dtype}; expected a float one, such as ToTensor gives")
     rows, columns = (_bilinear(L, S, antialias, image) for L, S in zip((H, W), size, strict=True))
     return rows @ image @ columns.transpose(0, 1)

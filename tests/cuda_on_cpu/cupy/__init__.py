@@ -281,6 +281,19 @@ def argsort(a: ndarray, axis: int = -1, kind: str | None = None) -> ndarray:
     return compute(np.argsort, "argsort", a, axis, kind="stable")
 
 
+def matmul(a: ndarray, b: ndarray, out: ndarray | None = None) -> ndarray:
+    """In the dtype of the factors, where NumPy's of bfloat16 is float32. CuPy knows no batches of bfloat16."""
+    half = a.dtype.itemsize == 2
+    if half and a.dtype.kind == "V" and a.ndim > 2:
+        raise TypeError("Wrong type (bfloat16) of array data type in cublas gemm")
+    c = np.matmul(*[x._array.astype(np.float32) if half else x._array for x in (a, b)])
+    c = wrap(c.astype(a.dtype, copy=False))
+    if out is None:
+        return c
+    out[...] = c
+    return out
+
+
 def may_share_memory(a: ndarray, b: ndarray) -> bool:
     return np.may_share_memory(a._array, b._array)
 

@@ -90,7 +90,7 @@ def get_total_norm(
     found = _tensors(op, tensors, "tensors")
     dtype = float32
     for t in found:
-        if t.dtype.kind != "f":
+        if not t.is_floating_point():
             raise TypeError(f"{op}: got a tensor of dtype {t.dtype}; expected floats")
         dtype = promote_types(dtype, t.dtype)
     norm = quiet.run(_norm, [t.data for t in found if t.data.size], float(norm_type))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ...autocast import in_float32
 from ...checks import floats_of_one_dtype, require
 from ...tensor import Tensor
 from ..elementwise import where
@@ -11,6 +12,7 @@ from ..loss import _check_reduction, _reduced
 from .pairs import at_least, check_broadcast, promoted
 
 
+@in_float32
 def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """Divergence ``t · (log t − x)`` of log-probabilities x from a distribution t; 0 where t is 0.
 
@@ -42,6 +44,7 @@ def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target
     return losses.sum() / input.shape[0]
 
 
+@in_float32
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -76,6 +79,7 @@ def poisson_nll_loss(
     return _reduced(losses, reduction)
 
 
+@in_float32
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ...autocast import in_float32
 from ...backend import array_module
 from ...checks import floats_of_one_dtype, require
 from ...grad_mode import no_grad
@@ -15,6 +16,7 @@ from ..order import argmax, argmin
 from ..piecewise import clamp
 
 
+@in_float32
 def contrastive_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str = "mean"
 ) -> Tensor:
@@ -48,6 +50,7 @@ def contrastive_loss(
     return _reduced(where(target == 1, (difference * difference).sum(-1), gap * gap) * 0.5, reduction)
 
 
+@in_float32
 def hardest_triplets(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of each sample of a batch, the farthest one of its class and the nearest one of another: "batch hard" triplets.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 
+from ...autocast import in_float32
 from ...checks import require
 from ...tensor import Tensor
 from ..loss import _broadcasts_to, _check_reduction, _reduced
 from ..piecewise import clamp
 
 
+@in_float32
 def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
     """Squared error ``(x − t)²``; "mean" divides by the number of elements.
 
@@ -32,6 +34,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: 
     return _weighted(difference * difference, reduction, weight)
 
 
+@in_float32
 def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
     """Absolute error ``|x − t|``; its gradient is 0 where they agree.
 
@@ -49,6 +52,7 @@ def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: T
     return _weighted(_difference("l1_loss", input, target, reduction, weight).abs(), reduction, weight)
 
 
+@in_float32
 def smooth_l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """``d²/2β`` of the distance ``d = |x − t|`` where it is below beta, else ``d − β/2``.
 
@@ -69,6 +73,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", be
     return _reduced(distance, reduction)
 
 
+@in_float32
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
@@ -97,13 +102,13 @@ def _difference(op: str, input: Tensor, target: Tensor, reduction: str, weight: 
     for name, t in (("input", input), ("target", target), *([("weight", weight)] if weight is not None else [])):
         if not isinstance(t, Tensor):
             raise TypeError(f"{op}: {name} is a {type(t).__name__}; expected a Tensor")
-    if input.dtype.kind != "f" and target.dtype.kind != "f":
+    if not input.is_floating_point() and not target.is_floating_point():
         raise TypeError(f"{op}: input is {input.dtype} and target {target.dtype}; expected floats")
     _check_reduction(op, reduction)
     if input.shape != target.shape:
         shapes = f"input has shape {input.shape} and target {target.shape}"
         require(_broadcasts_to(input.shape, target.shape, both=True), op, f"{shapes}; they do not broadcast")
-        warnings.warn(f"{op}: {shapes}; they broadcast", stacklevel=3)
+        warnings.warn(f"{op}: {shapes}; they broadcast", stacklevel=4)
     if weight is not None:
         require(weight.shape == input.shape, op, f"weight has shape {weight.shape}; expected {input.shape} as input")
     return input - target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...autocast import in_float32
 from ...checks import floats_of_one_dtype, require
 from ...tensor import Tensor
 from ..activation import sigmoid
@@ -10,6 +11,7 @@ from ..elementwise import where
 from ..loss import _check_reduction, _reduced, binary_cross_entropy_with_logits, nll_loss
 
 
+@in_float32
 def sigmoid_focal_loss(
     inputs: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2, reduction: str = "none"
 ) -> Tensor:
@@ -46,6 +48,7 @@ def sigmoid_focal_loss(
     return _reduced(losses, reduction)
 
 
+@in_float32
 def focal_loss(
     input: Tensor,
     target: Tensor,
@@ -81,6 +84,7 @@ def focal_loss(
     return nll_loss(modulated, target, weight, ignore_index, reduction)
 
 
+@in_float32
 def dice_loss(input: Tensor, target: Tensor, smooth: float = 1.0, *, reduction: str = "mean") -> Tensor:
     """How little two masks overlap: ``1 − (2 Σ p·t + smooth) / (Σ p² + Σ t² + smooth)``, for each class of each image.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...autocast import in_float32
 from ...checks import floats_of_one_dtype, require
 from ...tensor import Tensor
 from ..elementwise import where
@@ -12,6 +13,7 @@ from ..pointwise import logsigmoid
 from .pairs import check_broadcast, promoted
 
 
+@in_float32
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -60,6 +62,7 @@ def multi_margin_loss(
     return _reduced(where(own, 0.0, hinge).sum(-1) / C, reduction)
 
 
+@in_float32
 def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """Hinge of several classes a sample: ``Σ_j Σ_k max(0, 1 − x[j] + x[k]) / C``, j its classes, k the others.
 
@@ -98,6 +101,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
     return _reduced((hinge * times.unsqueeze(-1)).sum((-2, -1)) / C, reduction)
 
 
+@in_float32
 def multilabel_soft_margin_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
 ) -> Tensor:
@@ -123,6 +127,7 @@ def multilabel_soft_margin_loss(
     return _reduced(losses.sum(input.ndim - 1) / input.shape[-1], reduction)
 
 
+@in_float32
 def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, *, reduction: str = "mean"
 ) -> Tensor:
@@ -146,6 +151,7 @@ def margin_ranking_loss(
     return _reduced(clamp(-target * (input1 - input2) + margin, min=0), reduction)
 
 
+@in_float32
 def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str = "mean") -> Tensor:
     """x where the target is 1 (alike), ``max(0, margin − x)`` where it is −1: x is a distance.
 
@@ -164,6 +170,7 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, *, 
     return _reduced(unlike + where(target != -1, input, 0.0), reduction)
 
 
+@in_float32
 def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """Logistic loss of targets ±1: ``log(1 + exp(−t · x))``.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ...autocast import in_float32
 from ...checks import floats_of_one_dtype, require
 from ...tensor import Tensor
 from ..elementwise import minimum, where
@@ -14,6 +15,7 @@ from ..piecewise import clamp
 from ..shape import broadcast_to
 
 
+@in_float32
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """``x1 · x2 / (max(‖x1‖, eps) · max(‖x2‖, eps))`` along an axis; the tensors broadcast.
 
@@ -31,6 +33,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return (units[0] * units[1]).sum(dim)
 
 
+@in_float32
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """``‖x1 − x2 + eps‖_p`` along the last axis; the tensors broadcast.
 
@@ -44,6 +47,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     return (x1 - x2 + eps).norm(p, -1, keepdim)
 
 
+@in_float32
 def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, *, reduction: str = "mean"
 ) -> Tensor:
@@ -73,6 +77,7 @@ def cosine_embedding_loss(
     return _reduced(where(target == 1, 1 - cosine, 0.0) + unlike, reduction)
 
 
+@in_float32
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -113,6 +118,7 @@ def triplet_margin_loss(
     )
 
 
+@in_float32
 def triplet_margin_with_distance_loss(
     anchor: Tensor,
     positive: Tensor,

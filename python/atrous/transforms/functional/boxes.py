@@ -43,5 +43,5 @@ def with_corners(
     elif boxes.format is BoundingBoxFormat.CXCYWH:
         a, b, c, d = (a + c) / 2, (b + d) / 2, c - a, d - b
     made = xp.stack([a, b, c, d], 1)
-    made = made if boxes.dtype.kind == "f" else made.round(6)  # 60.999999999 is 61
+    made = made if boxes.is_floating_point() else made.round(6)  # 60.999999999 is 61
     return wrap(made.astype(boxes.dtype), like=boxes, canvas_size=(H, W))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...dtypes import as_dtype
+from ...dtypes import as_dtype, is_floating
 from ...ops import from_numpy
 from ...tensor import Tensor
 from ...tv_tensors import BoundingBoxes, Image, Mask, wrap
@@ -68,13 +68,13 @@ def to_dtype(inpt: Any, dtype: Any = np.float32, scale: bool = False) -> Any:
     old, new = inpt.dtype, as_dtype(dtype, "to_dtype")
     if old == new:
         return inpt
-    if not scale or isinstance(inpt, (Mask, BoundingBoxes)) or (old.kind == new.kind == "f"):
+    if not scale or isinstance(inpt, (Mask, BoundingBoxes)) or (is_floating(old) and is_floating(new)):
         return wrap(inpt.to(dtype=new), like=inpt)
-    if old.kind == "f":
+    if is_floating(old):
         if new.itemsize >= old.itemsize:
             raise RuntimeError(f"to_dtype: {old} has too few digits for all of {new}; expected a smaller type")
         return wrap((inpt * (_largest(new) + 1 - 1e-3)).to(dtype=new), like=inpt)  # equal shares for all integers
-    if new.kind == "f":
+    if is_floating(new):
         return wrap(inpt.to(dtype=new) / _largest(old), like=inpt)
     bits = _largest(new).bit_length() - _largest(old).bit_length()
     return wrap(inpt.to(dtype=new) * 2**bits if bits > 0 else (inpt // 2**-bits).to(dtype=new), like=inpt)

@@ -157,7 +157,7 @@ def warped(
         return inpt.transform(size[::-1], how, numbers, Image.Resampling[mode.name], fillcolor=colours)
     if isinstance(inpt, Mask):
         mode = InterpolationMode.NEAREST
-    elif mode is InterpolationMode.BILINEAR and inpt.dtype.kind != "f":
+    elif mode is InterpolationMode.BILINEAR and not inpt.is_floating_point():
         raise TypeError(f"{op}: the tensor has dtype {inpt.dtype}; expected a float one for bilinear interpolation")
     xp, (h, w) = array_module(inpt.data), size
     x, y = xp.arange(w) + 0.5, (xp.arange(h) + 0.5)[:, None]
