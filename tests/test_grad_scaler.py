@@ -280,10 +280,18 @@ def test_on_a_gpu_it_waits_once_a_step(cuda, monkeypatch):
     params = [at.ones(3, 4, device="cuda", requires_grad=True) for _ in range(5)]
     optimizer, scaler = at.optim.SGD(params, lr=1.0), GradScaler()
     scaler.scale(sum(((p * 0.5).sum() for p in params), at.zeros(1, device="cuda"))).backward()
-    waits = []
+    waits, inside = [], []  # one may call another
+
+    def waiting(plain, array):
+        waits.extend([] if inside else [1])
+        inside.append(1)
+        value = plain(array)
+        inside.pop()
+        return value
+
     for method in ("__float__", "__bool__", "__int__", "get"):
         plain = getattr(gpu.cupy.ndarray, method)
-        monkeypatch.setattr(gpu.cupy.ndarray, method, lambda array, f=plain: (waits.append(1), f(array))[1])
+        monkeypatch.setattr(gpu.cupy.ndarray, method, lambda array, plain=plain: waiting(plain, array))
     scaler.unscale_(optimizer)
     assert len(waits) == 0
     scaler.step(optimizer)
