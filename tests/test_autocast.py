@@ -282,20 +282,21 @@ def test_binary_cross_entropy_of_probabilities_is_refused(name):
 
 @needs_kernels
 @BOTH
-def test_gradients_of_float32_weights_are_float32_and_unrounded(name):
+@pytest.mark.parametrize("kind", ["conv2d", "linear"])
+def test_gradients_of_float32_weights_are_float32_and_unrounded(name, kind):
     """The cast passes on what the kernel gives: numbers that 16 bits do not hold."""
     dtype = getattr(at, name)
-    layer = nn.Conv2d(4, 4, 3).to("cuda")
+    layer = (nn.Conv2d(4, 4, 3) if kind == "conv2d" else nn.Linear(6, 4)).to("cuda")
     x = maps(at.float32).requires_grad_()
     with at.autocast("cuda", dtype):
         y = layer(x)
-    y.backward(at.ones_like(y))
+    y.backward(at.from_numpy(numbers(y.shape, seed=3)).to(dtype).to("cuda"))
     grad = layer.weight.grad
     assert [t.dtype for t in (y, grad, layer.bias.grad, x.grad)] == [dtype, at.float32, at.float32, at.float32]
     assert not at.equal(grad, grad.to(dtype).float())
     assert at.equal(x.grad, x.grad.to(dtype).float())  # which is a map, and had 16 bits
     expected = maps(at.float32).to(dtype).float().requires_grad_()
-    wide = F.conv2d(expected, layer.weight.detach().to(dtype).float().requires_grad_(), layer.bias.detach())
+    wide = getattr(F, kind)(expected, layer.weight.detach().to(dtype).float(), layer.bias.detach())
     assert (y.detach().float() - wide.detach()).abs().max().item() <= DTYPES[name] * wide.detach().abs().max().item()
 
 

@@ -102,6 +102,16 @@ def test_clipping_between_unscale_and_step():
     np.testing.assert_allclose(params[0].tolist(), [1 - math.sqrt(0.5), -2 - math.sqrt(0.5)], rtol=1e-6)
 
 
+def test_dividing_counts_as_a_write():
+    w = at.tensor([1.0], requires_grad=True)
+    scaler = GradScaler("cpu")
+    scaler.scale(w.sum()).backward()
+    y = at.ones(1, requires_grad=True) * w.grad
+    scaler.unscale_(at.optim.SGD([w], lr=1.0))
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
 def test_two_optimizers_share_the_verdict():
     (params, first), (others, second) = pair(at), pair(at)
     scaler = GradScaler("cpu")

@@ -167,11 +167,11 @@ def in_float32(function: F) -> F:
 
     @functools.wraps(function)
     def computing(*args: Any, **kwargs: Any) -> Any:
-        first = args[0] if args else next(iter(kwargs.values()), None)
-        half = isinstance(first, graph.Tensor) and dtypes.is_half(first.dtype)
-        if not half and current.dtype is None:
-            return function(*args, **kwargs)
         inside = current.dtype is not None
+        if not inside:
+            first = args[0] if args else next(iter(kwargs.values()), None)
+            if not isinstance(first, graph.Tensor) or not dtypes.is_half((first._pending or first.data).dtype):
+                return function(*args, **kwargs)
         with off():
             y = function(*map(_wide, args), **{name: _wide(x) for name, x in kwargs.items()})
         if inside or not isinstance(y, graph.Tensor):

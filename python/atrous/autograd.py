@@ -16,7 +16,7 @@ import numpy as np
 from numpy import generic
 
 from . import capturing, fusion, graph, layout
-from .autocast import off
+from .autocast import current, off
 from .backend import array_module, kernels_for
 from .function import Function
 from .fusion import MaskedGradient
@@ -87,8 +87,12 @@ def walk(
         The gradient of every leaf reached: ``{leaf: (array, whether nothing else holds it)}``.
     """
     fusion.finish()
-    with off(), np.errstate(all="ignore"):  # 1 / 0 is inf in a gradient, too, without NumPy's warning
-        return _walk(roots, retain_graph, wanted)
+    dtype, current.dtype = current.dtype, None  # the ops in a user's own backward cast nothing
+    try:
+        with np.errstate(all="ignore"):  # 1 / 0 is inf in a gradient, too, without NumPy's warning
+            return _walk(roots, retain_graph, wanted)
+    finally:
+        current.dtype = dtype
 
 
 def _walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[Any, Any]) -> dict:
@@ -114,7 +118,12 @@ def _walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[
                 owned.add(edge)
         part, grads, saved = None, (), ()  # so that what was added or passed on is freed before the next kernel runs
         if not heap:
-            return {leaf: _in_dtype_of(leaf, array, leaf in owned) for leaf, array in pending.items()}
+            return {
+                leaf: (array, leaf in owned)
+                if array.dtype == leaf.data.dtype
+                else (array.astype(leaf.data.dtype), True)
+                for leaf, array in pending.items()  # of a weight of 16 bits, kernels give the gradient in float32
+            }
         node = heappop(heap)[1]
         grad = pending.pop(node)
         if owned:
@@ -138,12 +147,6 @@ def _rounded(grad: Any, dtype: Any) -> Any:
     if type(grad) is MaskedGradient or type(grad) is list or grad.dtype == dtype:
         return grad
     return grad.astype(dtype)
-
-
-def _in_dtype_of(leaf: Any, grad: Any, owned: bool) -> tuple[Any, bool]:
-    """The gradient of a leaf, and whether nothing else holds it. (Of a weight of 16 bits it comes in float32.)"""
-    dtype = leaf.dtype
-    return (grad, owned) if grad.dtype == dtype else (grad.astype(dtype), True)
 
 
 def _shown(node: Backward, grad: Any, wanted: dict[Any, Any]) -> Any:

@@ -180,7 +180,7 @@ def compute_dtype(dtype: np.dtype) -> np.dtype:
         >>> compute_dtype(float16)
         dtype('float32')
     """
-    return float32 if is_half(dtype) else dtype
+    return float32 if dtype.itemsize == 2 and dtype.kind in FLOATS else dtype
 
 
 def widened(array: Any) -> Any:

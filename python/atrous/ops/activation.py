@@ -41,7 +41,8 @@ def relu(x: Tensor, inplace: bool = False) -> Tensor:
     if inplace:
         check_inplace(x, "relu")
     if kind in FLOATS:
-        floats_of_one_dtype("relu", ("x",), x)
+        if x.data.itemsize == 2:
+            floats_of_one_dtype("relu", ("x",), x)
         y = kernels.relu_forward(x.data)
     else:
         y = array_module(x.data).maximum(x.data, 0)

@@ -61,7 +61,7 @@ def batch_norm(
     floats_of_one_dtype("batch_norm", NAMES, x, running_mean, running_var, weight, bias)
     shape = x.shape
     _check(shape, running_mean, running_var, weight, bias, training, momentum, eps)
-    if x.itemsize == 2:
+    if (x._pending or x.data).dtype.itemsize == 2:
         weight, bias = in_compute_dtype(weight, bias)
         wide = in_compute_dtype(running_mean, running_var)
         if wide[0] is not running_mean or wide[1] is not running_var:

@@ -342,7 +342,9 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
             f"where: the condition is on {condition.device}, the values on {gpu.device_of(values)}; move one by to()"
         )
     try:
-        z = array_module(chosen).where(chosen, x, y).astype(values.dtype, copy=False)  # bfloat16 may have been left
+        z = array_module(chosen).where(chosen, x, y)
+        if z.dtype != values.dtype:  # of bfloat16 and a number, array libraries make something else
+            z = z.astype(values.dtype)
     except ValueError:
         shapes = f"{chosen.shape}, {np.shape(x)} and {np.shape(y)}"
         raise ValueError(f"where: shapes {shapes} do not broadcast together") from None

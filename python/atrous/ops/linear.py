@@ -47,7 +47,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise ValueError(f"linear: bias has shape {bias.shape}; expected ({OUT},) from weight {weight_shape}")
     if len(shape) != 2:  # (..., IN): the leading axes are one batch
         return linear(x.reshape(prod(shape[:-1]), IN), weight, bias).reshape(*shape[:-1], OUT)
-    if x.itemsize == 2:
+    if x.data.itemsize == 2:
         (bias,) = in_compute_dtype(bias)
     kernels, arguments = kernels_for(x.data), (x.data, weight.data, None if bias is None else bias.data)
     y: Any = None

@@ -13,7 +13,7 @@ import numpy as np
 from .. import capturing, dtypes, gpu, layout
 from ..autograd import Backward, check_inplace, record, record_inplace
 from ..backend import array_module, quiet
-from ..dtypes import FLOATS, compute_dtype, is_half
+from ..dtypes import FLOATS, compute_dtype
 from ..grad_mode import mode
 from ..graph import edge_of
 from ..tensor import Tensor
@@ -74,7 +74,7 @@ def compute(op: str, function: str, x: Any, y: Any, out: Any = None, dtype: Any 
     """
     array = y if type(x) in (float, int) else x
     xp = np if type(array) is np.ndarray else array_module(array)
-    if is_half(array.dtype) and (type(x) in (float, int) or type(y) in (float, int)):
+    if array.itemsize == 2 and (type(x) in (float, int) or type(y) in (float, int)):
         return _half_and_number(getattr(xp, function), x, y, out, dtype or array.dtype)
     try:
         if out is None:

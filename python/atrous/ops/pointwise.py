@@ -64,7 +64,9 @@ def pointwise(op: str, input: Tensor, value: Function, slope: Function, inplace:
         check_inplace(input, op)
     x = input.data
     xp = array_module(x)
-    y = xp.asarray(quiet.run(value, xp, widened(x))).astype(x.dtype, copy=False)
+    y = xp.asarray(quiet.run(value, xp, widened(x)))
+    if y.dtype != x.dtype:
+        y = y.astype(x.dtype)
     if not inplace:
         return record(y, PointwiseBackward, (input,), saved=(input,), slope=slope)
     old = x.copy() if input.requires_grad else None

@@ -43,7 +43,12 @@ def _total_dtype(op: str, x: Any, dtype: Any) -> np.dtype:
     """The dtype of a sum or product: the one asked for, or x's if that is floating-point, else int64."""
     if dtype is not None:
         return dtypes.as_dtype(dtype, op)
-    return x.dtype if dtypes.is_floating(x.dtype) else dtypes.int64
+    return x.dtype if x.dtype.kind in dtypes.FLOATS else dtypes.int64
+
+
+def _rounded(y: Any, dtype: np.dtype) -> Any:
+    """What was computed in float32, in the dtype of 16 bits."""
+    return y if y.dtype == dtype else y.astype(dtype)
 
 
 def spread(grad: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
@@ -63,8 +68,11 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
     input = raised(input)
     x, axes = input.data, axes_of(dim, input.ndim, "sum")
     found = _total_dtype("sum", x, dtype)
-    y = quiet.run(array_module(x).add.reduce, x, axes, dtypes.compute_dtype(found), None, keepdim)
-    return record(y.astype(found, copy=False), SumBackward, (input,), shape=x.shape, axes=axes, dtype=x.dtype)
+    wide = dtypes.compute_dtype(found)
+    y = quiet.run(array_module(x).add.reduce, x, axes, wide, None, keepdim)
+    if wide is not found:
+        y = y.astype(found)
+    return record(y, SumBackward, (input,), shape=x.shape, axes=axes, dtype=x.dtype)
 
 
 class SumBackward(Backward):
@@ -89,12 +97,14 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
         [1.5, 4.5]
     """
     found = input.dtype if dtype is None else dtypes.as_dtype(dtype, "mean")
-    if not dtypes.is_floating(found):
+    if found.kind not in dtypes.FLOATS:
         raise TypeError(f"mean: dtype {found} has no means; convert to float first, or give dtype=")
     x, axes = input.data, axes_of(dim, input.ndim, "mean")
     xp, count = array_module(x), _count(x.shape, axes)
-    total = quiet.run(xp.add.reduce, x, axes, dtypes.compute_dtype(found), None, keepdim)
-    y = quiet.run(xp.divide, total, count).astype(found, copy=False)
+    wide = dtypes.compute_dtype(found)
+    y = quiet.run(xp.divide, quiet.run(xp.add.reduce, x, axes, wide, None, keepdim), count)
+    if wide is not found:
+        y = y.astype(found)
     return record(y, MeanBackward, (input,), shape=x.shape, axes=axes, dtype=x.dtype, count=count)
 
 
@@ -139,7 +149,7 @@ def var(
     xp = array_module(x)
     centred = x - quiet.run(xp.mean, x, axes, None, None, True)
     y = quiet.run(xp.divide, quiet.run(xp.add.reduce, centred * centred, axes, None, None, keepdim), freedom)
-    return record(y.astype(input.dtype, copy=False), VarBackward, (input,), saved=(input,), axes=axes, freedom=freedom)
+    return record(_rounded(y, input.dtype), VarBackward, (input,), saved=(input,), axes=axes, freedom=freedom)
 
 
 class VarBackward(Backward):
@@ -192,8 +202,8 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
     found = _total_dtype("prod", x, dtype)
     if dim is not None and not isinstance(dim, int):
         raise TypeError(f"prod: dim is {dim!r}; expected one int or None")
-    y = quiet.run(array_module(x).multiply.reduce, x, axes, dtypes.compute_dtype(found), None, keepdim)
-    return record(y.astype(found, copy=False), ProdBackward, (input,), saved=(input,), axes=axes)
+    y = _rounded(quiet.run(array_module(x).multiply.reduce, x, axes, dtypes.compute_dtype(found), None, keepdim), found)
+    return record(y, ProdBackward, (input,), saved=(input,), axes=axes)
 
 
 class ProdBackward(Backward):
@@ -227,7 +237,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     x, dim = input.data, axis(dim, input.ndim, "cumsum")
     found = _total_dtype("cumsum", x, dtype)
     y = quiet.run(array_module(x).cumsum, x, dim if x.ndim else None, dtypes.compute_dtype(found)).reshape(x.shape)
-    return record(y.astype(found, copy=False), CumsumBackward, (input,), dim=dim, dtype=x.dtype)
+    return record(_rounded(y, found), CumsumBackward, (input,), dim=dim, dtype=x.dtype)
 
 
 class CumsumBackward(Backward):
@@ -257,7 +267,7 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     top = x.max(axis=axes, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)
     total = quiet.run(xp.exp, quiet.run(xp.subtract, x, top)).sum(axis=axes, keepdims=True)
-    y = (quiet.run(xp.log, total) + top).astype(input.dtype, copy=False)
+    y = _rounded(quiet.run(xp.log, total) + top, input.dtype)
     result = y if keepdim else y.reshape([extent for i, extent in enumerate(x.shape) if i not in axes])
     return record(result, LogsumexpBackward, (input,), saved=(input, result), axes=axes)
 
@@ -293,7 +303,7 @@ def norm(input: Tensor, p: float = 2, dim: Dim = None, keepdim: bool = False) ->
         y = quiet.run(xp.sqrt, quiet.run(xp.square, x).sum(axis=axes, keepdims=keepdim))
     else:
         y = quiet.run(xp.power, quiet.run(xp.power, size, p).sum(axis=axes, keepdims=keepdim), 1 / p)
-    y = xp.asarray(y).astype(input.dtype, copy=False)
+    y = _rounded(xp.asarray(y), input.dtype)
     return record(y, NormBackward, (input,), saved=(input, y), p=p, axes=axes)
 
 

@@ -8,7 +8,7 @@ from .. import layout
 from ..autocast import raised
 from ..autograd import Backward, check_inplace, record, record_inplace
 from ..backend import array_module, quiet
-from ..dtypes import float32, is_floating, is_half
+from ..dtypes import FLOATS, float32
 from ..tensor import Tensor
 
 __all__ = [
@@ -38,14 +38,14 @@ def _apply(function: str, x: Any, out: Any = None) -> Any:
     if out is not None:
         return quiet.run(ufunc, x, out=out)
     y = quiet.run(ufunc, x)
-    return y.astype(x.dtype, copy=False) if is_half(x.dtype) else y  # CuPy knows bfloat16 in some functions only
+    return y.astype(x.dtype, copy=False) if x.dtype.kind == "V" else y  # CuPy knows bfloat16 in some functions only
 
 
 def as_float(input: Tensor, op: str) -> Tensor:
     """Integers as float32, of which the function is taken instead."""
     if not isinstance(input, Tensor):
         raise TypeError(f"{op}: expected a Tensor, not {type(input).__name__}")
-    return input if is_floating(input.data.dtype) else input.to(float32)
+    return input if input.data.dtype.kind in FLOATS else input.to(float32)
 
 
 class Unary(Backward):

@@ -6,6 +6,7 @@ import warnings
 
 from ...autocast import in_float32
 from ...checks import require
+from ...dtypes import FLOATS
 from ...tensor import Tensor
 from ..loss import _broadcasts_to, _check_reduction, _reduced
 from ..piecewise import clamp
@@ -102,7 +103,7 @@ def _difference(op: str, input: Tensor, target: Tensor, reduction: str, weight: 
     for name, t in (("input", input), ("target", target), *([("weight", weight)] if weight is not None else [])):
         if not isinstance(t, Tensor):
             raise TypeError(f"{op}: {name} is a {type(t).__name__}; expected a Tensor")
-    if not input.is_floating_point() and not target.is_floating_point():
+    if input.dtype.kind not in FLOATS and target.dtype.kind not in FLOATS:
         raise TypeError(f"{op}: input is {input.dtype} and target {target.dtype}; expected floats")
     _check_reduction(op, reduction)
     if input.shape != target.shape:
