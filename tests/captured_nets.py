@@ -41,15 +41,16 @@ OPTIMIZERS = {
 }
 
 
-def make(optimizer="adam", seed=0):
-    """A network, its optimizer and a step of training."""
+def make(optimizer="adam", seed=0, dtype=None):
+    """A network, its optimizer and a step of training, under autocast to a dtype if one is given."""
     at.manual_seed(seed)
     model = Net().to("cuda")
     chosen = OPTIMIZERS[optimizer](model.parameters())
 
     def step(x, y):
         chosen.zero_grad()
-        loss = F.cross_entropy(model(x), y)
+        with at.autocast("cuda", dtype=dtype, enabled=dtype is not None):
+            loss = F.cross_entropy(model(x), y)
         loss.backward()
         chosen.step()
         return loss.detach()
