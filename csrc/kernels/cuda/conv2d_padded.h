@@ -58,7 +58,8 @@ template <typename T>
 class Narrowed {
  public:
   Narrowed(T* to, const Matrices& shape, const Matrices& wide) : to_(to), shape_(shape), wide_(wide) {
-    if (shape.rows != wide.rows || shape.columns != wide.columns) copy_ = std::make_unique<Workspace<T>>(wide.elements());
+    if (shape.rows != wide.rows || shape.columns != wide.columns)
+      copy_ = std::make_unique<Workspace<T>>(wide.elements());
   }
   T* data() const { return copy_ ? copy_->data() : to_; }
   void finish() const {
