@@ -77,25 +77,40 @@ def test_what_is_too_large_is_infinite(cuda, dtype):
     assert y.astype(np.float64).tolist() == [np.inf, -np.inf, np.inf, float(most)]
 
 
+def ones_beside_2048(dtype, *image):
+    """2048's neighbours in 16 bits are 2 or 16 away: added one by one, the ones would be lost."""
+    x = np.ones((1, 8, *image), dtype)
+    x[:, :, 0, 0] = 2048
+    return x, 2048 + image[0] * image[1] - 1
+
+
 @pytest.mark.parametrize("dtype", HALVES)
 def test_sums_are_not_in_16_bits(cuda, dtype):
-    """Ones beside 2048, whose neighbours in 16 bits are 2 or 16 away: one by one, they would be lost."""
-    x = np.ones((1, 8, 16, 16), dtype)
-    x[:, :, 0, 0] = 2048
-    total = 2048 + 255
+    x, total = ones_beside_2048(dtype, 5, 5)
     for y in (
-        cuda.avg_pool2d_forward(x, (16, 16), (16, 16), (0, 0), False, True, 1),
-        cuda.adaptive_avg_pool2d_forward(x, (1, 1)) * np.array(256, dtype),
+        cuda.avg_pool2d_forward(x, (5, 5), (5, 5), (0, 0), False, True, 1),
         cuda.upsample_nearest2d_backward(x, (1, 1), None),
+        cuda.conv2d_forward(x, np.ones((8, 1, 5, 5), dtype), None, (1, 1), (0, 0), (1, 1), 8),
     ):
         assert y.dtype == dtype
         assert y.ravel().tolist() == [np.array(total, dtype)] * 8
-    mean, _ = cuda.batch_norm_statistics(x)
-    assert mean.tolist() == [total / 256] * 8
-    _, grad_weight, grad_bias = cuda.batch_norm_backward_eval(x, x, None, None, np.zeros(8), np.ones(8), 0.0)
-    assert grad_weight.dtype == grad_bias.dtype == np.float32
-    assert grad_weight.tolist() == [2048**2 + 255] * 8
-    assert grad_bias.tolist() == [total] * 8
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_sums_of_channels_are_not_in_16_bits(cuda, dtype):
+    """With some pixels for every thread. Exact: whole numbers that float32 holds."""
+    x, total = ones_beside_2048(dtype, 32, 64)
+    mean, var = cuda.batch_norm_statistics(x)
+    assert mean.tolist() == [total / 2048] * 8
+    assert var == pytest.approx((2048**2 + 2047) / 2048 - mean**2, rel=2**-22)  # squares are float32
+    one = np.ones_like(x)
+    for grad_y, z in ((x, one), (one, x)):
+        _, grad_weight, grad_bias = cuda.batch_norm_backward_eval(grad_y, z, None, None, np.zeros(8), np.ones(8), 0.0)
+        assert grad_weight.dtype == grad_bias.dtype == np.float32
+        assert grad_weight.tolist() == [total] * 8
+    grad_weight = cuda.conv2d_backward_weight(one, x, (1, 1), (1, 1), (0, 0), (1, 1), 8)
+    assert grad_weight.dtype == np.float32
+    assert grad_weight.ravel().tolist() == [total] * 8
 
 
 @pytest.mark.parametrize("dtype", HALVES)
