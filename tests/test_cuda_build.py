@@ -1,9 +1,11 @@
 """What nvcc makes of the CUDA kernels: no warnings, no spills, and 16 bytes at a time in the loops that move memory."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -12,20 +14,29 @@ import atrous
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "csrc" / "kernels" / "cuda").glob("*.cu"))
-NVCC = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
-CUOBJDUMP = shutil.which("cuobjdump") or shutil.which("cuobjdump", path="/usr/local/cuda/bin")
+PLACES = ["/usr/local/cuda/bin", *Path(sysconfig.get_path("purelib")).glob("nvidia/cu*/bin")]  # those of packages, too
+SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, PLACES)])
+NVCC, CUOBJDUMP = shutil.which("nvcc", path=SEARCHED), shutil.which("cuobjdump", path=SEARCHED)
 PACK = re.compile(r"\b(ld|st)(\.global)?(\.nc|\.wb)?\.v(4\.[a-z]32|2\.[a-z]64)")  # 16 bytes
 SINGLE = re.compile(r"\b(ld|st)\.global(\.nc|\.wb)?\.[a-z]16\b")
-UNPACKED = {"values"}  # looks at single numbers, and little of them
+UNPACKED = {"values", "capture"}  # look at single numbers, or store few bytes
 # Have kernels that memory limits, for numbers of 16 bits.
 IN_16_BITS = ["activation", "batch_norm", "conv2d_depthwise", "elementwise", "pool2d", "pool2d_windows", "upsample2d"]
 # The instructions of the matrix units, and the copy engine's of pixels.
+HALVES = {"HMMA.16816.F32", "HMMA.16816.F32.BF16"}  # of float16 and bfloat16
 MACHINE_CODE = {
-    "conv2d_forward": {"HMMA"},
-    "conv2d_backward_input": {"HMMA"},
-    "conv2d_backward_weight": {"HMMA"},
-    "conv2d_hopper": {"HGMMA", "UTMALDG"},
-    "conv2d_backward_weight_hopper": {"HMMA", "UTMALDG"},
+    "conv2d_forward": {"HMMA.1688.F32.TF32"} | HALVES,
+    "conv2d_backward_input": {"HMMA.1688.F32.TF32"} | HALVES,
+    "conv2d_backward_weight": {"HMMA.1688.F32.TF32"} | HALVES,
+    "conv2d_hopper": {
+        f"HGMMA.64x{columns}x{kind}" for columns in (64, 128, 256) for kind in ("8.F32.TF32", "16.F32", "16.F32.BF16")
+    }
+    | {"UTMALDG.3D", "UTMALDG.4D.IM2COL"},
+    "conv2d_backward_weight_hopper": {"HMMA.1688.F32.TF32", "UTMALDG.3D", "UTMALDG.4D.IM2COL"},
+    "conv2d_backward_weight_half_hopper": {
+        f"HGMMA.64x{columns}x{kind}" for columns in (64, 128, 256) for kind in ("16.F32", "16.F32.BF16")
+    }
+    | {"UTMALDG.3D", "UTMALDG.4D.IM2COL"},
 }
 
 pytestmark = [
@@ -113,5 +124,7 @@ def ptx_of(source, folder):
 def test_the_machine_code_has_the_instructions_meant(name, tmp_path):
     path = tmp_path / "x.cubin"
     compiled(ROOT / "csrc" / "kernels" / "cuda" / f"{name}.cu", "-cubin", "-o", str(path))
-    code = subprocess.run([CUOBJDUMP, "-sass", str(path)], capture_output=True, text=True, check=True, timeout=300)
-    assert MACHINE_CODE[name] <= set(re.findall(r"[A-Z]\w+", code.stdout))
+    command = [CUOBJDUMP, "-sass", str(path)]  # which looks for nvdisasm on the path
+    environment = {**os.environ, "PATH": SEARCHED}
+    code = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, env=environment)
+    assert MACHINE_CODE[name] <= set(re.findall(r"[A-Z]\w+\.[\w.]+", code.stdout))
