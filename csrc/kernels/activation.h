@@ -4,7 +4,8 @@
 //   sigmoid      y = 1 / (1 + exp(-x))                grad_x = grad_y * (1 - y) * y
 //   tanh         y = tanh(x)                          grad_x = grad_y * (1 - y * y)
 // n elements in any order, the same for every array of a call. Outputs are overwritten; an output may be an input.
-// NaN stays NaN, and relu keeps -0. An element's bits depend on nothing but its value and the level.
+// Numbers of 16 bits are computed with in float, and y and grad_x rounded once. NaN stays NaN,
+// and relu keeps -0. An element's bits depend on nothing but its value and the level.
 #pragma once
 #include <cstdint>
 

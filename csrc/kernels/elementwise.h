@@ -1,6 +1,7 @@
 // elementwise: sums of two arrays of one shape.  Reference: reference/elementwise.py
 //   add       y = relu(x + residual), or without the relu, which is that of activation.h
 //   add_into  total = total + part
+// Numbers of 16 bits are added in float, and the result is rounded once.
 // n elements in any order, the same for every array of a call. y is overwritten and may be x or residual; total does
 // not overlap part, unless they are the same.
 #pragma once

@@ -17,6 +17,7 @@
 //   ow)
 // The adaptive max backward ignores an index that lies outside its window.
 //
+// Sums of numbers of 16 bits are in float, and y and grad_x are rounded once; a maximum is exact.
 // Outputs are overwritten and overlap no input. Each output element is computed by one thread.
 #pragma once
 #include <cstdint>
