@@ -189,7 +189,8 @@ template <typename T>
 struct Gradients {
   int64_t P;
   BatchNormParameters<T> p;
-  Compute<T>*grad_weight, *grad_bias;
+  Compute<T>* grad_weight;
+  Compute<T>* grad_bias;
   Gradient<Compute<T>>* table;  // or nullptr
 
   __device__ void operator()(int64_t c, const Sums& sums) const {
