@@ -157,6 +157,12 @@ void wait_until(std::function<bool()> holds) {
   leave(State::waits_for_others);
 }
 
+void give_way() {
+  if (chosen_order != 3) return;
+  current->holds = [] { return true; };
+  leave(State::waits_for_others);
+}
+
 void block_barrier() { leave(State::waits_for_block); }
 void warp_barrier() { leave(State::waits_for_warp); }
 

@@ -70,7 +70,11 @@ inline void barrier_arrive_expecting(uint32_t barrier, uint32_t bytes) {
   at.end_if_complete();
 }
 
-inline void barrier_arrive(uint32_t barrier) { barrier_arrive_expecting(barrier, 0); }
+// Who waited for that may be there at once.
+inline void barrier_arrive(uint32_t barrier) {
+  barrier_arrive_expecting(barrier, 0);
+  cuda_on_cpu::give_way();
+}
 
 inline void barrier_wait(uint32_t barrier, uint32_t parity) {
   cuda_on_cpu::wait_until([barrier, parity] { return barrier_at(barrier).phase % 2 != parity; });
