@@ -74,7 +74,7 @@ void wait_copies(int left);
 // What others than the threads do, at some time; the thread waits until then. (hopper_on_cpu.h)
 void do_later(std::function<void()> work);
 void wait_until(std::function<bool()> holds);
-void give_way();  // in order 3, all others have a turn before the thread goes on
+void give_way();  // in order 3, all others have some turns before the thread goes on
 
 inline int capability = 80;  // of the device, times ten
 inline void set_capability(int value) { capability = value; }

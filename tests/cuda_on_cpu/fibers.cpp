@@ -158,9 +158,10 @@ void wait_until(std::function<bool()> holds) {
 }
 
 void give_way() {
-  if (chosen_order != 3) return;
-  current->holds = [] { return true; };
-  leave(State::waits_for_others);
+  for (int turn = 0; chosen_order == 3 && turn < 4; ++turn) {
+    current->holds = [] { return true; };
+    leave(State::waits_for_others);
+  }
 }
 
 void block_barrier() { leave(State::waits_for_block); }
