@@ -95,13 +95,13 @@ struct ByDepth {
 
   template <int count, int step>
   __device__ static void load(const T* tile, int first, int chunk, Compute<T> (&to)[count][kChunk<T>]) {
-    static_assert(step == 32 || step * count == 32);
+    static_assert(step * count == 32 || (step == 32 && (!is_half<T> || count <= 4)));  // 32 further is another swizzle
     constexpr int n = kChunk<T> < 4 ? kChunk<T> : 4;
 #pragma unroll
     for (int k = 0; k < kChunk<T>; ++k)
 #pragma unroll
       for (int i = 0; i < count; i += n) {
-        const auto pack = load_pack<n>(tile + place(first, chunk * kChunk<T> + k, i / 4 * step) + i % 4);
+        const auto pack = load_pack<n>(tile + place(first, chunk * kChunk<T> + k) + i / 4 * step + i % 4);
 #pragma unroll
         for (int j = 0; j < n; ++j) to[i + j][k] = to_compute(pack.v[j]);
       }
@@ -142,11 +142,6 @@ struct ByDepth {
   }
 
  private:
-  // Of an index that is some multiple of 32 further.
-  __device__ static int place(int index, int k, int further) {
-    return is_half<T> ? place(index + further, k) : place(index, k) + further;
-  }
-
   // What tensor cores want of a lane's four of 32 indices in a chunk of K: a number of each, or two of 16 bits, of
   // which the second is from the next k.
   __device__ static Pack<uint32_t, 4> load_four(const T* tile, int first, int chunk) {
