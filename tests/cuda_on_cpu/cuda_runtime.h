@@ -64,6 +64,9 @@ const T* of_warp(const T& given) {
   return half + self / 32 * 32;
 }
 
+// Notes an address at which a GPU cannot read or write so many bytes at once: run() then throws.
+void require_aligned(const void* address, size_t bytes);
+
 void* shared_memory();  // of the size that the block was launched with, NaN at first
 
 // Copies that are put off until they are waited for, thread by thread; zeros from nullptr.

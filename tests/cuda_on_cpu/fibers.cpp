@@ -5,6 +5,7 @@
 #include <deque>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "cuda_runtime.h"
@@ -46,6 +47,7 @@ int chosen_order = 2;
 uint64_t lanes[1024];
 std::vector<std::max_align_t> shared;
 std::vector<std::function<void()>> put_off;
+bool misaligned = false;  // a thread's exception could not leave its fiber
 
 void leave(State state) {
   Fiber* const self = current;
@@ -141,6 +143,7 @@ void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shar
         std::memset(shared.data(), 0xFF, shared.size() * sizeof(std::max_align_t));
         run_block(block.x);
       }
+  if (std::exchange(misaligned, false)) throw std::runtime_error("a kernel reads or writes at a misaligned address");
 }
 
 void set_order(int order) { chosen_order = order; }
@@ -178,7 +181,14 @@ uint64_t exchange(uint64_t bits, unsigned lane) {
 
 void* shared_memory() { return shared.data(); }
 
+void require_aligned(const void* address, size_t bytes) {
+  const size_t at_once = bytes < 16 ? bytes : 16;
+  misaligned = misaligned || reinterpret_cast<uintptr_t>(address) % at_once != 0;
+}
+
 void copy_later(void* to, const void* from, size_t bytes) {
+  require_aligned(to, bytes);
+  require_aligned(from, bytes);
   current->copies.push_back({to, from, bytes});
   ++current->ungrouped;
 }

@@ -14,6 +14,9 @@ struct alignas(n * sizeof(T)) Pack {
 
 template <int n, typename T>
 __device__ inline Pack<T, n> load_pack(const T* from) {
+#ifndef __CUDACC__
+  cuda_on_cpu::require_aligned(from, sizeof(Pack<T, n>));
+#endif
   return *reinterpret_cast<const Pack<T, n>*>(from);
 }
 
@@ -25,6 +28,8 @@ __device__ inline void store_pack(T* to, const Pack<T, n>& pack) {
     memcpy(&bits, &pack, 16);
     return __stwb(reinterpret_cast<int4*>(to), bits);
   }
+#else
+  cuda_on_cpu::require_aligned(to, sizeof(pack));
 #endif
   *reinterpret_cast<Pack<T, n>*>(to) = pack;
 }
@@ -39,11 +44,17 @@ struct Elements {
 // As M, a Pack or Elements.
 template <typename M, typename T>
 __device__ inline M load_as(const T* from) {
+#ifndef __CUDACC__
+  cuda_on_cpu::require_aligned(from, alignof(M));
+#endif
   return *reinterpret_cast<const M*>(from);
 }
 
 template <typename M, typename T>
 __device__ inline void store_as(T* to, const M& elements) {
+#ifndef __CUDACC__
+  cuda_on_cpu::require_aligned(to, alignof(M));
+#endif
   *reinterpret_cast<M*>(to) = elements;
 }
 
