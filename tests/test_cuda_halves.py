@@ -1,9 +1,13 @@
 """A GPU's kernels on numbers of 16 bits: as in float32, rounded once. The case tables run in the families' tests."""
 
+import contextlib
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from atrous import verify
+from atrous import reference, verify
 from atrous.verify.draw import Draw
 from atrous.verify.halves import finfo, half_dtypes
 from atrous.verify.harness import call, in_16_bits, map_arrays, same_bits
@@ -163,3 +167,48 @@ def test_parameters_stay_float32(cuda, dtype):
         cuda.batch_norm_update_running(of_16_bits, of_16_bits, one, one, 4, 0.1)
     with pytest.raises(TypeError, match="x has dtype int16; expected float32, float64, float16 or bfloat16"):
         cuda.relu_forward(np.ones(3, np.int16))
+
+
+channels = st.sampled_from([1, 3, 8, 17, 33, 64, 72])  # below, at and above what is copied or multiplied at a time
+pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("capability", [80, 90])
+@settings(max_examples=25)
+@given(
+    st.tuples(channels, channels, st.integers(1, 2)),
+    st.tuples(pairs, pairs, pairs, pairs, st.tuples(st.integers(1, 9), st.integers(1, 9))),
+    st.integers(1, 3),
+    st.integers(0, 2**32),
+)
+def test_convolutions_of_odd_sizes(cuda, dtype, capability, groups, sizes, N, seed):
+    """With small whole numbers every sum is exact, so that the result is the exact one, rounded once."""
+    (ICG, OCG, G), (kernel, stride, padding, dilation, extra) = groups, sizes
+    image = [max(1, d * (k - 1) + 1 - 2 * p) + e for k, d, p, e in zip(kernel, dilation, padding, extra, strict=True)]
+    rng, window = np.random.default_rng(seed), (stride, padding, dilation, G)
+    x, weight = (rng.integers(-3, 4, shape).astype(float) for shape in ((N, G * ICG, *image), (G * OCG, ICG, *kernel)))
+    y = reference.conv2d_forward(x, weight, None, *window)
+    grad_y = rng.integers(-3, 4, y.shape).astype(float)
+    with on_gpu_of(cuda, capability):
+        found = cuda.conv2d_forward(x.astype(dtype), weight.astype(dtype), None, *window)
+        assert same(found, y.astype(dtype))
+        found = cuda.conv2d_backward_input(grad_y.astype(dtype), weight.astype(dtype), tuple(image), *window)
+        assert same(found, reference.conv2d_backward_input(grad_y, weight, tuple(image), *window).astype(dtype))
+        found = cuda.conv2d_backward_weight(grad_y.astype(dtype), x.astype(dtype), kernel, *window)
+        assert same(found, reference.conv2d_backward_weight(grad_y, x, kernel, *window).astype(np.float32))
+
+
+@contextlib.contextmanager
+def on_gpu_of(cuda, capability):
+    """The emulated GPU is one of this compute capability, times ten; a real one is what it is."""
+    tell = getattr(cuda.kernels.compiled, "set_capability", lambda value: None)
+    tell(capability)
+    try:
+        yield
+    finally:
+        tell(80)
+
+
+def same(found, expected):
+    return found.dtype == expected.dtype and np.array_equal(found, expected)
