@@ -15,7 +15,7 @@ from atrous.training.checkpoint import load_checkpoint
 from atrous.training.saving import TIMES
 
 KILLS = 50
-EPOCHS = 120
+EPOCHS = 400
 SCRIPT = """
 import sys
 import atrous as at
