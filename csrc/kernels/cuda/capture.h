@@ -2,10 +2,9 @@
 // its arguments as they are, to be done again and again: numbers that differ from one replay to the next are read from
 // memory that the host fills before each, tables come by launches as well, and nothing may wait for the GPU.
 #pragma once
-#include <cstdint>
-#include <stdexcept>
+#include <cuda_runtime.h>
 
-#include "kernels/cuda/launch.h"
+#include <cstdint>
 
 namespace atrous {
 
