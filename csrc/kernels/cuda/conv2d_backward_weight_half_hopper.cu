@@ -31,34 +31,17 @@ __device__ void for_twos(int warp, const float (&sums)[n], const Put& put) {
 template <typename T, typename Tile>
 __device__ void multiply(const Layer& layer, const typename Tile::Stages& stages, int warp, int64_t from, int64_t to,
                          float* parts, float* grad_weight) {
-  const uint64_t rows = matrix_descriptor(stages.start + warp / 4 * Tile::kChunkBytes);
-  const uint64_t columns = matrix_descriptor(stages.start + Tile::kRowChunks * Tile::kChunkBytes, Tile::kChunkBytes);
   Ring<Tile::kStages> ring;
   while (from < to) {
     const Part part(layer, from, to);
     float sums[Tile::kColumns / 2];
-#pragma unroll
-    for (int i = 0; i < Tile::kColumns / 2; ++i) sums[i] = 0;
-    pin(sums);
-    int previous = 0;
-    const auto release = [&] {  // the products that read that stage are done, this warp's at least
-      if (threadIdx.x % 32 == 0) barrier_arrive(stages.empty(previous));
-    };
-    for (int step = part.first; step < part.end; ++step, ring.next()) {
-      barrier_wait(stages.full(ring.stage), ring.parity);
-      const uint64_t stage = (stages.stage(ring.stage) - stages.start) / 16;
-      wgmma_fence();
+    add_steps(stages, ring, part.end - part.first, sums, [&](uint32_t stage) {
+      const uint64_t rows = matrix_descriptor(stage + warp / 4 * Tile::kChunkBytes);
+      const uint64_t columns = matrix_descriptor(stage + Tile::kRowChunks * Tile::kChunkBytes, Tile::kChunkBytes);
 #pragma unroll
       for (int pixel = 0; pixel < Tile::kPixels; pixel += 16)
-        wgmma<T, true>(sums, rows + stage + pixel * 128 / 16, columns + stage + pixel * 128 / 16);
-      wgmma_commit();
-      wgmma_wait<1>();  // for the previous step's
-      if (step > part.first) release();
-      previous = ring.stage;
-    }
-    wgmma_wait<0>();
-    release();
-    pin(sums);
+        wgmma<T, true>(sums, rows + pixel * 128 / 16, columns + pixel * 128 / 16);
+    });
     if (part.first == 0 && part.end == layer.steps) {
       for_twos(warp, sums, [&](int row, int column, const Pack<float, 2>& two) {
         put_sums<Tile>(layer, part.tile, row, column, two, grad_weight);
@@ -95,25 +78,10 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
 template <typename T>
 bool backward_weight_half_hopper(const Conv2dShape& s, const T* grad_y, const T* x, float* grad_weight) {
   if (!weight_fits(s, kHopperDepth<T>) || !is_hopper()) return false;
-  const auto run = [&](auto tile) {
-    launch_shares<decltype(tile)>(weight_kernel<T, decltype(tile)>, s, grad_y, x, grad_weight);
-  };
-  switch (weight_tile(s, kHalfWeightTiles)) {
-    case 0:
-      run(Tile<0>{});
-      break;
-    case 1:
-      run(Tile<1>{});
-      break;
-    case 2:
-      run(Tile<2>{});
-      break;
-    case 3:
-      run(Tile<3>{});
-      break;
-    default:
-      run(Tile<4>{});
-  }
+  with_number(weight_tile(s, kHalfWeightTiles), [&](auto number) {
+    using Chosen = Tile<decltype(number)::value>;
+    launch_shares<Chosen>(weight_kernel<T, Chosen>, s, grad_y, x, grad_weight);
+  });
   return true;
 }
 

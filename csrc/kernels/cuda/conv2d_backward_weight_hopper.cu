@@ -137,32 +137,15 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
   }
 }
 
-// Launchers.
-
 }  // namespace
 
 bool backward_weight_hopper(const Conv2dShape& s, const float* grad_y, const float* x, float* grad_weight) {
   if (!weight_fits(s, kHopperDepth<float>) || !is_hopper()) return false;
   const Aligned factor(grad_y, s.N * s.OH * s.OW * s.OC), pixels(x, s.N * s.IH * s.IW * s.IC);
-  const auto run = [&](auto tile) {
-    launch_shares<decltype(tile)>(weight_kernel<decltype(tile)>, s, factor.data(), pixels.data(), grad_weight);
-  };
-  switch (weight_tile(s, kWeightTiles)) {
-    case 0:
-      run(Tile<0>{});
-      break;
-    case 1:
-      run(Tile<1>{});
-      break;
-    case 2:
-      run(Tile<2>{});
-      break;
-    case 3:
-      run(Tile<3>{});
-      break;
-    default:
-      run(Tile<4>{});
-  }
+  with_number(weight_tile(s, kWeightTiles), [&](auto number) {
+    using Chosen = Tile<decltype(number)::value>;
+    launch_shares<Chosen>(weight_kernel<Chosen>, s, factor.data(), pixels.data(), grad_weight);
+  });
   return true;
 }
 

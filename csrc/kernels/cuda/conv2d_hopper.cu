@@ -114,34 +114,17 @@ __device__ void store(const Layer& layer, const Target<T>& target, uint32_t room
 
 template <typename T, typename Tile>
 __device__ void multiply(const Layer& layer, const typename Tile::Stages& stages, int warp, const Target<T>& target) {
-  const int group = warp / 4, lane = static_cast<int>(threadIdx.x) % 32;
+  const int group = warp / 4;
   Ring<Tile::kStages> ring;
   for (int tile = blockIdx.x; tile < layer.tiles; tile += gridDim.x) {
     float sums[Tile::kColumns / 2];
-#pragma unroll
-    for (int i = 0; i < Tile::kColumns / 2; ++i) sums[i] = 0;
-    pin(sums);
-    int previous = 0;
-    const auto release = [&] {  // the products that read that stage are done, this warp's at least
-      if (lane == 0) barrier_arrive(stages.empty(previous));
-    };
-    for (int step = 0; step < layer.steps; ++step, ring.next()) {
-      barrier_wait(stages.full(ring.stage), ring.parity);
-      const uint32_t stage = stages.stage(ring.stage);
+    add_steps(stages, ring, layer.steps, sums, [&](uint32_t stage) {
       const uint64_t pixels = matrix_descriptor(stage + group * 64 * 128);
       const uint64_t filters = matrix_descriptor(stage + Tile::kPixelBytes);
-      wgmma_fence();
 #pragma unroll
       for (int k = 0; k < 4; ++k)  // 32 bytes of each row
         wgmma<T>(sums, pixels + 2 * k, filters + 2 * k);
-      wgmma_commit();
-      wgmma_wait<1>();  // for the previous step's
-      if (step > 0) release();
-      previous = ring.stage;
-    }
-    wgmma_wait<0>();
-    release();
-    pin(sums);
+    });
     const int m = tile / layer.column_tiles * Tile::kRows + 16 * warp, oc = tile % layer.column_tiles * Tile::kColumns;
     store(layer, target, stages.end() + warp * kRoom, m, oc, sums);
   }
@@ -207,18 +190,8 @@ void launch_hopper(const Conv2dShape& s, const T* x, const T* weight, const Targ
 template <typename T>
 void run_hopper(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& e, T* y, const Grid& grid) {
   const Target<T> target{y, e, may_be_packed<Target<T>::kPack>(s.OC, y, e.scale, e.bias, e.residual)};
-  switch (hopper_tile(s, kHopperDepth<T>)) {
-    case 0:
-      return launch_hopper<T, Tile<0>>(s, x, weight, target, grid);
-    case 1:
-      return launch_hopper<T, Tile<1>>(s, x, weight, target, grid);
-    case 2:
-      return launch_hopper<T, Tile<2>>(s, x, weight, target, grid);
-    case 3:
-      return launch_hopper<T, Tile<3>>(s, x, weight, target, grid);
-    default:
-      return launch_hopper<T, Tile<4>>(s, x, weight, target, grid);
-  }
+  with_number(hopper_tile(s, kHopperDepth<T>),
+              [&](auto number) { launch_hopper<T, Tile<decltype(number)::value>>(s, x, weight, target, grid); });
 }
 
 }  // namespace

@@ -168,4 +168,30 @@ struct Ring {
   }
 };
 
+// sums = the products of so many steps, by a warpgroup; start(stage) starts those of a filled stage. A stage is freed
+// one step later, when its products are done.
+template <int count, int bytes, int n, typename F>
+__device__ inline void add_steps(const Stages<count, bytes>& stages, Ring<count>& ring, int steps, float (&sums)[n],
+                                 const F& start) {
+#pragma unroll
+  for (int i = 0; i < n; ++i) sums[i] = 0;
+  pin(sums);
+  int previous = 0;
+  const auto release = [&] {  // the products that read that stage are done, this warp's at least
+    if (threadIdx.x % 32 == 0) barrier_arrive(stages.empty(previous));
+  };
+  for (int step = 0; step < steps; ++step, ring.next()) {
+    barrier_wait(stages.full(ring.stage), ring.parity);
+    wgmma_fence();
+    start(stages.stage(ring.stage));
+    wgmma_commit();
+    wgmma_wait<1>();  // for the previous step's
+    if (step > 0) release();
+    previous = ring.stage;
+  }
+  wgmma_wait<0>();
+  release();
+  pin(sums);
+}
+
 }  // namespace atrous

@@ -1,6 +1,7 @@
 // What the convolution's kernels for Hopper (compute capability 9.0) and their launchers share.
 #pragma once
 #include <memory>
+#include <type_traits>
 
 #include "core/memory.h"
 #include "kernels/cuda/conv2d_axes.h"
@@ -52,6 +53,23 @@ int attribute(cudaDeviceAttr of) {
 bool is_hopper() {
   return attribute(cudaDevAttrComputeCapabilityMajor) == 9 && attribute(cudaDevAttrComputeCapabilityMinor) == 0 &&
          MapEncoders::get().exist();
+}
+
+// f(integral_constant<int, number>), for the number of one of five tiles.
+template <typename F>
+void with_number(int number, const F& f) {
+  switch (number) {
+    case 0:
+      return f(std::integral_constant<int, 0>{});
+    case 1:
+      return f(std::integral_constant<int, 1>{});
+    case 2:
+      return f(std::integral_constant<int, 2>{});
+    case 3:
+      return f(std::integral_constant<int, 3>{});
+    default:
+      return f(std::integral_constant<int, 4>{});
+  }
 }
 
 // Numbers where the copy engine can read them: itself, or a copy that begins at a multiple of 16 bytes.
