@@ -57,6 +57,19 @@ def cuda():
 
 
 @pytest.fixture
+def torch():
+    """PyTorch."""
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def device_at_hand(request):
+    """The CUDA backend, where a test wants that device."""
+    if getattr(request.node, "callspec", None) and request.node.callspec.params.get("device") == "cuda":
+        request.getfixturevalue("cuda")
+
+
+@pytest.fixture
 def foreign(monkeypatch):
     """The array library of tests/cuda_on_cpu, with no kernels for it."""
     module = cuda_on_cpu.stand_in()

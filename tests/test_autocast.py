@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fusion_nets import Net, Spy, block, images
-from half import DTYPES, needs_kernels, numbers
+from half import DTYPES, numbers
 
 import atrous as at
 import atrous.training
@@ -121,7 +121,6 @@ SAME = {  # on no list: the dtype that arrives
 }
 
 
-@needs_kernels
 @BOTH
 @pytest.mark.parametrize("op", LOWER)
 def test_what_multiplies_goes_to_16_bits(name, op):
@@ -134,7 +133,6 @@ def test_what_multiplies_goes_to_16_bits(name, op):
         assert at.equal(y, given)
 
 
-@needs_kernels
 @BOTH
 @pytest.mark.parametrize("op", FLOAT32)
 def test_what_needs_range_goes_to_float32(name, op):
@@ -144,7 +142,6 @@ def test_what_needs_range_goes_to_float32(name, op):
     assert y.dtype == wide.dtype == at.float32
 
 
-@needs_kernels
 @BOTH
 @pytest.mark.parametrize("op", SAME)
 def test_the_rest_keeps_its_dtype(name, op):
@@ -280,7 +277,6 @@ def test_binary_cross_entropy_of_probabilities_is_refused(name):
 # Gradients
 
 
-@needs_kernels
 @BOTH
 @pytest.mark.parametrize("kind", ["conv2d", "linear"])
 def test_gradients_of_float32_weights_are_float32_and_unrounded(name, kind):
@@ -326,7 +322,6 @@ def test_the_backward_pass_casts_nothing(name):
 # Fusion and layout
 
 
-@needs_kernels
 @BOTH
 @pytest.mark.parametrize("training", [True, False])
 def test_the_same_kernels_fuse(name, training, everything_waits, monkeypatch):
@@ -343,7 +338,6 @@ def test_the_same_kernels_fuse(name, training, everything_waits, monkeypatch):
     assert "batch_norm_forward relu" in counts[1] or "conv2d_forward scale relu" in counts[1]
 
 
-@needs_kernels
 @BOTH
 def test_casts_reorder_nothing(name):
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.AdaptiveAvgPool2d(1))
@@ -415,7 +409,6 @@ def losses(build, name, lr, steps=16):
     return np.array(found)
 
 
-@needs_kernels
 @BOTH
 @pytest.mark.parametrize(("build", "lr"), [(lenet, 0.2), (resnet, 0.05)])
 def test_training_follows_float32(name, build, lr):
@@ -427,7 +420,6 @@ def test_training_follows_float32(name, build, lr):
     assert (np.abs(found - wide) <= 3 * DTYPES[name] * (1 + np.arange(len(wide)))).all()
 
 
-@needs_kernels
 def test_a_trainer_computes_in_16_bits():
     """As in docs/mixed-precision.md."""
     seen = []

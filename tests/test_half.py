@@ -17,17 +17,7 @@ import atrous as at
 from atrous import nn
 from atrous.nn import functional as F
 
-
-@pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture(autouse=True)
-def stand_in(request):
-    """The CUDA backend, where a test wants that device."""
-    if getattr(request.node, "callspec", None) and request.node.callspec.params.get("device") == "cuda":
-        request.getfixturevalue("cuda")
+pytestmark = pytest.mark.usefixtures("device_at_hand")
 
 
 # The type itself

@@ -4,23 +4,13 @@ import copy
 
 import numpy as np
 import pytest
-from half import BOTH, DTYPES, ON, assert_close, in_torch, needs_kernels, numbers
+from half import BOTH, DTYPES, ON, assert_close, in_torch, numbers
 
 import atrous as at
 from atrous import nn
 from atrous.nn import functional as F
 
-
-@pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture(autouse=True)
-def stand_in(request):
-    """The CUDA backend, where a test wants that device."""
-    if getattr(request.node, "callspec", None) and request.node.callspec.params.get("device") == "cuda":
-        request.getfixturevalue("cuda")
+pytestmark = pytest.mark.usefixtures("device_at_hand")
 
 
 # What has kernels runs in 16 bits on a GPU alone
@@ -134,7 +124,7 @@ def call(op, x, weight, bias):
     return getattr(F, op)(x, weight, bias)
 
 
-@needs_kernels
+@pytest.mark.usefixtures("cuda")
 @BOTH
 @pytest.mark.parametrize("op", ["conv2d", "conv_transpose2d", "linear", "batch_norm"])
 @pytest.mark.parametrize("parameters", ["float32", "same"])
@@ -157,7 +147,7 @@ def test_parameters_are_computed_in_float32(name, op, parameters):
         assert (t.grad.float() - w.grad).abs().max().item() <= bound
 
 
-@needs_kernels
+@pytest.mark.usefixtures("cuda")
 @BOTH
 @pytest.mark.parametrize("training", [True, False])
 def test_running_statistics_of_16_bits_are_written_back(name, training):
@@ -175,7 +165,7 @@ def test_running_statistics_of_16_bits_are_written_back(name, training):
     assert (y.float() - expected.float()).abs().max().item() <= 16 * DTYPES[name]
 
 
-@needs_kernels
+@pytest.mark.usefixtures("cuda")
 @BOTH
 def test_other_dtypes_are_not_mixed(name):
     x, weight, bias = arguments("conv2d", getattr(at, name), at.float32)
@@ -187,7 +177,7 @@ def test_other_dtypes_are_not_mixed(name):
         F.conv2d(x.float(), weight.float(), bias.to(name))
 
 
-@needs_kernels
+@pytest.mark.usefixtures("cuda")
 @BOTH
 @pytest.mark.parametrize(
     "shapes", [((3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5)), ((2, 3, 4), (4, 5)), ((4,), (4,)), ((0, 4), (4, 5))]
@@ -205,7 +195,7 @@ def test_matmul(name, shapes):
     )
 
 
-@needs_kernels
+@pytest.mark.usefixtures("cuda")
 @BOTH
 def test_an_empty_sum_of_a_linear_layer_is_its_bias(name):
     x = at.zeros(3, 0, dtype=getattr(at, name), device="cuda")
@@ -214,7 +204,7 @@ def test_an_empty_sum_of_a_linear_layer_is_its_bias(name):
     assert y.tolist() == [[1.5, -2.0]] * 3
 
 
-@needs_kernels
+@pytest.mark.usefixtures("cuda")
 @BOTH
 def test_a_whole_network_of_16_bits(name):
     """Forward and backward as in float32, off by some roundings: each layer's output has one."""

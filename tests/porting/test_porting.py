@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from half import missing
 
 import atrous as at
-from atrous import gpu
 
 SCRIPTS = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem[:5] != "test_"}
 IMPORTS = [
@@ -40,13 +38,6 @@ def built(script, lib):
         if isinstance(layer, lib.nn.Dropout):
             layer.p = 0.0
     return model
-
-
-@pytest.fixture(autouse=True)
-def a_gpu_with_kernels_for_16_bits_or_none(monkeypatch):
-    """Where the GPU of these tests lacks them, all scripts run on the CPU, that for mixed precision in float32."""
-    if missing():
-        monkeypatch.setattr(gpu, "available", lambda: False)
 
 
 def test_there_are_seven_and_only_their_imports_change():
