@@ -42,6 +42,11 @@ def test_without_ml_dtypes_the_error_says_so(asking):
     assert "pip install ml_dtypes" in done.stderr
 
 
+def test_without_ml_dtypes_autocast_of_the_cpu_says_what_is_wrong():
+    done = run("import sys; sys.modules['ml_dtypes'] = None; import atrous as at; at.autocast('cpu')")
+    assert "RuntimeError: autocast: device_type is 'cpu', and the CPU has no kernels" in done.stderr
+
+
 def test_an_array_of_ml_dtypes_needs_nobody_to_ask():
     done = run("import ml_dtypes, numpy as np, atrous as at; print(at.from_numpy(np.ones(2, ml_dtypes.bfloat16)) * 2)")
     assert done.stdout == "tensor([2., 2.], dtype=bfloat16)\n", done.stderr

@@ -65,8 +65,7 @@ class autocast(contextlib.ContextDecorator):
         self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None
     ) -> None:
         kind = _kind("autocast", device_type)
-        self.dtype = dtypes.as_dtype(DEFAULTS[kind] if dtype is None else dtype, "autocast") if enabled else None
-        self.device, self.before = kind, []  # type: ignore[var-annotated]
+        self.device, self.dtype, self.before = kind, None, []  # type: ignore[var-annotated]
         if not enabled:
             return
         if kind == "cpu":
@@ -74,6 +73,7 @@ class autocast(contextlib.ContextDecorator):
                 "autocast: device_type is 'cpu', and the CPU has no kernels for 16 bits; give enabled=False there "
                 "(such as enabled=device == 'cuda')"
             )
+        self.dtype = dtypes.as_dtype(DEFAULTS[kind] if dtype is None else dtype, "autocast")
         if not dtypes.is_half(self.dtype):  # type: ignore[arg-type]
             raise ValueError(f"autocast: dtype is {self.dtype}; expected float16 or bfloat16")
         if gpu.kernels is None and not gpu.available():
