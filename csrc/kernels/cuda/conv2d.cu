@@ -114,6 +114,8 @@ template <typename T>
 void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
   check_sizes(s);
   if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().forward(s, x, weight, e, y);
+  if constexpr (sizeof(T) <= 4)
+    if (algorithm == Conv2dAlgorithm::tensor_cores && forward_grouped(s, x, weight, e, y)) return;
   if constexpr (is_half<T>) {
     const Conv2dShape wide = with_channels(s, multiple_of_8(s.IC / s.G), s.OC / s.G);
     const Padded<T> wide_x(x, x_of(s), x_of(wide)), wide_weight(weight, weight_of(s), weight_of(wide));
@@ -127,6 +129,8 @@ template <typename T>
 void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight, T* grad_x) {
   check_sizes(s);
   if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().backward_input(s, grad_y, weight, grad_x);
+  if constexpr (sizeof(T) <= 4)
+    if (algorithm == Conv2dAlgorithm::tensor_cores && backward_input_grouped(s, grad_y, weight, grad_x)) return;
   if constexpr (is_half<T>) {
     const Conv2dShape wide = with_channels(s, multiple_of_8(s.IC / s.G), multiple_of_8(s.OC / s.G));
     const Padded<T> wide_grad(grad_y, y_of(s), y_of(wide)), wide_weight(weight, weight_of(s), weight_of(wide));

@@ -41,6 +41,8 @@ struct Stride {
 
   int64_t pixels() const { return (int64_t{size} + stride - 1) / stride; }  // of the longest part
 
+  int most_taps() const { return (taps + period - 1) / period; }  // that reach a pixel
+
   // The taps that reach pixel `first`, and where in grad_y the first of them comes from.
   __device__ TapsOfAxis reach(int first, Axis& axis) const {
     for (int tap = 0; tap < taps && tap < period; ++tap) {

@@ -7,22 +7,6 @@
 namespace atrous {
 namespace {
 
-// The pixels of a part, in grad_x.
-template <typename T>
-struct PixelTarget : Target<T> {
-  int64_t pixels, C;
-  int first_h, first_w;
-  Stride h, w;
-  Divisor rows, columns;
-
-  __device__ int64_t row(int64_t i) const {
-    const int64_t row = i / columns, image = row / rows;
-    const int64_t ih = first_h + (row - image * rows.value()) * h.stride;
-    const int64_t iw = first_w + (i - row * columns.value()) * w.stride;
-    return i < pixels && ih < h.size && iw < w.size ? ((image * h.size + ih) * w.size + iw) * C : -1;
-  }
-};
-
 template <typename T>
 struct BackwardInput {
   Scene<T> grad_y;

@@ -11,6 +11,12 @@ void backward_input_tiles(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, 
 template <typename T>
 void backward_weight_tiles(const Conv2dShape&, Conv2dAlgorithm, const T* grad_y, const T* x, Compute<T>* grad_weight);
 
+// Small groups on tensor cores; false, and nothing done, where the groups are large or too much is seen by a tile.
+template <typename T>
+bool forward_grouped(const Conv2dShape&, const T* x, const T* weight, const Epilogue<T>&, T* y);
+template <typename T>
+bool backward_input_grouped(const Conv2dShape&, const T* grad_y, const T* weight, T* grad_x);
+
 template <typename T>
 struct DepthwiseKernels {
   void (*forward)(const Conv2dShape&, const T* x, const T* weight, const Epilogue<T>&, T* y);

@@ -16,6 +16,22 @@ struct MatrixTarget : Target<T> {
   __device__ int64_t row(int64_t i) const { return i < rows ? i * stride : -1; }
 };
 
+// Pixels of an image that are a stride apart, from (first_h, first_w) on: those of a grid.
+template <typename T>
+struct PixelTarget : Target<T> {
+  int64_t pixels, C;
+  int first_h, first_w;
+  Stride h, w;
+  Divisor rows, columns;
+
+  __device__ int64_t row(int64_t i) const {
+    const int64_t row = i / columns, image = row / rows;
+    const int64_t ih = first_h + (row - image * rows.value()) * h.stride;
+    const int64_t iw = first_w + (i - row * columns.value()) * w.stride;
+    return i < pixels && ih < h.size && iw < w.size ? ((image * h.size + ih) * w.size + iw) * C : -1;
+  }
+};
+
 // Blocks: column tiles of row tiles of parts, which are products of their own (a group's, for example). A Problem has
 // part(number), and that has its steps, rows<n, extent>(first), columns<n, extent>(first) and a target.
 template <typename Math, int WM, int WN, int n, typename Problem>

@@ -1,0 +1,90 @@
+// What the kernels for small groups share. A product for each group would fill little of a tile, and copy a few bytes
+// of each pixel. So a block takes several groups, a slab of 128 bytes of channels at most, and copies what a tile of a
+// grid sees of them to shared memory, once for all taps. Nothing is multiplied across groups and then added, not even
+// by zero: an Inf stays in its group.
+#pragma once
+#include <algorithm>
+
+#include "kernels/cuda/async_copy.h"
+#include "kernels/cuda/conv2d_tiles.h"
+
+namespace atrous {
+namespace {
+
+constexpr int kSlabBytes = 128;
+constexpr int kTilePixels = 128;         // of a grid, at most
+constexpr int kSharedBytes = 96 * 1024;  // of a block: what every GPU with such tensor cores has
+constexpr int64_t kMostTaps = 1024;      // whose places are a table in shared memory
+constexpr int64_t kSmallGroup = 32;      // channels; larger ones fill tiles of their own
+
+inline bool has_small_groups(const Conv2dShape& s) {
+  return s.G > 1 && s.KH * s.KW <= kMostTaps && s.IC / s.G <= kSmallGroup && s.OC / s.G <= kSmallGroup;
+}
+
+template <typename T>
+constexpr int kPiece = 8 / static_cast<int>(sizeof(T));  // numbers in 8 bytes, which a lane reads at a time
+
+// Along an axis, a tile of `pixels` that are `step` apart sees this many, where taps reach `reach` further.
+__host__ __device__ inline int seen(int pixels, int step, int reach) { return (pixels - 1) * step + reach + 1; }
+
+__device__ inline int lowest(const Axis& axis) { return axis.tap < 0 ? (axis.taps - 1) * axis.tap : 0; }
+__device__ inline int reach(const Axis& axis) { return (axis.taps - 1) * (axis.tap < 0 ? -axis.tap : axis.tap); }
+
+// A block's tile of a grid.
+struct GridTile {
+  int rows, columns;  // pixels
+  int down, across;   // tiles of a grid
+  int seen_rows, seen_columns;
+  __host__ __device__ int pixels() const { return rows * columns; }
+};
+
+// Even parts of some `most` pixels.
+inline int even_part(int64_t size, int64_t most) { return narrow(divide_up(size, divide_up(size, most))); }
+
+// Tiles as large as fit(tile) allows, nearly square; of no pixels where none fits.
+template <typename Fit>
+GridTile choose_grid_tile(int64_t rows, int64_t columns, int step_h, int step_w, int reach_h, int reach_w, Fit fit) {
+  for (int pixels = kTilePixels; pixels >= 16; pixels /= 2) {
+    GridTile tile{};
+    tile.columns = even_part(columns, std::min(pixels, 16));
+    tile.rows = even_part(rows, std::max(1, pixels / tile.columns));
+    tile.down = narrow(divide_up(rows, tile.rows));
+    tile.across = narrow(divide_up(columns, tile.columns));
+    tile.seen_rows = seen(tile.rows, step_h, reach_h);
+    tile.seen_columns = seen(tile.columns, step_w, reach_w);
+    if (fit(tile)) return tile;
+  }
+  return {};
+}
+
+// From pixel to pixel in shared memory: rows of 16 bytes, or what a group has, then lie in other banks.
+inline int pitch_of(int slab_bytes, int group_bytes) {
+  return narrow(divide_up(slab_bytes, 16)) * 16 + (group_bytes > 16 ? 32 : 16);
+}
+
+// Some pixels of an image, in shared memory: rows of them, each `pitch` bytes behind the one before.
+struct View {
+  int h, w, rows, columns;  // (h, w) is the first, maybe outside
+  int pitch;
+};
+
+// Starts to copy `bytes` of each pixel, zeros for those outside. Copies are of 16 bytes or, where addresses allow no
+// more, of 8.
+template <int size, typename T>
+__device__ void copy_view(const View& view, const T* image, int H, int W, int64_t C, int bytes, char* to) {
+  constexpr int kLanes = kSlabBytes / size, kAtOnce = kTileThreads / kLanes;
+  const int at = static_cast<int>(threadIdx.x) % kLanes * size;
+  if (at >= bytes) return;
+  int row = 0, column = static_cast<int>(threadIdx.x) / kLanes;
+  for (int pixel = column; pixel < view.rows * view.columns; pixel += kAtOnce, column += kAtOnce) {
+    for (; column >= view.columns; column -= view.columns) ++row;
+    const int h = view.h + row, w = view.w + column;
+    const bool exists =
+        static_cast<unsigned>(h) < static_cast<unsigned>(H) && static_cast<unsigned>(w) < static_cast<unsigned>(W);
+    copy_async<size>(to + pixel * view.pitch + at, reinterpret_cast<const char*>(image + (int64_t{h} * W + w) * C) + at,
+                     exists);
+  }
+}
+
+}  // namespace
+}  // namespace atrous

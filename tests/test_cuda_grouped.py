@@ -1,0 +1,124 @@
+"""conv2d of small groups by the GPU's tensor cores, which take several groups at a time."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atrous import reference
+from atrous.verify.halves import half_dtypes
+
+HALVES = half_dtypes()
+DTYPES = [np.dtype(np.float32), *map(np.dtype, HALVES)]
+FUNCTIONS = ["conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight"]
+
+# Below, at and above what is read at a time; a group that fills a slab; one that is not small.
+channels = st.sampled_from([1, 2, 3, 4, 5, 8, 12, 16, 20, 24, 32, 33])
+pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+groups = st.sampled_from([2, 3, 8, 16, 17, 40])
+
+
+def whole(rng, *shape):
+    return rng.integers(-3, 4, shape).astype(np.float64)
+
+
+def drawn(N, ICG, OCG, G, kernel, stride, padding, dilation, extra, seed=0):
+    """Small whole numbers, which TF32 holds, too, and whose sums are exact."""
+    image = [max(1, d * (k - 1) + 1 - 2 * p) + e for k, d, p, e in zip(kernel, dilation, padding, extra, strict=True)]
+    rng, window = np.random.default_rng(seed), (stride, padding, dilation, G)
+    x, weight = whole(rng, N, G * ICG, *image), whole(rng, G * OCG, ICG, *kernel)
+    y = reference.conv2d_forward(x, weight, None, *window)
+    return x, weight, whole(rng, *y.shape), window
+
+
+def results(kernels, x, weight, grad_y, window, dtype, **how):
+    x, weight, grad_y = (array.astype(dtype) for array in (x, weight, grad_y))
+    return [
+        kernels.conv2d_forward(x, weight, None, *window, **how),
+        kernels.conv2d_backward_input(grad_y, weight, x.shape[2:], *window, **how),
+        kernels.conv2d_backward_weight(grad_y, x, weight.shape[2:], *window, **how),
+    ]
+
+
+def check(cuda, dtype, case):
+    found = results(cuda, *case, dtype, algorithm="tensor_cores")
+    expected = results(reference, *case, np.float64)
+    for function, a, b in zip(FUNCTIONS, found, expected, strict=True):
+        of = np.float32 if function == "conv2d_backward_weight" else dtype
+        assert a.dtype == of
+        assert np.array_equal(a, b.astype(of)), function
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@settings(max_examples=40)
+@given(
+    st.tuples(st.integers(1, 3), channels, channels, groups),
+    st.tuples(pairs, pairs, pairs, pairs, st.tuples(st.integers(0, 9), st.integers(0, 30))),
+    st.integers(0, 2**32),
+)
+def test_sizes(cuda, dtype, sizes, window, seed):
+    N, ICG, OCG, G = sizes
+    if ICG == OCG == 1:
+        OCG = 2  # not depthwise
+    check(cuda, dtype, drawn(N, ICG, OCG, G, *window, seed))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("C", [2, 4, 8, 16, 32])
+@pytest.mark.parametrize("G", [2, 3, 5, 32])
+def test_as_many_out_as_in(cuda, dtype, C, G):
+    """Layers of ResNeXt's kind, on a map of a few tiles of 128 pixels."""
+    check(cuda, dtype, drawn(2, C, C, G, (3, 3), (1, 1), (1, 1), (1, 1), (17, 20)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation", "extra"),
+    [
+        ((1, 1), (1, 1), (0, 0), (1, 1), (5, 40)),
+        ((7, 7), (1, 1), (3, 3), (1, 1), (9, 9)),
+        ((3, 3), (2, 2), (1, 1), (1, 1), (30, 33)),
+        ((3, 3), (1, 1), (12, 12), (12, 12), (6, 7)),  # tiles that see far
+        ((3, 3), (1, 1), (60, 60), (60, 60), (2, 2)),  # further than a block's memory holds
+        ((2, 2), (3, 4), (0, 0), (1, 1), (9, 9)),  # pixels that no tap reads
+        ((3, 2), (2, 3), (2, 1), (2, 2), (9, 9)),
+        ((3, 3), (5, 5), (9, 9), (1, 1), (20, 20)),  # windows of nothing but padding
+    ],
+)
+def test_windows(cuda, dtype, kernel, stride, padding, dilation, extra):
+    check(cuda, dtype, drawn(1, 8, 8, 3, kernel, stride, padding, dilation, extra))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+@pytest.mark.parametrize(("C", "size"), [(4, 7), (8, 7), (3, 9), (16, 20)])
+def test_what_is_not_finite_stays_in_its_group(cuda, dtype, value, C, size):
+    """And in its window: the reference's results, NaN for NaN."""
+    x, weight, grad_y, window = drawn(1, C, C, 5, (3, 3), (1, 1), (1, 1), (1, 1), (size, size))
+    x[0, C, 2, 3] = grad_y[0, 2 * C + 1, 4, 4] = value
+    check_special(cuda, dtype, (x, weight, grad_y, window))
+
+
+@np.errstate(invalid="ignore")
+def check_special(cuda, dtype, case):
+    expected = results(reference, *case, np.float64)
+    for function, a, b in zip(
+        FUNCTIONS, results(cuda, *case, dtype, algorithm="tensor_cores"), expected, strict=True
+    ):
+        assert np.isfinite(b).any()
+        assert not np.isfinite(b).all()
+        assert np.array_equal(a, b.astype(a.dtype), equal_nan=True), function
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("C", [3, 4, 8, 16])
+def test_epilogue(cuda, dtype, C):
+    x, weight, grad_y, window = drawn(2, C, C, 7, (3, 3), (1, 1), (1, 1), (1, 1), (9, 10))
+    rng = np.random.default_rng(1)
+    scale, bias = whole(rng, 7 * C), whole(rng, 7 * C)
+    then = {"scale": scale, "relu": True, "residual": grad_y, "relu_last": True}
+    expected = reference.conv2d_forward(x, weight, bias, *window, **then)
+    then |= {"scale": scale.astype(np.float32), "residual": grad_y.astype(dtype)}
+    given = (x.astype(dtype), weight.astype(dtype), bias.astype(np.float32), *window)
+    found = cuda.conv2d_forward(*given, algorithm="tensor_cores", **then)
+    assert np.array_equal(found, expected.astype(dtype))
