@@ -147,6 +147,8 @@ void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* g
                      Compute<T>* grad_weight) {
   check_sizes(s);
   if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().backward_weight(s, grad_y, x, grad_weight);
+  if constexpr (sizeof(T) <= 4)
+    if (algorithm == Conv2dAlgorithm::tensor_cores && backward_weight_grouped(s, grad_y, x, grad_weight)) return;
   if constexpr (is_half<T>) {
     const Conv2dShape wide = with_channels(s, multiple_of_8(s.IC / s.G), multiple_of_8(s.OC / s.G));
     const Padded<T> wide_grad(grad_y, y_of(s), y_of(wide)), wide_x(x, x_of(s), x_of(wide));

@@ -16,6 +16,8 @@ template <typename T>
 bool forward_grouped(const Conv2dShape&, const T* x, const T* weight, const Epilogue<T>&, T* y);
 template <typename T>
 bool backward_input_grouped(const Conv2dShape&, const T* grad_y, const T* weight, T* grad_x);
+template <typename T>
+bool backward_weight_grouped(const Conv2dShape&, const T* grad_y, const T* x, float* grad_weight);
 
 template <typename T>
 struct DepthwiseKernels {

@@ -214,7 +214,7 @@ __device__ inline int split_off(unsigned& number, int count) {
 }
 
 template <typename T, int tiles, typename Grid>
-__global__ void __launch_bounds__(kTileThreads, 5) grouped_kernel(Layer<T> layer, Grid grid, const Piece* fragments) {
+__global__ void __launch_bounds__(kTileThreads, 4) grouped_kernel(Layer<T> layer, Grid grid, const Piece* fragments) {
   unsigned rest = blockIdx.x;
   const int slab = split_off(rest, layer.slabs), part = split_off(rest, layer.parts);
   const int across = split_off(rest, layer.tile.across), down = split_off(rest, layer.tile.down);
@@ -284,7 +284,7 @@ Layer<T> layer_of(int64_t N, int64_t groups, int64_t channels, int64_t filters, 
   layer.filter_tiles = layer.filters <= 8 ? 1 : narrow(divide_up(filters, 16)) * 2;
   layer.steps = narrow(divide_up(taps * layer.pieces(), 4));
   layer.tile = choose_grid_tile(rows, columns, h.step, w.step, h.reach, w.reach, [&](const GridTile& tile) {
-    return int64_t{tile.seen_rows} * tile.seen_columns * layer.pitch + layer.other_bytes() <= kSharedBytes;
+    return int64_t{tile.seen_rows} * tile.seen_columns * layer.pitch + layer.other_bytes();
   });
   return layer;
 }

@@ -12,10 +12,11 @@ namespace atrous {
 namespace {
 
 constexpr int kSlabBytes = 128;
-constexpr int kTilePixels = 128;         // of a grid, at most
-constexpr int kSharedBytes = 96 * 1024;  // of a block: what every GPU with such tensor cores has
-constexpr int64_t kMostTaps = 1024;      // whose places are a table in shared memory
-constexpr int64_t kSmallGroup = 32;      // channels; larger ones fill tiles of their own
+constexpr int kTilePixels = 128;           // of a grid, at most
+constexpr int64_t kGoodBytes = 48 * 1024;  // of a block's shared memory
+constexpr int64_t kMostBytes = 96 * 1024;  // what every GPU with such tensor cores has
+constexpr int64_t kMostTaps = 1024;        // whose places are a table in shared memory
+constexpr int64_t kSmallGroup = 32;        // channels; larger ones fill tiles of their own
 
 inline bool has_small_groups(const Conv2dShape& s) {
   return s.G > 1 && s.KH * s.KW <= kMostTaps && s.IC / s.G <= kSmallGroup && s.OC / s.G <= kSmallGroup;
@@ -41,19 +42,22 @@ struct GridTile {
 // Even parts of some `most` pixels.
 inline int even_part(int64_t size, int64_t most) { return narrow(divide_up(size, divide_up(size, most))); }
 
-// Tiles as large as fit(tile) allows, nearly square; of no pixels where none fits.
-template <typename Fit>
-GridTile choose_grid_tile(int64_t rows, int64_t columns, int step_h, int step_w, int reach_h, int reach_w, Fit fit) {
-  for (int pixels = kTilePixels; pixels >= 16; pixels /= 2) {
-    GridTile tile{};
-    tile.columns = even_part(columns, std::min(pixels, 16));
-    tile.rows = even_part(rows, std::max(1, pixels / tile.columns));
-    tile.down = narrow(divide_up(rows, tile.rows));
-    tile.across = narrow(divide_up(columns, tile.columns));
-    tile.seen_rows = seen(tile.rows, step_h, reach_h);
-    tile.seen_columns = seen(tile.columns, step_w, reach_w);
-    if (fit(tile)) return tile;
-  }
+// A tile as large as bytes(tile) of shared memory allow, of no pixels where none does: with room for four blocks on a
+// multiprocessor, if there is such a one.
+template <typename Bytes>
+GridTile choose_grid_tile(int64_t rows, int64_t columns, int step_h, int step_w, int reach_h, int reach_w,
+                          Bytes bytes) {
+  for (const int64_t most : {kGoodBytes, kMostBytes})
+    for (int pixels = kTilePixels; pixels >= 16; pixels /= 2) {
+      GridTile tile{};
+      tile.columns = even_part(columns, pixels == kTilePixels ? 16 : 8);
+      tile.rows = even_part(rows, std::max(1, pixels / tile.columns));
+      tile.down = narrow(divide_up(rows, tile.rows));
+      tile.across = narrow(divide_up(columns, tile.columns));
+      tile.seen_rows = seen(tile.rows, step_h, reach_h);
+      tile.seen_columns = seen(tile.columns, step_w, reach_w);
+      if (bytes(tile) <= most) return tile;
+    }
   return {};
 }
 

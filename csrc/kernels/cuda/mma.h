@@ -41,6 +41,28 @@ __device__ inline void load_matrices(const void* row, uint32_t (&to)[4]) {
 #endif
 }
 
+// The same of matrices of 8 x 8 numbers of 16 bits, transposed: of each a lane gets the numbers 2 (l % 4) and the next
+// of column l / 4.
+__device__ inline void load_matrices_transposed(const void* row, uint32_t (&to)[4]) {
+#ifdef __CUDACC__
+  const auto place = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(place));
+#else
+  const void* const* const rows = cuda_on_cpu::of_warp(row);
+  for (unsigned matrix = 0; matrix < 4; ++matrix) {
+    to[matrix] = 0;
+    for (unsigned i = 0; i < 2; ++i) {
+      uint16_t number;
+      const auto* from = static_cast<const char*>(rows[8 * matrix + 2 * (cuda_on_cpu::lane() % 4) + i]);
+      std::memcpy(&number, from + 2 * (cuda_on_cpu::lane() / 4), 2);
+      to[matrix] |= uint32_t{number} << 16 * i;
+    }
+  }
+#endif
+}
+
 // Products of a 16 x K matrix by a K x 8 one, K = 8 of float32 numbers rounded to TF32 and 16 of 16-bit ones: c += a *
 // b in float32. What a lane holds of them, with g = lane / 4 and t = lane % 4; a register is a float, or two numbers of
 // 16 bits, at 2t and 2t + 1 along K, where t stands below:
