@@ -114,6 +114,8 @@ template <typename T>
 void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
   check_sizes(s);
   if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().forward(s, x, weight, e, y);
+  if constexpr (std::is_same_v<T, float>)
+    if (algorithm == Conv2dAlgorithm::implicit_gemm && forward_grouped_direct(s, x, weight, e, y)) return;
   if constexpr (sizeof(T) <= 4)
     if (algorithm == Conv2dAlgorithm::tensor_cores && forward_grouped(s, x, weight, e, y)) return;
   if constexpr (is_half<T>) {
@@ -129,6 +131,8 @@ template <typename T>
 void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight, T* grad_x) {
   check_sizes(s);
   if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().backward_input(s, grad_y, weight, grad_x);
+  if constexpr (std::is_same_v<T, float>)
+    if (algorithm == Conv2dAlgorithm::implicit_gemm && backward_input_grouped_direct(s, grad_y, weight, grad_x)) return;
   if constexpr (sizeof(T) <= 4)
     if (algorithm == Conv2dAlgorithm::tensor_cores && backward_input_grouped(s, grad_y, weight, grad_x)) return;
   if constexpr (is_half<T>) {

@@ -19,6 +19,10 @@ bool backward_input_grouped(const Conv2dShape&, const T* grad_y, const T* weight
 template <typename T>
 bool backward_weight_grouped(const Conv2dShape&, const T* grad_y, const T* x, float* grad_weight);
 
+// Small groups by plain multiply-adds; false, and nothing done, where groups are large or no multiples of 4 channels.
+bool forward_grouped_direct(const Conv2dShape&, const float* x, const float* weight, const Epilogue<float>&, float* y);
+bool backward_input_grouped_direct(const Conv2dShape&, const float* grad_y, const float* weight, float* grad_x);
+
 template <typename T>
 struct DepthwiseKernels {
   void (*forward)(const Conv2dShape&, const T* x, const T* weight, const Epilogue<T>&, T* y);

@@ -16,49 +16,6 @@ constexpr int kMostFilters = 64;  // of a slab
 
 using Piece = Pack<uint32_t, 2>;
 
-// What a grid sees, by which taps of the kernel.
-struct Field {
-  Axis h, w;
-  TapsOfAxis taps_h, taps_w;
-  __device__ int taps() const { return h.taps * w.taps; }
-};
-
-// Grids are the pixels of y; or, of grad_x, those that a stride keeps apart: then each of `parts` is a grid.
-template <typename T>
-struct OutputGrid {
-  Axis h, w;
-  MatrixTarget<T> y;
-
-  __device__ Field field(unsigned) const { return {h, w, {0, 1, h.taps}, {0, 1, w.taps}}; }
-  __device__ const MatrixTarget<T>& target(unsigned) const { return y; }
-};
-
-template <typename T>
-struct InputGrid {
-  PixelTarget<T> grad_x;
-
-  __device__ Field field(unsigned part) const {
-    Field field;
-    field.taps_h = grad_x.h.reach(static_cast<int>(part) / grad_x.w.parts, field.h);
-    field.taps_w = grad_x.w.reach(static_cast<int>(part) % grad_x.w.parts, field.w);
-    return field;
-  }
-  __device__ PixelTarget<T> target(unsigned part) const {
-    PixelTarget<T> target = grad_x;
-    target.first_h = static_cast<int>(part) / grad_x.w.parts;
-    target.first_w = static_cast<int>(part) % grad_x.w.parts;
-    return target;
-  }
-};
-
-// The kernel's numbers by group, filter and channel: those of a filter `filter` apart, those of a channel `channel`.
-template <typename T>
-struct Filters {
-  const T* weight;
-  int64_t group, tap, filter, channel;
-  int channels, KW;
-};
-
 template <typename T>
 struct Layer {
   const T* images;  // (N, rows, columns, groups, channels), channels in whole pieces
@@ -309,36 +266,30 @@ void run(Layer<T> layer, const Grid& grid, const Filters<T>& filters, const T* i
 template <typename T>
 bool forward_grouped(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
   if (!has_small_groups(s)) return false;
-  const int64_t ICG = s.IC / s.G, OCG = s.OC / s.G, taps = s.KH * s.KW;
-  const Scene<T> scene = windows_of(s, x);
-  const auto layer = layer_of<T>(s.N, s.G, ICG, OCG, s.OH, s.OW, {narrow(s.sh), narrow((s.KH - 1) * s.dh)},
-                                 {narrow(s.sw), narrow((s.KW - 1) * s.dw)}, taps);
+  const int64_t OCG = s.OC / s.G;
+  const auto layer = layer_of<T>(s.N, s.G, s.IC / s.G, OCG, s.OH, s.OW, {narrow(s.sh), narrow((s.KH - 1) * s.dh)},
+                                 {narrow(s.sw), narrow((s.KW - 1) * s.dw)}, s.KH * s.KW);
   if (layer.tile.pixels() == 0) return false;
-  const Conv2dShape wide = with_channels(s, layer.channels, OCG);
-  const Padded<T> images(x, x_of(s), x_of(wide));
+  const Padded<T> images(x, x_of(s), x_of(with_channels(s, layer.channels, OCG)));
   const bool packed =
       s.OC % kChunk<T> == 0 && may_be_packed<kChunk<T>>(layer.slab * OCG, y, e.scale, e.bias, e.residual);
-  run(layer, OutputGrid<T>{scene.h, scene.w, {{y, e, packed}, s.N * s.OH * s.OW, s.OC}},
-      Filters<T>{weight, OCG * taps * ICG, ICG, taps * ICG, 1, narrow(ICG), narrow(s.KW)}, images.data());
+  run(layer, OutputGrid<T>(s, e, y, packed), Filters<T>::of_y(s, weight), images.data());
   return true;
 }
 
 template <typename T>
 bool backward_input_grouped(const Conv2dShape& s, const T* grad_y, const T* weight, T* grad_x) {
   if (!has_small_groups(s)) return false;
-  const int64_t ICG = s.IC / s.G, OCG = s.OC / s.G, taps = s.KH * s.KW;
-  const Stride h = Stride::of(s.sh, s.ph, s.dh, s.KH, s.IH, s.OH), w = Stride::of(s.sw, s.pw, s.dw, s.KW, s.IW, s.OW);
-  auto layer = layer_of<T>(s.N, s.G, OCG, ICG, h.pixels(), w.pixels(), {1, (h.most_taps() - 1) * h.jump},
+  const int64_t ICG = s.IC / s.G;
+  InputGrid<T> grid(s, grad_x, false);
+  const Stride &h = grid.h(), &w = grid.w();
+  auto layer = layer_of<T>(s.N, s.G, s.OC / s.G, ICG, h.pixels(), w.pixels(), {1, (h.most_taps() - 1) * h.jump},
                            {1, (w.most_taps() - 1) * w.jump}, h.most_taps() * w.most_taps());
   if (layer.tile.pixels() == 0) return false;
-  layer.parts = h.parts * w.parts;
-  const Conv2dShape wide = with_channels(s, ICG, layer.channels);
-  const Padded<T> images(grad_y, y_of(s), y_of(wide));
-  const bool packed = s.IC % kChunk<T> == 0 && may_be_packed<kChunk<T>>(layer.slab * ICG, grad_x);
-  const PixelTarget<T> target{
-      {grad_x, {}, packed}, s.N * h.pixels() * w.pixels(), s.IC, 0, 0, h, w, h.pixels(), w.pixels()};
-  run(layer, InputGrid<T>{target}, Filters<T>{weight, OCG * taps * ICG, ICG, 1, taps * ICG, narrow(OCG), narrow(s.KW)},
-      images.data());
+  layer.parts = grid.parts();
+  grid.grad_x.packed = s.IC % kChunk<T> == 0 && may_be_packed<kChunk<T>>(layer.slab * ICG, grad_x);
+  const Padded<T> images(grad_y, y_of(s), y_of(with_channels(s, ICG, layer.channels)));
+  run(layer, grid, Filters<T>::of_grad_x(s, weight), images.data());
   return true;
 }
 

@@ -1,12 +1,12 @@
-// What the kernels for small groups share. A product for each group would fill little of a tile, and copy a few bytes
-// of each pixel. So a block takes several groups, a slab of 128 bytes of channels at most, and copies what a tile of a
-// grid sees of them to shared memory, once for all taps. Nothing is multiplied across groups and then added, not even
-// by zero: an Inf stays in its group.
+// What the kernels for small groups on tensor cores share. A product for each group would fill little of a tile, and
+// copy a few bytes of each pixel. So a block takes several groups, a slab of 128 bytes of channels at most, and copies
+// what a tile of a grid sees of them to shared memory, once for all taps. Nothing is multiplied across groups and then
+// added, not even by zero: an Inf stays in its group.
 #pragma once
 #include <algorithm>
 
 #include "kernels/cuda/async_copy.h"
-#include "kernels/cuda/conv2d_tiles.h"
+#include "kernels/cuda/conv2d_grids.h"
 
 namespace atrous {
 namespace {
@@ -15,12 +15,6 @@ constexpr int kSlabBytes = 128;
 constexpr int kTilePixels = 128;           // of a grid, at most
 constexpr int64_t kGoodBytes = 48 * 1024;  // of a block's shared memory
 constexpr int64_t kMostBytes = 96 * 1024;  // what every GPU with such tensor cores has
-constexpr int64_t kMostTaps = 1024;        // whose places are a table in shared memory
-constexpr int64_t kSmallGroup = 32;        // channels; larger ones fill tiles of their own
-
-inline bool has_small_groups(const Conv2dShape& s) {
-  return s.G > 1 && s.KH * s.KW <= kMostTaps && s.IC / s.G <= kSmallGroup && s.OC / s.G <= kSmallGroup;
-}
 
 template <typename T>
 constexpr int kPiece = 8 / static_cast<int>(sizeof(T));  // numbers in 8 bytes, which a lane reads at a time
