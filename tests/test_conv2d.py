@@ -310,6 +310,26 @@ def test_large_tiles_of_cuda(cuda, tile, function, x, weight, more, algorithm):
         cuda.set_num_threads(2)
 
 
+# Weight gradients whose pixels are cut into so many pieces that a block has 32 slices for them, or 4; in packs or not.
+PIECES = [
+    ((1, 128, 66, 128), (128, 1, 1, 1), 128, np.float32),
+    ((2, 32, 56, 56), (32, 1, 3, 3), 32, np.float64),
+    ((1, 5, 120, 520), (5, 1, 2, 3), 5, np.float32),
+    ((1, 6, 184, 184), (6, 6, 1, 1), 1, np.float32),
+    ((1, 3, 90, 91), (5, 3, 1, 3), 1, np.float64),
+]
+
+
+@pytest.mark.parametrize(("x", "weight", "groups", "dtype"), PIECES)
+def test_many_pieces_of_cuda(cuda, x, weight, groups, dtype):
+    """Of small whole numbers, whose sums are exact in any order."""
+    rng, window = np.random.default_rng(0), {**DENSE, "groups": groups}
+    x, weight = rng.integers(-3, 4, x).astype(dtype), rng.integers(-3, 4, weight).astype(dtype)
+    grad_y = rng.integers(-3, 4, reference.conv2d_forward(x, weight, None, **window).shape).astype(dtype)
+    got = cuda.conv2d_backward_weight(grad_y, x, weight.shape[2:], **window)
+    np.testing.assert_array_equal(got, reference.conv2d_backward_weight(grad_y, x, weight.shape[2:], **window))
+
+
 def test_cuda_tensor_cores_round_to_the_nearest_and_keep_what_is_not_finite(cuda):
     """1 x 1 windows of 1 x 1 channels beside zeros: products of single numbers."""
     ulp = np.float32(2**-10)

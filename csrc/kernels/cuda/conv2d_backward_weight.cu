@@ -2,8 +2,8 @@
 // for each group. The sum is over all pixels, and the result is small: so that all of the GPU has work, the pixels are
 // cut into pieces, whose sums a second kernel adds up in their order.
 #include "core/memory.h"
+#include "kernels/cuda/add_pieces.h"
 #include "kernels/cuda/conv2d_tiles.h"
-#include "kernels/cuda/map.h"
 
 namespace atrous {
 namespace {
@@ -42,17 +42,16 @@ struct BackwardWeight {
   }
 };
 
-template <int n, typename T>
-__global__ void add_pieces_kernel(int64_t pieces, int64_t packs, const T* sums, T* total) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (i >= packs) return;
-  Pack<T, n> sum = load_pack<n>(sums + i * n);
-  for (int64_t piece = 1; piece < pieces; ++piece) {
-    const auto more = load_pack<n>(sums + (piece * packs + i) * n);
-    for (int j = 0; j < n; ++j) sum.v[j] += more.v[j];
+// Where the sums over all pieces go.
+template <typename T>
+struct Total {
+  T* y;
+
+  template <int n>
+  __device__ void operator()(int64_t i, const Pack<T, n>& sums) const {
+    store_pack(y + i, sums);
   }
-  store_pack(total + i * n, sum);
-}
+};
 
 // Pieces of so many steps that their blocks are about two for each place on a large GPU, but not shorter than is worth
 // the memory that their sums pass through.
@@ -87,13 +86,7 @@ void backward_weight_tiles(const Conv2dShape& s, Conv2dAlgorithm algorithm, cons
                                   static_cast<unsigned>(s.G),
                                   {{sums, {}, packed_out}, OCG, columns}};
   run_tiles<T>(algorithm, problem, OCG, s.G * pieces, size, packed);
-  if (pieces > 1)
-    with_packs<C>(
-        [&](auto n) {
-          launch(add_pieces_kernel<n, C>, static_cast<unsigned>(divide_up(weights / n, kThreads)), kThreads, pieces,
-                 weights / n, sums, grad_weight);
-        },
-        weights, sums, grad_weight);
+  if (pieces > 1) add_pieces(pieces, weights, sums, Total<C>{grad_weight}, grad_weight);
 }
 
 template void backward_weight_tiles(const Conv2dShape&, Conv2dAlgorithm, const float*, const float*, float*);

@@ -2,6 +2,7 @@
 // a thread has 16 bytes of channels, and four pixels of a row for which it reads a weight once. What windows share
 // comes from the caches. Sums are in Compute<T>; numbers of 16 bits stay as they are in registers until they are used.
 #include "core/memory.h"
+#include "kernels/cuda/add_pieces.h"
 #include "kernels/cuda/conv2d_axes.h"
 #include "kernels/cuda/conv2d_directions.h"
 #include "kernels/cuda/conv2d_target.h"
@@ -227,14 +228,21 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+// Sums by tap (taps, C), to (C, taps).
 template <typename T>
-__global__ void add_weight_sums_kernel(WeightCut cut, const T* partial, T* grad_weight) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x, count = cut.C * cut.taps;
-  if (i >= count) return;
-  T sum = partial[i];
-  for (int64_t piece = 1; piece < cut.pieces; ++piece) sum += partial[piece * count + i];
-  grad_weight[i % cut.C * cut.taps + i / cut.C] = sum;
-}
+struct ByChannel {
+  Divisor C;
+  int64_t taps;
+  T* grad_weight;
+
+  template <int n>
+  __device__ void operator()(int64_t i, const Pack<T, n>& sums) const {
+    for (int j = 0; j < n; ++j) {
+      const int64_t tap = (i + j) / C, c = i + j - tap * C.value();
+      grad_weight[c * taps + tap] = sums.v[j];
+    }
+  }
+};
 
 // Launchers.
 
@@ -304,8 +312,7 @@ void sum_weights(const Conv2dShape& s, const T* grad_y, const T* x, Compute<T>* 
     run(Pack<T, n>{});
   else
     run(Elements<T, n>{});
-  launch(add_weight_sums_kernel<Compute<T>>, blocks_of_all(cut.C * cut.taps), kThreads, cut, partial.data(),
-         grad_weight);
+  add_pieces(cut.pieces, cut.C * cut.taps, partial.data(), ByChannel<Compute<T>>{cut.C, cut.taps, grad_weight});
 }
 
 template <typename T>

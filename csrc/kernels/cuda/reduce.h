@@ -44,9 +44,10 @@ __device__ inline void add_rows(Sums* table, int rows, int width) {
 }
 
 // f(c, the sum of table's rows) for each of C columns. A block has `groups` threads for a column, and each takes every
-// groups-th row.
+// groups-th row, four of which it has under way at once, given the registers.
 template <typename F>
-__global__ void sum_rows_kernel(int64_t rows, int64_t C, int groups, const Sums* table, F f) {
+__global__ void __launch_bounds__(kThreads, 4)
+    sum_rows_kernel(int64_t rows, int64_t C, int groups, const Sums* table, F f) {
   __shared__ Sums sums[kThreads];
   const int columns = kThreads / groups, group = threadIdx.x / columns;
   const int64_t c = int64_t{blockIdx.x} * columns + threadIdx.x % columns;
