@@ -13,6 +13,17 @@ __device__ inline void add_pack(const Pack<T, n>& more, Pack<T, n>& sum) {
   for (int i = 0; i < n; ++i) sum.v[i] += more.v[i];
 }
 
+// A put that stores them in order.
+template <typename T>
+struct Total {
+  T* y;
+
+  template <int n>
+  __device__ void operator()(int64_t i, const Pack<T, n>& sums) const {
+    store_pack(y + i, sums);
+  }
+};
+
 constexpr int kTogether = 4;  // loads that a thread has under way at once
 
 // put(i, the sums of the n numbers from i on of `count` that each piece has). Neighbouring threads have neighbouring

@@ -151,6 +151,9 @@ void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* g
                      Compute<T>* grad_weight) {
   check_sizes(s);
   if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().backward_weight(s, grad_y, x, grad_weight);
+  if constexpr (std::is_same_v<T, float>)
+    if (algorithm == Conv2dAlgorithm::implicit_gemm && backward_weight_grouped_direct(s, grad_y, x, grad_weight))
+      return;
   if constexpr (sizeof(T) <= 4)
     if (algorithm == Conv2dAlgorithm::tensor_cores && backward_weight_grouped(s, grad_y, x, grad_weight)) return;
   if constexpr (is_half<T>) {

@@ -42,17 +42,6 @@ struct BackwardWeight {
   }
 };
 
-// Where the sums over all pieces go.
-template <typename T>
-struct Total {
-  T* y;
-
-  template <int n>
-  __device__ void operator()(int64_t i, const Pack<T, n>& sums) const {
-    store_pack(y + i, sums);
-  }
-};
-
 // Pieces of so many steps that their blocks are about two for each place on a large GPU, but not shorter than is worth
 // the memory that their sums pass through.
 template <typename T>

@@ -22,6 +22,7 @@ bool backward_weight_grouped(const Conv2dShape&, const T* grad_y, const T* x, fl
 // Small groups by plain multiply-adds; false, and nothing done, where groups are large or no multiples of 4 channels.
 bool forward_grouped_direct(const Conv2dShape&, const float* x, const float* weight, const Epilogue<float>&, float* y);
 bool backward_input_grouped_direct(const Conv2dShape&, const float* grad_y, const float* weight, float* grad_x);
+bool backward_weight_grouped_direct(const Conv2dShape&, const float* grad_y, const float* x, float* grad_weight);
 
 template <typename T>
 struct DepthwiseKernels {

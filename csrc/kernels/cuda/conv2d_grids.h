@@ -13,6 +13,11 @@ inline bool has_small_groups(const Conv2dShape& s) {
   return s.G > 1 && s.KH * s.KW <= kMostTaps && s.IC / s.G <= kSmallGroup && s.OC / s.G <= kSmallGroup;
 }
 
+// Those by plain multiply-adds read and write four channels of a group at a time.
+inline bool has_small_groups_of_fours(const Conv2dShape& s) {
+  return has_small_groups(s) && s.IC / s.G % 4 == 0 && s.OC / s.G % 4 == 0;
+}
+
 // What a grid sees, by which taps of the kernel.
 struct Field {
   Axis h, w;

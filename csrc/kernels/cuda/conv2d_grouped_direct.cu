@@ -88,8 +88,6 @@ struct Direct {
 
 // Launchers.
 
-bool fits(const Conv2dShape& s) { return has_small_groups(s) && s.IC / s.G % kLanes == 0 && s.OC / s.G % kLanes == 0; }
-
 template <typename Grid>
 void run(const Conv2dShape& s, Direct<Grid> job, const Filters<float>& filters) {
   const int64_t weights = s.KH * s.KW * job.channels * job.all_filters;
@@ -104,7 +102,7 @@ void run(const Conv2dShape& s, Direct<Grid> job, const Filters<float>& filters) 
 
 bool forward_grouped_direct(const Conv2dShape& s, const float* x, const float* weight, const Epilogue<float>& e,
                             float* y) {
-  if (!fits(s)) return false;
+  if (!has_small_groups_of_fours(s)) return false;
   const Padded<float> images(x, x_of(s), x_of(s));
   const OutputGrid<float> grid(s, e, y, are_aligned(y, e.scale, e.bias, e.residual));
   run(s,
@@ -115,7 +113,7 @@ bool forward_grouped_direct(const Conv2dShape& s, const float* x, const float* w
 }
 
 bool backward_input_grouped_direct(const Conv2dShape& s, const float* grad_y, const float* weight, float* grad_x) {
-  if (!fits(s)) return false;
+  if (!has_small_groups_of_fours(s)) return false;
   const Padded<float> images(grad_y, y_of(s), y_of(s));
   const InputGrid<float> grid(s, grad_x, are_aligned(grad_x));
   run(s,

@@ -3,6 +3,7 @@
 // others are sums of their own, which nobody reads. A block walks over tiles of its piece of the grid, with a slab of
 // channels of both factors in shared memory; pieces are added up afterwards, in their order.
 #include "core/memory.h"
+#include "kernels/cuda/add_pieces.h"
 #include "kernels/cuda/conv2d_grouped.h"
 #include "kernels/cuda/conv2d_padded.h"
 
@@ -237,14 +238,6 @@ void cut(Layer<T>& layer) {
   layer.pieces = std::max(divide_up(layer.tiles, layer.tiles_of_piece), int64_t{1});
 }
 
-__global__ void add_kernel(int64_t pieces, int64_t n, const float* from, float* to) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (i >= n) return;
-  float sum = from[i];
-  for (int64_t k = 1; k < pieces; ++k) sum += from[k * n + i];
-  to[i] = sum;
-}
-
 template <typename T, int tiles>
 bool run(const Conv2dShape& s, const T* grad_y, const T* x, float* grad_weight) {
   Layer<T> layer = layer_of(s, grad_y, x, kTaps<tiles>);
@@ -255,9 +248,7 @@ bool run(const Conv2dShape& s, const T* grad_y, const T* x, float* grad_weight) 
   float* const sums = pieces > 1 ? workspace.data() : grad_weight;
   launch_shared(grouped_weight_kernel<T, tiles>, static_cast<unsigned>(layer.pieces * layer.tap_runs * layer.slabs),
                 kTileThreads, layer.view_bytes() + layer.other_bytes(kTaps<tiles>), layer, sums);
-  if (pieces > 1)
-    launch(add_kernel, static_cast<unsigned>(divide_up(weights, kThreads)), kThreads, pieces, weights, sums,
-           grad_weight);
+  if (pieces > 1) add_pieces(pieces, weights, sums, Total<float>{grad_weight}, grad_weight);
   return true;
 }
 
