@@ -1,4 +1,5 @@
-"""Convolutions on a GPU beside cuDNN: layers of ResNet-50, U-Net, DeepLab and MobileNet, every direction and precision.
+"""Convolutions on a GPU beside cuDNN: layers of ResNet-50, U-Net, DeepLab, ResNeXt and MobileNet, every direction and
+precision.
 
     python benchmarks/gpu_conv2d.py [part of a layer's name] [--precision bfloat16] [--picture roofline.png]
 
@@ -44,6 +45,10 @@ LAYERS = {  # name: N, IC, size, OC, kernel, stride, padding, dilation, groups
     "U-Net 3x3 128 @128": (4, 128, 128, 128, 3, 1, 1, 1, 1),
     "DeepLab 3x3 256 @33": (8, 256, 33, 256, 3, 1, 6, 6, 1),
     "groups 3x3 64/4 @56": (32, 64, 56, 64, 3, 1, 1, 1, 4),
+    "groups 3x3 128/32 @56": (64, 128, 56, 128, 3, 1, 1, 1, 32),
+    "groups 3x3/2 256/32 @56": (64, 256, 56, 256, 3, 2, 1, 1, 32),
+    "groups 3x3 512/32 @14": (64, 512, 14, 512, 3, 1, 1, 1, 32),
+    "groups 3x3 1024/32 @7": (64, 1024, 7, 1024, 3, 1, 1, 1, 32),
     "depthwise 3x3 @56": (64, 144, 56, 144, 3, 1, 1, 1, 144),
     "depthwise 3x3/2 @56": (64, 144, 56, 144, 3, 2, 1, 1, 144),
     "depthwise 5x5 @28": (64, 240, 28, 240, 5, 1, 2, 1, 240),
@@ -209,7 +214,7 @@ def measure_precision(name: str, only: str) -> tuple[list[LayerTime], Roof]:
         for direction in DIRECTIONS if only in layer else ():
             line, (time, ratios[direction][layer]) = measure(layer, sizes, direction, precision, best)
             timed.append(time)
-            print(f"{layer:<20} {direction:<15} {name:<8} {line}", flush=True)
+            print(f"{layer:<24} {direction:<15} {name:<8} {line}", flush=True)
     for direction, of_layers in ratios.items():
         summary(name, direction, of_layers)
     return timed, best

@@ -28,6 +28,8 @@ MACHINE_CODE = {
     "conv2d_forward": {"HMMA.1688.F32.TF32"} | HALVES,
     "conv2d_backward_input": {"HMMA.1688.F32.TF32"} | HALVES,
     "conv2d_backward_weight": {"HMMA.1688.F32.TF32"} | HALVES,
+    "conv2d_grouped": {"HMMA.1688.F32.TF32"} | HALVES,
+    "conv2d_grouped_weight": {"HMMA.1688.F32.TF32"} | HALVES,
     "conv2d_hopper": {
         f"HGMMA.64x{columns}x{kind}" for columns in (64, 128, 256) for kind in ("8.F32.TF32", "16.F32", "16.F32.BF16")
     }

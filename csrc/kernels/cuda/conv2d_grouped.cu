@@ -13,6 +13,7 @@ namespace {
 constexpr int kBatch = 64;  // pixels whose sums are brought together in shared memory, to be stored 16 bytes at a time
 constexpr int kUnitPixels = 32;   // of a warp's sums
 constexpr int kMostFilters = 64;  // of a slab
+constexpr int kMostParts = 64;    // for each of which there are fragments of the filters
 
 using Piece = Pack<uint32_t, 2>;
 
@@ -45,10 +46,8 @@ __global__ void fragments_kernel(Layer<T> layer, Grid grid, Filters<T> filters, 
   const int place = piece / layer.pieces(), channel = piece % layer.pieces() * kPiece<T>;
   Pack<T, kPiece<T>> numbers{};
   if (place < field.taps() && filter < layer.filters) {
-    const int kh = field.taps_h.first + place / field.w.taps * field.taps_h.step;
-    const int kw = field.taps_w.first + place % field.w.taps * field.taps_w.step;
-    const T* from = filters.weight + group * filters.group + (int64_t{kh} * filters.KW + kw) * filters.tap +
-                    filter * filters.filter;
+    const int64_t tap = field.tap(place / field.w.taps, place % field.w.taps, filters.KW);
+    const T* from = filters.weight + group * filters.group + tap * filters.tap + filter * filters.filter;
     for (int k = 0; k < kPiece<T>; ++k)
       if (channel + k < filters.channels) numbers.v[k] = from[(channel + k) * filters.channel];
   }
@@ -142,7 +141,7 @@ __device__ void put_sums(const UnitSums<tiles>& sums, int first_filter, int filt
 // A block's part of a grid, from pixel (row, column) on, and the channels that it makes.
 struct Region {
   int image, row, column;
-  int groups, channel, channels;
+  int channel, channels;
 };
 
 template <int n, typename T, typename Target>
@@ -177,7 +176,7 @@ __global__ void __launch_bounds__(kTileThreads, 4) grouped_kernel(Layer<T> layer
   const int across = split_off(rest, layer.tile.across), down = split_off(rest, layer.tile.down);
   const int first_group = slab * layer.slab, left = layer.groups - first_group;
   const int groups = left < layer.slab ? left : layer.slab;
-  const Region region{static_cast<int>(rest),      down * layer.tile.rows, across * layer.tile.columns, groups,
+  const Region region{static_cast<int>(rest), down * layer.tile.rows, across * layer.tile.columns,
                       first_group * layer.filters, groups * layer.filters};
   const Field field = grid.field(static_cast<unsigned>(part));
   const auto target = grid.target(static_cast<unsigned>(part));
@@ -285,8 +284,8 @@ bool backward_input_grouped(const Conv2dShape& s, const T* grad_y, const T* weig
   const Stride &h = grid.h(), &w = grid.w();
   auto layer = layer_of<T>(s.N, s.G, s.OC / s.G, ICG, h.pixels(), w.pixels(), {1, (h.most_taps() - 1) * h.jump},
                            {1, (w.most_taps() - 1) * w.jump}, h.most_taps() * w.most_taps());
-  if (layer.tile.pixels() == 0) return false;
   layer.parts = grid.parts();
+  if (layer.tile.pixels() == 0 || layer.parts > kMostParts) return false;
   grid.grad_x.packed = s.IC % kChunk<T> == 0 && may_be_packed<kChunk<T>>(layer.slab * ICG, grad_x);
   const Padded<T> images(grad_y, y_of(s), y_of(with_channels(s, ICG, layer.channels)));
   run(layer, grid, Filters<T>::of_grad_x(s, weight), images.data());
