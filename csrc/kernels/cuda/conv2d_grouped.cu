@@ -22,7 +22,7 @@ struct Layer {
   const T* images;  // (N, rows, columns, groups, channels), channels in whole pieces
   int N, groups, channels, filters;
   int rows, columns;  // of a grid
-  int parts, slab, slabs, pitch;
+  int parts, slab, slabs;
   GridTile tile;
   int steps, filter_tiles;  // of the longest part's K; of 8 filters
   bool packed;              // images, 16 bytes at a time
@@ -30,8 +30,23 @@ struct Layer {
   __host__ __device__ int pieces() const { return channels / kPiece<T>; }
   __host__ __device__ int64_t fragments() const { return int64_t{groups} * filter_tiles * steps * 32; }  // of a part
   __host__ __device__ int sums_pitch() const { return slab * filters + 8; }  // 8: lanes meet other banks
-  __host__ __device__ int view_bytes() const { return tile.seen_rows * tile.seen_columns * pitch; }
   int other_bytes() const { return 4 * (4 * steps + kTilePixels + kBatch * sums_pitch()); }  // tables and sums
+};
+
+// Where piece number i of K is: a tap, and a piece of its channels. With the pieces of a row of taps filled up to whole
+// steps, if these are not more then: the taps of a step are then side by side, and in different banks.
+struct PlaceInK {
+  int kh, kw, piece;
+  bool exists;
+
+  __device__ PlaceInK(const Field& field, int pieces, int i) {
+    const int exact = field.w.taps * pieces, filled = (exact + 3) / 4 * 4;
+    const int row = (field.h.taps * exact + 3) / 4 == field.h.taps * filled / 4 ? filled : exact;
+    kh = row > 0 ? i / row : 0;
+    kw = (i - kh * row) / pieces;
+    piece = i - kh * row - kw * pieces;
+    exists = kh < field.h.taps && kw < field.w.taps;
+  }
 };
 
 // Each lane's pieces of the filters, in the order in which warps read them: (part, group, tile of 8 filters, step).
@@ -43,10 +58,11 @@ __global__ void fragments_kernel(Layer<T> layer, Grid grid, Filters<T> filters, 
   const int64_t rest = i / 32 / layer.steps, group = rest / layer.filter_tiles % layer.groups;
   const int filter = static_cast<int>(rest % layer.filter_tiles) * 8 + lane / 4, piece = 4 * step + lane % 4;
   const Field field = grid.field(static_cast<unsigned>(rest / layer.filter_tiles / layer.groups));
-  const int place = piece / layer.pieces(), channel = piece % layer.pieces() * kPiece<T>;
+  const PlaceInK place(field, layer.pieces(), piece);
+  const int channel = place.piece * kPiece<T>;
   Pack<T, kPiece<T>> numbers{};
-  if (place < field.taps() && filter < layer.filters) {
-    const int64_t tap = field.tap(place / field.w.taps, place % field.w.taps, filters.KW);
+  if (place.exists && filter < layer.filters) {
+    const int64_t tap = field.tap(place.kh, place.kw, filters.KW);
     const T* from = filters.weight + group * filters.group + tap * filters.tap + filter * filters.filter;
     for (int k = 0; k < kPiece<T>; ++k)
       if (channel + k < filters.channels) numbers.v[k] = from[(channel + k) * filters.channel];
@@ -66,7 +82,7 @@ struct Shared {
 
   __device__ explicit Shared(const Layer<T>& layer)
       : view(shared_memory<char>()),
-        pieces(reinterpret_cast<int*>(view + layer.view_bytes())),
+        pieces(reinterpret_cast<int*>(view + layer.tile.view_bytes())),
         pixels(pieces + 4 * layer.steps),
         sums(reinterpret_cast<float*>(pixels + kTilePixels)) {}
 };
@@ -74,16 +90,15 @@ struct Shared {
 template <typename T>
 __device__ void fill_tables(const Layer<T>& layer, const Field& field, const View& view, int steps,
                             const Shared<T>& shared) {
-  const int self = static_cast<int>(threadIdx.x), pieces = layer.pieces();
-  for (int piece = self; piece < 4 * steps; piece += kTileThreads) {
-    const int place = piece / pieces, kh = place / field.w.taps, kw = place - kh * field.w.taps;
-    const int row = kh * field.h.tap - lowest(field.h), column = kw * field.w.tap - lowest(field.w);
-    const int at = (row * view.columns + column) * view.pitch + (piece - place * pieces) * 8;
-    shared.pieces[piece] = place < field.taps() ? at : -1;
+  const int self = static_cast<int>(threadIdx.x);
+  for (int i = self; i < 4 * steps; i += kTileThreads) {
+    const PlaceInK place(field, layer.pieces(), i);
+    const int row = place.kh * field.h.tap - lowest(field.h), column = place.kw * field.w.tap - lowest(field.w);
+    shared.pieces[i] = place.exists ? row * view.row_pitch + column * view.pitch + place.piece * 8 : -1;
   }
   static_assert(kTilePixels == kTileThreads);
   const int row = self / layer.tile.columns, column = self - row * layer.tile.columns;
-  const int at = (row * field.h.step * view.columns + column * field.w.step) * view.pitch;
+  const int at = row * field.h.step * view.row_pitch + column * field.w.step * view.pitch;
   shared.pixels[self] = self < layer.tile.pixels() ? at : 0;  // 0: some pixel, whose sums nobody stores
 }
 
@@ -182,8 +197,12 @@ __global__ void __launch_bounds__(kTileThreads, 4) grouped_kernel(Layer<T> layer
   const auto target = grid.target(static_cast<unsigned>(part));
   const Axis &h = field.h, &w = field.w;
   const int steps = (field.taps() * layer.pieces() + 3) / 4;
-  const View view{region.row * h.step + h.first + lowest(h), region.column * w.step + w.first + lowest(w),
-                  seen(layer.tile.rows, h.step, reach(h)), seen(layer.tile.columns, w.step, reach(w)), layer.pitch};
+  const View view{region.row * h.step + h.first + lowest(h),
+                  region.column * w.step + w.first + lowest(w),
+                  seen(layer.tile.rows, h.step, reach(h)),
+                  seen(layer.tile.columns, w.step, reach(w)),
+                  layer.tile.pitch,
+                  layer.tile.row_pitch};
   const Shared<T> shared(layer);
   const int64_t C = int64_t{layer.groups} * layer.channels;
   const T* const image = layer.images + region.image * (int64_t{h.size} * w.size * C) + first_group * layer.channels;
@@ -219,11 +238,6 @@ __global__ void __launch_bounds__(kTileThreads, 4) grouped_kernel(Layer<T> layer
 
 // Launchers.
 
-// How far pixels of a grid are apart, and their outermost taps, along an axis.
-struct Extent {
-  int step, reach;
-};
-
 // images: of so many groups and channels, in pieces; filters: for each group. No tile if none fits a multiprocessor.
 template <typename T>
 Layer<T> layer_of(int64_t N, int64_t groups, int64_t channels, int64_t filters, int64_t rows, int64_t columns,
@@ -236,12 +250,9 @@ Layer<T> layer_of(int64_t N, int64_t groups, int64_t channels, int64_t filters, 
   const int bytes = layer.channels * static_cast<int>(sizeof(T));
   layer.slab = std::min({layer.groups, kSlabBytes / bytes, std::max(1, kMostFilters / layer.filters)});
   layer.slabs = narrow(divide_up(groups, layer.slab));
-  layer.pitch = pitch_of(layer.slab * bytes, bytes);
   layer.filter_tiles = layer.filters <= 8 ? 1 : narrow(divide_up(filters, 16)) * 2;
   layer.steps = narrow(divide_up(taps * layer.pieces(), 4));
-  layer.tile = choose_grid_tile(rows, columns, h.step, w.step, h.reach, w.reach, [&](const GridTile& tile) {
-    return int64_t{tile.seen_rows} * tile.seen_columns * layer.pitch + layer.other_bytes();
-  });
+  layer.tile = choose_grid_tile(rows, columns, h, w, layer.slab * bytes, bytes, layer.other_bytes());
   return layer;
 }
 
@@ -256,8 +267,8 @@ void run(Layer<T> layer, const Grid& grid, const Filters<T>& filters, const T* i
   const int64_t blocks = int64_t{layer.N} * layer.tile.down * layer.tile.across * layer.parts * layer.slabs;
   require(blocks < int64_t{1} << 31, "conv2d: ", blocks, " tiles are more than a GPU takes at once");
   launch_shared(layer.filter_tiles == 1 ? grouped_kernel<T, 1, Grid> : grouped_kernel<T, 2, Grid>,
-                static_cast<unsigned>(blocks), kTileThreads, layer.view_bytes() + layer.other_bytes(), layer, grid,
-                fragments.data());
+                static_cast<unsigned>(blocks), kTileThreads, narrow(layer.tile.view_bytes()) + layer.other_bytes(),
+                layer, grid, fragments.data());
 }
 
 }  // namespace

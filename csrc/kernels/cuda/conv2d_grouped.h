@@ -30,17 +30,32 @@ struct GridTile {
   int rows, columns;  // pixels
   int down, across;   // tiles of a grid
   int seen_rows, seen_columns;
+  int pitch, row_pitch;  // bytes from pixel to pixel of what is seen, and from row to row
   __host__ __device__ int pixels() const { return rows * columns; }
+  __host__ __device__ int64_t view_bytes() const { return int64_t{seen_rows} * row_pitch; }
 };
 
 // Even parts of some `most` pixels.
 inline int even_part(int64_t size, int64_t most) { return narrow(divide_up(size, divide_up(size, most))); }
 
-// A tile as large as bytes(tile) of shared memory allow, of no pixels where none does: with room for four blocks on a
-// multiprocessor, if there is such a one.
-template <typename Bytes>
-GridTile choose_grid_tile(int64_t rows, int64_t columns, int step_h, int step_w, int reach_h, int reach_w,
-                          Bytes bytes) {
+// Pixels that a warp reads at a time are to lie in different banks: 16 bytes of eight, or 32 of four that stand side by
+// side, in the grid and across the end of its row.
+inline void choose_pitch(int slab_bytes, int group_bytes, int step, GridTile& tile) {
+  constexpr int kBanks = 128;  // bytes
+  tile.pitch = narrow(divide_up(slab_bytes, 16)) * 16 + (group_bytes > 16 && step % 2 != 0 ? 32 : 16);
+  const int bytes = tile.seen_columns * tile.pitch, end = tile.columns * tile.pitch;
+  tile.row_pitch = bytes + ((end - bytes) % kBanks + kBanks) % kBanks;
+}
+
+// How far pixels of a grid are apart, and their outermost taps, along an axis.
+struct Extent {
+  int step, reach;
+};
+
+// A tile as large as shared memory allows, of no pixels where none fits: with room for four blocks on a multiprocessor,
+// if there is such a one. `others`: bytes that the block needs besides.
+inline GridTile choose_grid_tile(int64_t rows, int64_t columns, const Extent& h, const Extent& w, int slab_bytes,
+                                 int group_bytes, int64_t others) {
   for (const int64_t most : {kGoodBytes, kMostBytes})
     for (int pixels = kTilePixels; pixels >= 16; pixels /= 2) {
       GridTile tile{};
@@ -48,22 +63,19 @@ GridTile choose_grid_tile(int64_t rows, int64_t columns, int step_h, int step_w,
       tile.rows = even_part(rows, std::max(1, pixels / tile.columns));
       tile.down = narrow(divide_up(rows, tile.rows));
       tile.across = narrow(divide_up(columns, tile.columns));
-      tile.seen_rows = seen(tile.rows, step_h, reach_h);
-      tile.seen_columns = seen(tile.columns, step_w, reach_w);
-      if (bytes(tile) <= most) return tile;
+      tile.seen_rows = seen(tile.rows, h.step, h.reach);
+      tile.seen_columns = seen(tile.columns, w.step, w.reach);
+      if (int64_t{tile.seen_rows} * tile.seen_columns * slab_bytes > most) continue;
+      choose_pitch(slab_bytes, group_bytes, w.step, tile);
+      if (tile.view_bytes() + others <= most) return tile;
     }
   return {};
 }
 
-// From pixel to pixel in shared memory: rows of 16 bytes, or what a group has, then lie in other banks.
-inline int pitch_of(int slab_bytes, int group_bytes) {
-  return narrow(divide_up(slab_bytes, 16)) * 16 + (group_bytes > 16 ? 32 : 16);
-}
-
-// Some pixels of an image, in shared memory: rows of them, each `pitch` bytes behind the one before.
+// Some pixels of an image, in shared memory.
 struct View {
   int h, w, rows, columns;  // (h, w) is the first, maybe outside
-  int pitch;
+  int pitch, row_pitch;
 };
 
 // Starts to copy `bytes` of each pixel, zeros for those outside. Copies are of 16 bytes or, where addresses allow no
@@ -79,8 +91,8 @@ __device__ void copy_view(const View& view, const T* image, int H, int W, int64_
     const int h = view.h + row, w = view.w + column;
     const bool exists =
         static_cast<unsigned>(h) < static_cast<unsigned>(H) && static_cast<unsigned>(w) < static_cast<unsigned>(W);
-    copy_async<size>(to + pixel * view.pitch + at, reinterpret_cast<const char*>(image + (int64_t{h} * W + w) * C) + at,
-                     exists);
+    copy_async<size>(to + row * view.row_pitch + column * view.pitch + at,
+                     reinterpret_cast<const char*>(image + (int64_t{h} * W + w) * C) + at, exists);
   }
 }
 

@@ -25,6 +25,10 @@ constexpr int kTurns = kWarps / (kSlab<T> / kRows);
 template <int tiles>
 constexpr int kTaps = tiles == 2 ? 9 : 5;
 
+// Bytes from pixel to pixel of grad_y: eight of 16 bytes, or four of 32, lie in different banks.
+template <typename T>
+constexpr int kPitch = kSlabBytes + (is_half<T> ? 16 : 32);
+
 template <typename T>
 struct Layer {
   const T *grad_y, *x;
@@ -32,14 +36,12 @@ struct Layer {
   int group;  // channels, a power of two
   int rows, columns;
   Axis h, w;
-  int slabs, tap_runs, pitch;
+  int slabs, tap_runs;
   GridTile tile;
   int64_t tiles, tiles_of_piece, pieces;
   bool packed;
 
   __host__ __device__ int taps() const { return h.taps * w.taps; }
-  __host__ __device__ int view_bytes() const { return tile.seen_rows * tile.seen_columns * pitch; }
-  int other_bytes(int taps_of_warp) const { return (1 + kTilePixels) * pitch + 4 * (kTilePixels + taps_of_warp); }
 };
 
 template <typename T>
@@ -49,9 +51,9 @@ struct Shared {
 
   __device__ explicit Shared(const Layer<T>& layer)
       : zeros(shared_memory<char>()),
-        grad_y(zeros + layer.pitch),
-        x(grad_y + kTilePixels * layer.pitch),
-        pixels(reinterpret_cast<int*>(x + layer.view_bytes())),
+        grad_y(zeros + kPitch<T>),
+        x(grad_y + kTilePixels * kPitch<T>),
+        pixels(reinterpret_cast<int*>(x + layer.tile.view_bytes())),
         taps(pixels + kTilePixels) {}
 };
 
@@ -65,7 +67,7 @@ struct Factors {
   // Pixel number i of a step, in grad_y or, moved by a tap, in x.
   __device__ const T* grad_y(int first, int i) const {
     const int pixel = first + i;
-    return reinterpret_cast<const T*>(shared.pixels[pixel] < 0 ? shared.zeros : shared.grad_y + pixel * layer.pitch);
+    return reinterpret_cast<const T*>(shared.pixels[pixel] < 0 ? shared.zeros : shared.grad_y + pixel * kPitch<T>);
   }
   __device__ const T* window(int first, int i, int tap) const {
     const int at = shared.pixels[first + i];
@@ -157,9 +159,13 @@ __device__ void load_tile(const Layer<T>& layer, int64_t tile, int64_t first_cha
   const int64_t C = layer.C, rest = tile / layer.tile.across, image = rest / layer.tile.down;
   const int row = static_cast<int>(rest - image * layer.tile.down) * layer.tile.rows;
   const int column = static_cast<int>(tile - rest * layer.tile.across) * layer.tile.columns;
-  const View grid{row, column, layer.tile.rows, layer.tile.columns, layer.pitch};
-  const View view{row * layer.h.step + layer.h.first, column * layer.w.step + layer.w.first, layer.tile.seen_rows,
-                  layer.tile.seen_columns, layer.pitch};
+  const View grid{row, column, layer.tile.rows, layer.tile.columns, kPitch<T>, layer.tile.columns * kPitch<T>};
+  const View view{row * layer.h.step + layer.h.first,
+                  column * layer.w.step + layer.w.first,
+                  layer.tile.seen_rows,
+                  layer.tile.seen_columns,
+                  layer.tile.pitch,
+                  layer.tile.row_pitch};
   const T* const grad_y = layer.grad_y + image * layer.rows * layer.columns * C + first_channel;
   const T* const x = layer.x + image * layer.h.size * layer.w.size * C + first_channel;
   const int64_t left = C - first_channel;
@@ -175,7 +181,7 @@ __device__ void load_tile(const Layer<T>& layer, int64_t tile, int64_t first_cha
   const int self = static_cast<int>(threadIdx.x), down = self / layer.tile.columns;
   const int across = self - down * layer.tile.columns;
   const bool exists = self < layer.tile.pixels() && row + down < layer.rows && column + across < layer.columns;
-  const int at = (down * layer.h.step * view.columns + across * layer.w.step) * layer.pitch;
+  const int at = down * layer.h.step * view.row_pitch + across * layer.w.step * view.pitch;
   shared.pixels[self] = exists ? at : -1;
 }
 
@@ -188,10 +194,10 @@ __global__ void __launch_bounds__(kTileThreads, 4) grouped_weight_kernel(Layer<T
   const int taps = layer.taps() - first_tap < kTaps<tiles> ? layer.taps() - first_tap : kTaps<tiles>;
   const int warp = self / 32, turn = warp % kTurns<T>, oc = warp / kTurns<T> * kRows, ic = oc / kIc * kIc;
   const Shared<T> shared(layer);
-  for (int i = self; i < layer.pitch / 4; i += kTileThreads) reinterpret_cast<int*>(shared.zeros)[i] = 0;
+  for (int i = self; i < kPitch<T> / 4; i += kTileThreads) reinterpret_cast<int*>(shared.zeros)[i] = 0;
   if (self < taps) {
     const int kh = (first_tap + self) / layer.w.taps, kw = first_tap + self - kh * layer.w.taps;
-    shared.taps[self] = (kh * layer.h.tap * layer.tile.seen_columns + kw * layer.w.tap) * layer.pitch;
+    shared.taps[self] = kh * layer.h.tap * layer.tile.row_pitch + kw * layer.w.tap * layer.tile.pitch;
   }
   TapSums<tiles> sums;
   const int64_t first = piece * layer.tiles_of_piece, behind = first + layer.tiles_of_piece;
@@ -209,6 +215,11 @@ __global__ void __launch_bounds__(kTileThreads, 4) grouped_weight_kernel(Layer<T
 // Launchers.
 
 template <typename T>
+constexpr int other_bytes(int taps) {
+  return (1 + kTilePixels) * kPitch<T> + 4 * (kTilePixels + taps);
+}
+
+template <typename T>
 Layer<T> layer_of(const Conv2dShape& s, const T* grad_y, const T* x, int taps_of_warp) {
   const Scene<T> scene = windows_of(s, x);
   Layer<T> layer{};
@@ -218,13 +229,10 @@ Layer<T> layer_of(const Conv2dShape& s, const T* grad_y, const T* x, int taps_of
   layer.h = scene.h, layer.w = scene.w;
   layer.slabs = narrow(divide_up(s.IC, kSlab<T>));
   layer.tap_runs = narrow(divide_up(layer.taps(), taps_of_warp));
-  layer.pitch = pitch_of(kSlabBytes, is_half<T> ? 16 : 32);
   layer.packed = s.IC * sizeof(T) % 16 == 0;
-  layer.tile = choose_grid_tile(s.OH, s.OW, layer.h.step, layer.w.step, narrow((s.KH - 1) * s.dh),
-                                narrow((s.KW - 1) * s.dw), [&](const GridTile& tile) {
-                                  return int64_t{tile.seen_rows} * tile.seen_columns * layer.pitch +
-                                         layer.other_bytes(taps_of_warp);
-                                });
+  layer.tile =
+      choose_grid_tile(s.OH, s.OW, {layer.h.step, narrow((s.KH - 1) * s.dh)}, {layer.w.step, narrow((s.KW - 1) * s.dw)},
+                       kSlabBytes, is_half<T> ? 16 : 32, other_bytes<T>(taps_of_warp));
   layer.tiles = s.N * layer.tile.down * layer.tile.across;
   return layer;
 }
@@ -247,7 +255,7 @@ bool run(const Conv2dShape& s, const T* grad_y, const T* x, float* grad_weight) 
   const Workspace<float> workspace(pieces > 1 ? pieces * weights : 0);
   float* const sums = pieces > 1 ? workspace.data() : grad_weight;
   launch_shared(grouped_weight_kernel<T, tiles>, static_cast<unsigned>(layer.pieces * layer.tap_runs * layer.slabs),
-                kTileThreads, layer.view_bytes() + layer.other_bytes(kTaps<tiles>), layer, sums);
+                kTileThreads, narrow(layer.tile.view_bytes()) + other_bytes<T>(kTaps<tiles>), layer, sums);
   if (pieces > 1) add_pieces(pieces, weights, sums, Total<float>{grad_weight}, grad_weight);
   return true;
 }
