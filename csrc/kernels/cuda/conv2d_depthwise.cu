@@ -22,12 +22,9 @@ struct Taps {
   __device__ static int place(int pixel, int tap) { return K == 1 ? pixel : pixel * step + tap; }
 
   template <typename M, typename T>
-  __device__ static void read(const T* row, int first, int any_step, int size, int64_t C, Held<M, T> (&packs)[width]) {
-#pragma unroll
-    for (int i = 0; i < width; ++i) {
-      const int at = first + (K == 1 ? i * any_step : i);
-      packs[i] = at >= 0 && at < size ? hold<M>(row + at * C) : Held<M, T>{};
-    }
+  __device__ static Held<M, T> read(const T* row, int first, int any_step, int size, int64_t C, int i) {
+    const int at = first + (K == 1 ? i * any_step : i);
+    return at >= 0 && at < size ? hold<M>(row + at * C) : Held<M, T>{};
   }
 };
 
@@ -53,15 +50,19 @@ struct Strip {
   template <typename Taps>
   __device__ void add(Taps, const T* weight, int64_t apart, const T* row, int first, int step, int size, int64_t C) {
     using M = Pack<T, n>;
-    Held<M, T> packs[Taps::width];
-    Taps::template read<M>(row, first, step, size, C, packs);
+    Held<M, T> factors[Taps::count];
 #pragma unroll
-    for (int k = 0; k < Taps::count; ++k) {
-      const auto factor = to_compute(load_pack<n>(weight + k * apart));
+    for (int k = 0; k < Taps::count; ++k) factors[k] = hold<M>(weight + k * apart);
+#pragma unroll
+    for (int at = 0; at < Taps::width; ++at) {
+      const auto pack = Taps::template read<M>(row, first, step, size, C, at);
 #pragma unroll
       for (int i = 0; i < kStrip; ++i)
 #pragma unroll
-        for (int j = 0; j < n; ++j) add_product(number(packs[Taps::place(i, k)], j), factor.v[j], sums[i][j]);
+        for (int k = 0; k < Taps::count; ++k)
+#pragma unroll
+          for (int j = 0; j < n; ++j)
+            if (Taps::place(i, k) == at) add_product(number(pack, j), number(factors[k], j), sums[i][j]);
     }
   }
 
@@ -198,8 +199,10 @@ __global__ void __launch_bounds__(kThreads)
         const int ih = top + kh * h.tap;
         if (kh < h.taps && ih >= 0 && ih < h.size) {
           Held<M, T> packs[Taps::width];
-          Taps::template read<M>(images + int64_t{ih} * w.size * cut.C, left + kw * w.tap, w.step, w.size, cut.C,
-                                 packs);
+#pragma unroll
+          for (int i = 0; i < Taps::width; ++i)
+            packs[i] = Taps::template read<M>(images + int64_t{ih} * w.size * cut.C, left + kw * w.tap, w.step, w.size,
+                                              cut.C, i);
 #pragma unroll
           for (int k = 0; k < Taps::count; ++k)
 #pragma unroll
@@ -266,10 +269,17 @@ void forward(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T
   const auto run = [&](auto taps, auto n) {
     const Forward<decltype(taps), n, T> job{s.IC, height_of(s),  width_of(s),  narrow(s.OH), narrow(s.OW),
                                             x,    by_tap.data(), {y, e, n > 1}};
-    for_pixels<n>(s.N, s.OH, strips(s.OW), s.OC, job);
+    for_tiles<n>(s.N, s.OH, strips(s.OW), s.OC, job);
   };
-  with_packs<T>([&](auto n) { with_taps<T>(s.KW, s.dw, s.sw, [&](auto taps) { run(taps, n); }); }, s.OC, x, y, e.scale,
-                e.bias, e.residual);
+  const auto run_with = [&](auto n) {
+    with_taps<T>(s.KW, s.dw, s.sw, [&](auto taps) {
+      if constexpr (is_half<T> && taps.width > 10)  // too many numbers for the registers
+        run(Taps<1, 1>{}, n);
+      else
+        run(taps, n);
+    });
+  };
+  with_packs<T>(run_with, s.OC, x, y, e.scale, e.bias, e.residual);
 }
 
 template <typename T>
@@ -279,7 +289,7 @@ void backward_input(const Conv2dShape& s, const T* grad_y, const T* weight, T* g
   const Stride h = Stride::of(s.sh, s.ph, s.dh, s.KH, s.IH, s.OH), w = Stride::of(s.sw, s.pw, s.dw, s.KW, s.IW, s.OW);
   const auto run = [&](auto taps, auto n) {
     const BackwardInput<decltype(taps), n, T> job{s.IC, s.KW, h, w, grad_y, by_tap.data(), grad_x};
-    for_pixels<n>(s.N, s.IH, strips(w.pixels()) * w.parts, s.IC, job);
+    for_tiles<n>(s.N, s.IH, strips(w.pixels()) * w.parts, s.IC, job);
   };
   with_packs<T>(
       [&](auto n) {

@@ -1,4 +1,4 @@
-// What pooling and resizing share: a thread for some channels of a pixel of an NHWC tensor.
+// What pooling, resizing and depthwise convolution share: a thread for some channels of a pixel of an NHWC tensor.
 #pragma once
 #include <cmath>
 #include <type_traits>
@@ -57,6 +57,53 @@ template <int n, typename Job>
 void for_pixels(int64_t N, int64_t H, int64_t W, int64_t C, const Job& job) {
   const int64_t threads = N * (C / n) * H * W;
   if (threads > 0) launch(pixels_kernel<n, Job>, blocks_for(threads), kThreads, threads, H, W, C / n, job);
+}
+
+// A block's share of the same threads, where neighbouring pixels read the same ones above, below and beside them: a
+// tile, so that all but its edge comes from the block's first-level cache. It has some packs of channels, 128 bytes or
+// a little less, of some pixels of a row, and of some rows; those of all images follow one another. All this follows
+// from the sizes alone.
+struct PixelTile {
+  int columns, across, down;  // threads
+  int64_t column_blocks, across_blocks;
+
+  static PixelTile of(int64_t W, int64_t packs, int64_t most_columns) {
+    PixelTile tile{0, 0, 0, divide_up(packs, most_columns), 0};
+    const int64_t even = divide_up(packs, tile.column_blocks);
+    tile.columns = static_cast<int>(tile.column_blocks > 1 ? even + even % 2 : even);  // whole sectors of 32 bytes
+    const int threads = kThreads / tile.columns;
+    for (const int most : {4, 8, 7, 6, 5, 3, 2}) {  // the first of those that leave the fewest threads idle
+      const int across = static_cast<int>(W < most ? W : most), down = threads / across;
+      const int64_t blocks = divide_up(W, across);
+      if (tile.down == 0 || down * tile.across_blocks > tile.down * blocks)
+        tile.across = across, tile.down = down, tile.across_blocks = blocks;
+    }
+    return tile;
+  }
+};
+
+template <int n, typename Job>
+__global__ void tiles_kernel(PixelTile tile, Divisor column_blocks, Divisor across_blocks, int64_t rows, Divisor H,
+                             int64_t W, int64_t packs, Job job) {
+  const int line = static_cast<int>(threadIdx.x) / tile.columns, down = line / tile.across;
+  const int64_t above = blockIdx.x / column_blocks, row_block = above / across_blocks;
+  const int64_t pack = (blockIdx.x - above * column_blocks.value()) * tile.columns + threadIdx.x % tile.columns;
+  const int64_t w = (above - row_block * across_blocks.value()) * tile.across + line % tile.across;
+  const int64_t row = row_block * tile.down + down, image = row / H;
+  if (down < tile.down && row < rows && w < W && pack < packs)
+    job(Place{image, row - image * H.value(), w, pack * n, ((row * W + w) * packs + pack) * n});
+}
+
+// As for_pixels, in tiles.
+template <int n, typename Job>
+void for_tiles(int64_t N, int64_t H, int64_t W, int64_t C, const Job& job) {
+  constexpr int64_t kColumns = n > 1 ? 8 : 32;  // of 16 bytes; of 4
+  const int64_t packs = C / n, rows = N * H;
+  if (rows * W * packs == 0) return;
+  const PixelTile tile = PixelTile::of(W, packs, kColumns);
+  const int64_t tiles = divide_up(rows, tile.down) * tile.across_blocks * tile.column_blocks;
+  launch(tiles_kernel<n, Job>, static_cast<unsigned>(tiles), kThreads, tile, tile.column_blocks, tile.across_blocks,
+         rows, H, W, packs, job);
 }
 
 template <int n, typename... Pointers>

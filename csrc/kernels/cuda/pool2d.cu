@@ -51,7 +51,11 @@ struct MaxForward {
 template <int K, typename T, typename Tap>
 void forward_windows(const MaxPool2dShape& s, const T* x, T* y, Tap* taps) {
   const auto run = [&](auto n) {
-    for_pixels<n.value>(s.N, s.OH, s.OW, s.C, MaxForward<n.value, K, T, Tap>{s, x, y, taps});
+    const MaxForward<n.value, K, T, Tap> job{s, x, y, taps};
+    if constexpr (K == 2)  // mostly of stride 2: no window overlaps another
+      for_pixels<n.value>(s.N, s.OH, s.OW, s.C, job);
+    else
+      for_tiles<n.value>(s.N, s.OH, s.OW, s.C, job);
   };
   with_packs<T>(run, s.C, x, y, taps);
 }
@@ -104,8 +108,12 @@ template <int K, int S, typename T, typename Tap>
 void backward_blocks(const MaxPool2dShape& s, const T* grad_y, const Tap* taps, T* grad_x) {
   const auto blocks = [](int64_t I, int64_t padding) { return (I + padding + S - 1) / S - padding / S; };
   const auto run = [&](auto n) {
-    for_pixels<n.value>(s.N, blocks(s.IH, s.ph), blocks(s.IW, s.pw), s.C,
-                        MaxBackwardBlock<n.value, K, S, T, Tap>{s, grad_y, taps, grad_x});
+    const MaxBackwardBlock<n.value, K, S, T, Tap> job{s, grad_y, taps, grad_x};
+    const int64_t H = blocks(s.IH, s.ph), W = blocks(s.IW, s.pw);
+    if constexpr (K > S)
+      for_tiles<n.value>(s.N, H, W, s.C, job);
+    else
+      for_pixels<n.value>(s.N, H, W, s.C, job);
   };
   with_packs<T>(run, s.C, grad_y, taps, grad_x);
 }
@@ -161,8 +169,8 @@ void backward(const MaxPool2dShape& s, const T* grad_y, const Tap* taps, T* grad
     if (s.KH == 3 && s.sh == 1) return backward_blocks<3, 1>(s, grad_y, taps, grad_x);
   }
   const auto run = [&](auto n) {
-    for_pixels<n.value>(s.N, s.IH, s.IW, s.C,
-                        MaxBackward<n.value, T, Tap>{s, s.sh, s.sw, s.dh, s.dw, grad_y, taps, grad_x});
+    for_tiles<n.value>(s.N, s.IH, s.IW, s.C,
+                       MaxBackward<n.value, T, Tap>{s, s.sh, s.sw, s.dh, s.dw, grad_y, taps, grad_x});
   };
   with_packs<T>(run, s.C, grad_y, taps, grad_x);
 }
