@@ -49,7 +49,7 @@ def rung_of(rung, family):
 def test_no_rung_is_outside_a_family(rung):
     """Files that are no family's: the helpers that these folders share."""
     checks = {"harness", "draw", "halves", "device", "kernels", "student", "guess", "winograd"}
-    shared = {"__init__", "array", "epilogue", "values", "capture"} | checks
+    shared = {"__init__", "array", "epilogue", "values", "capture", "clip"} | checks
     path = ROOT / RUNGS[rung]
     stems = {found.stem for found in path.parent.glob(f"*{path.suffix}")}
     elsewhere = CUBLAS if rung == "CUDA kernel" else set()

@@ -7,6 +7,7 @@ namespace py = pybind11;
 namespace atrous {
 void bind_runtime(py::module_& m);
 void bind_capture(py::module_& m);
+void bind_clip(py::module_& m);
 void bind_products(py::module_& m);
 void bind_activation(py::module_& m);
 void bind_batch_norm(py::module_& m);
@@ -24,6 +25,7 @@ PYBIND11_MODULE(compiled, m) {
   m.doc() = "atrous's CUDA kernels. The same functions as atrous.reference, on CuPy's arrays.";
   atrous::bind_runtime(m);
   atrous::bind_capture(m);
+  atrous::bind_clip(m);
   atrous::bind_products(m);
   atrous::bind_activation(m);
   atrous::bind_batch_norm(m);

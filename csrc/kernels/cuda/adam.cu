@@ -1,63 +1,12 @@
-// Optimizer steps: one launch over all tensors, which are cut into chunks. A block has one chunk.
+// Optimizer steps: one launch over all tensors.
 #include "kernels/adam.h"
 #include "kernels/cuda/adam_numbers.h"
 #include "kernels/cuda/adam_steps.h"
 #include "kernels/cuda/capture.h"
-#include "kernels/cuda/launch.h"
-#include "kernels/cuda/pack.h"
-#include "kernels/cuda/upload.h"
+#include "kernels/cuda/chunks.h"
 
 namespace atrous {
 namespace {
-
-constexpr int64_t kChunk = 16 * kThreads;  // elements: four packs of float a thread, which hide the search for a tensor
-
-template <typename Tensor>
-struct Entry {
-  Tensor tensor;
-  int64_t first_chunk;  // how many chunks the tensors before it have
-  bool aligned;         // all its arrays, to 16 bytes
-};
-
-// step(grad, state...) for n elements.
-template <int n, typename T, typename Step, typename... State>
-__device__ inline void update_pack(const Step& step, const T* grad, State*... state) {
-  const Pack<T, n> g = load_pack<n>(grad);
-  [&](Pack<State, n>... values) {
-    for (int i = 0; i < n; ++i) step(g.v[i], values.v[i]...);
-    (store_pack(state, values), ...);
-  }(load_pack<n>(state)...);
-}
-
-// Elements [first, last), by the threads of a block.
-template <typename T, typename Step, typename... State>
-__device__ void update(bool aligned, int64_t first, int64_t last, const Step& step, const T* grad, State*... state) {
-  constexpr int n = 16 / sizeof(T);
-  const int64_t packed = aligned ? first + (last - first) / n * n : first;
-  for (int64_t i = first + threadIdx.x * n; i < packed; i += kThreads * n)
-    update_pack<n>(step, grad + i, (state + i)...);
-  for (int64_t i = packed + threadIdx.x; i < last; i += kThreads) update_pack<1>(step, grad + i, (state + i)...);
-}
-
-template <typename Tensor>
-struct Chunk {
-  Tensor tensor;
-  bool aligned;
-  int64_t first, last;
-};
-
-// The elements of a block: of the last tensor that does not begin behind it.
-template <typename Tensor>
-__device__ Chunk<Tensor> chunk_of(int64_t block, int64_t count, const Entry<Tensor>* entries) {
-  int64_t low = 0, high = count;
-  while (high - low > 1) {
-    const int64_t middle = (low + high) / 2;
-    (entries[middle].first_chunk <= block ? low : high) = middle;
-  }
-  const Entry<Tensor>& entry = entries[low];
-  const int64_t first = (block - entry.first_chunk) * kChunk, n = entry.tensor.n;
-  return {entry.tensor, entry.aligned, first, first + kChunk < n ? first + kChunk : n};
-}
 
 // given: ByValue or FromMemory of a step.
 template <bool amsgrad, typename T, typename Given>
@@ -119,23 +68,11 @@ bool is_aligned(const AdagradTensor<T>& t) {
   return are_aligned(t.param, t.grad, t.sum);
 }
 
-// Launches kernel(count, entries, step) with a block for each chunk. The table of tensors is small, and a search in it
-// cheap, where a table of chunks would have to be copied for every step.
+// Launches kernel(count, entries, step) with a block for each chunk.
 template <typename Tensor, typename Step>
 void step_all(int64_t count, const Tensor* tensors, Step step, void (*kernel)(int64_t, const Entry<Tensor>*, Step)) {
-  std::vector<Entry<Tensor>> entries;
-  int64_t chunks = 0;
-  for (int64_t t = 0; t < count; ++t)
-    if (tensors[t].n > 0) {
-      entries.push_back({tensors[t], chunks, is_aligned(tensors[t])});
-      chunks += (tensors[t].n + kChunk - 1) / kChunk;
-    }
-  if (chunks == 0) return;
-  const auto used = static_cast<int64_t>(entries.size());
-  Upload upload;
-  const size_t table = upload.add(entries.data(), used);
-  upload.send();
-  launch(kernel, static_cast<unsigned>(chunks), kThreads, used, upload.at<Entry<Tensor>>(table), step);
+  const Chunks<Tensor> chunks(count, tensors, [](const Tensor& tensor) { return is_aligned(tensor); });
+  launch(kernel, chunks.count(), kThreads, chunks.tensors(), chunks.entries(), step);
 }
 
 // A kernel for the step at hand, and one for the steps of a graph's replays.

@@ -24,3 +24,4 @@ conv2d_algorithms, get_tf32, set_tf32 = compiled.conv2d_algorithms, compiled.get
 # For captured steps (capturing.py).
 set_capturing, capture_numbers, store = compiled.set_capturing, compiled.capture_numbers, compiled.store
 adam_numbers, sgd_numbers, legal_classes = compiled.adam_numbers, compiled.sgd_numbers, compiled.legal_classes
+norm_of, scale = compiled.norm_of, compiled.scale  # for clipping of gradients

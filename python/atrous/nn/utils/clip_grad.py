@@ -8,10 +8,12 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from ...autograd import no_grad
+from ... import capturing, fusion, gpu
+from ...autograd import increment_version, no_grad
 from ...backend import array_module, quiet
 from ...checks import require
-from ...dtypes import float32, promote_types
+from ...dtypes import float32, float64, promote_types, widened
+from ...layout import contiguous, is_dense_float
 from ...ops import tensor
 from ...tensor import Tensor
 
@@ -30,15 +32,16 @@ def clip_grad_norm_(
     """Scales all gradients by one factor, so that their norm, as of one long vector, is at most ``max_norm``.
 
     ``grad ← grad · min(1, max_norm / (norm + 1e-6))``. A norm that is not finite makes gradients NaN or 0.
+    Nobody waits for a GPU, unless error_if_nonfinite.
 
     Args:
         parameters: one tensor or several; those without a gradient are passed over.
         max_norm: 0 or more.
         norm_type: p of the p-norm, above 0; infinity for the largest absolute value.
-        error_if_nonfinite: raise where the norm is NaN or infinite, instead of scaling by it.
+        error_if_nonfinite: raise where the norm is NaN or infinite, instead of scaling by it; not in captured steps.
         foreach: without effect, for PyTorch's signature.
     Returns:
-        The norm before clipping, a tensor of shape ().
+        The norm before clipping, a tensor of shape (), where the gradients are.
     Raises:
         ValueError: max_norm or norm_type is out of range.
         RuntimeError: the norm is not finite, and error_if_nonfinite; the gradients are unchanged then.
@@ -77,7 +80,7 @@ def get_total_norm(
         error_if_nonfinite: raise where the norm is NaN or infinite.
         foreach: without effect, for PyTorch's signature.
     Returns:
-        A tensor of shape () in the tensors' common dtype, at least float32.
+        A tensor of shape () in the tensors' common dtype, at least float32; on the GPU where all of them are.
     Raises:
         ValueError: norm_type is out of range. TypeError: something is no float tensor.
         RuntimeError: the norm is not finite, and error_if_nonfinite.
@@ -93,8 +96,13 @@ def get_total_norm(
         if not t.is_floating_point():
             raise TypeError(f"{op}: got a tensor of dtype {t.dtype}; expected floats")
         dtype = promote_types(dtype, t.dtype)
-    norm = quiet.run(_norm, [t.data for t in found if t.data.size], float(norm_type))
-    total = quiet.run(tensor, norm, dtype=dtype)  # infinite where float32 ends
+    arrays, p = [t.data for t in found if t.data.size], float(norm_type)
+    if capturing.active:
+        capturing.use(*found)
+    if arrays and all(map(gpu.holds, arrays)):
+        total = Tensor(_norm_there(arrays, p).astype(dtype, copy=False))
+    else:
+        total = quiet.run(tensor, quiet.run(_norm, arrays, p), dtype=dtype)  # infinite where float32 ends
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(f"{op}: the norm of order {norm_type} is {total.item()}; expected a finite one")
     return total
@@ -121,13 +129,16 @@ def clip_grads_with_norm_(
     """
     _at_least_0("clip_grads_with_norm_", max_norm=max_norm)
     found = _tensors("clip_grads_with_norm_", parameters, "parameters")
-    factor = float(max_norm) / (total_norm.detach() + 1e-6)
-    if factor.item() >= 1:
+    grads = [param.grad for param in found if param.grad is not None]
+    factor = float(max_norm) / (total_norm.detach().reshape(()) + 1e-6)
+    if gpu.holds(factor.data):
+        factor = factor.clamp(max=1)
+        grads = _scale_there(grads, factor)
+    elif factor.item() >= 1:
         return  # NaN goes on, into the gradients
     with no_grad():
-        for param in found:
-            if param.grad is not None:
-                param.grad.mul_(factor)
+        for grad in grads:
+            grad.mul_(factor if gpu.holds(grad.data) else factor.cpu())
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
@@ -165,6 +176,44 @@ def _norm(arrays: list[Any], p: float) -> float:
         return largest
     # Powers of shares of the largest cannot overflow.
     return largest * _sum(arrays, lambda block: _power(block, largest, p)) ** (1 / p)
+
+
+def _norm_there(arrays: list[Any], p: float) -> Any:
+    """The same on a GPU, where nobody waits for it: an array of shape ()."""
+    xp = gpu.cupy
+    arrays = [widened(array) for array in arrays]
+    if p == 2 and {array.dtype for array in arrays} == {float32}:  # whose squares float64 has room for
+        return gpu.kernels.norm_of([array if is_dense_float(array) else contiguous(array) for array in arrays])
+    largest = abs(arrays[0]).max()
+    for array in arrays[1:]:  # not stacked: CuPy copies a list of addresses from the host for that
+        largest = xp.maximum(largest, abs(array).max())
+    largest = largest.astype("float64")
+    if p == math.inf:
+        return largest
+    regular = (largest > 0) & (largest < math.inf)
+    scale, total = xp.where(regular, largest, 1), 0.0
+    for array in arrays:
+        total = total + _power(array, scale, p).sum()
+    return xp.where(regular, largest * total ** (1 / p), largest)
+
+
+def _scale_there(grads: list[Tensor], factor: Tensor) -> list[Tensor]:
+    """Multiplies by an array on the GPU, in one launch for each dtype. Returns those gradients that it cannot take."""
+    fusion.finish()  # what waits may read the gradients
+    batches: dict[Any, dict[int, Tensor]] = {float32: {}, float64: {}}
+    others = []
+    for grad in grads:
+        array: Any = grad.data
+        batch = batches.get(grad.dtype)
+        if batch is None or not gpu.holds(array) or not is_dense_float(array) or array.data.ptr in batch:
+            others.append(grad)  # that of a parameter given twice is scaled twice, as on the CPU
+        else:
+            batch[array.data.ptr] = grad
+    for dtype, batch in batches.items():
+        if batch:
+            gpu.kernels.scale([grad.data for grad in batch.values()], factor.data.astype(dtype, copy=False))
+            increment_version(*batch.values())
+    return others
 
 
 def _sum(arrays: list[Any], f: Any) -> float:
