@@ -8,8 +8,9 @@
 namespace atrous {
 namespace {
 
-constexpr int kStrip = 8;  // pixels of a thread
-constexpr int kLanes = 4;  // of filters, and of channels read at a time
+constexpr int kStrip = 8;     // pixels of a thread
+constexpr int kTogether = 4;  // of which are on their way from memory at a time
+constexpr int kLanes = 4;     // of filters, and of channels read at a time
 
 // To (taps, channels of a group, all filters).
 __global__ void by_tap_kernel(int64_t count, int64_t filters, int64_t all_filters, Filters<float> from, float* by_tap) {
@@ -68,19 +69,23 @@ struct Direct {
   // Adds what a tap sees of a row, from column `left` on.
   __device__ void add_tap(const float* row, int left, const Axis& w, const float* weight, Sums& sums) const {
     for (int c = 0; c < channels; c += kLanes) {
-      Pack<float, kLanes> seen[kStrip];
+      Pack<float, kLanes> of_channel[kLanes];
 #pragma unroll
-      for (int i = 0; i < kStrip; ++i) {
-        const int iw = left + i * w.step;
-        seen[i] = iw >= 0 && iw < w.size ? load_pack<kLanes>(row + iw * C + c) : Pack<float, kLanes>{};
-      }
+      for (int k = 0; k < kLanes; ++k) of_channel[k] = load_pack<kLanes>(weight + (c + k) * all_filters);
 #pragma unroll
-      for (int k = 0; k < kLanes; ++k) {
-        const auto filter = load_pack<kLanes>(weight + (c + k) * all_filters);
+      for (int first = 0; first < kStrip; first += kTogether) {
+        Pack<float, kLanes> seen[kTogether];
 #pragma unroll
-        for (int i = 0; i < kStrip; ++i)
+        for (int i = 0; i < kTogether; ++i) {
+          const int iw = left + (first + i) * w.step;
+          seen[i] = iw >= 0 && iw < w.size ? load_pack<kLanes>(row + iw * C + c) : Pack<float, kLanes>{};
+        }
 #pragma unroll
-          for (int j = 0; j < kLanes; ++j) add_product(seen[i].v[k], filter.v[j], sums.v[i][j]);
+        for (int k = 0; k < kLanes; ++k)
+#pragma unroll
+          for (int i = 0; i < kTogether; ++i)
+#pragma unroll
+            for (int j = 0; j < kLanes; ++j) add_product(seen[i].v[k], of_channel[k].v[j], sums.v[first + i][j]);
       }
     }
   }
@@ -95,7 +100,7 @@ void run(const Conv2dShape& s, Direct<Grid> job, const Filters<float>& filters) 
   launch(by_tap_kernel, static_cast<unsigned>(divide_up(weights, kThreads)), kThreads, weights, job.filters,
          job.all_filters, filters, by_tap.data());
   job.by_tap = by_tap.data();
-  for_pixels<kLanes>(s.N * job.parts, job.rows, divide_up(job.columns, kStrip), job.all_filters, job);
+  for_tiles<kLanes>(s.N * job.parts, job.rows, divide_up(job.columns, kStrip), job.all_filters, job);
 }
 
 }  // namespace

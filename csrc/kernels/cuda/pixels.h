@@ -83,8 +83,9 @@ struct PixelTile {
 };
 
 template <int n, typename Job>
-__global__ void tiles_kernel(PixelTile tile, Divisor column_blocks, Divisor across_blocks, int64_t rows, Divisor H,
-                             int64_t W, int64_t packs, Job job) {
+__global__ void __launch_bounds__(kThreads, 2)
+    tiles_kernel(PixelTile tile, Divisor column_blocks, Divisor across_blocks, int64_t rows, Divisor H, int64_t W,
+                 int64_t packs, Job job) {
   const int line = static_cast<int>(threadIdx.x) / tile.columns, down = line / tile.across;
   const int64_t above = blockIdx.x / column_blocks, row_block = above / across_blocks;
   const int64_t pack = (blockIdx.x - above * column_blocks.value()) * tile.columns + threadIdx.x % tile.columns;
