@@ -330,6 +330,33 @@ def test_many_pieces_of_cuda(cuda, x, weight, groups, dtype):
     np.testing.assert_array_equal(got, reference.conv2d_backward_weight(grad_y, x, weight.shape[2:], **window))
 
 
+# Maps whose tiles end amid the rows, the columns and the channels: of one pixel or one row, over several images, with
+# packs of 16 bytes and without.
+TILES = [
+    (300, 8, 1, 1),
+    (1, 4, 300, 1),
+    (3, 36, 1, 37),
+    (5, 72, 3, 2),
+    (2, 40, 13, 21),
+    (1, 33, 9, 29),
+    (2, 144, 7, 57),
+]
+
+
+@pytest.mark.parametrize("x", TILES)
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2), (4, 3)])
+def test_tiles_of_cuda(cuda, x, kernel, stride):
+    """Depthwise, of small whole numbers, whose sums are exact."""
+    rng = np.random.default_rng(0)
+    window = {"stride": (stride, stride), "padding": (2, 2), "dilation": (1, 1), "groups": x[1]}
+    weight = rng.integers(-3, 4, (x[1], 1, kernel, kernel)).astype(np.float32)
+    x = rng.integers(-3, 4, x).astype(np.float32)
+    y = reference.conv2d_forward(x, weight, None, **window)
+    np.testing.assert_array_equal(cuda.conv2d_forward(x, weight, None, **window), y)
+    grad_x = reference.conv2d_backward_input(y, weight, x.shape[2:], **window)
+    np.testing.assert_array_equal(cuda.conv2d_backward_input(y, weight, x.shape[2:], **window), grad_x)
+
+
 def test_cuda_tensor_cores_round_to_the_nearest_and_keep_what_is_not_finite(cuda):
     """1 x 1 windows of 1 x 1 channels beside zeros: products of single numbers."""
     ulp = np.float32(2**-10)

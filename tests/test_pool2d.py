@@ -288,3 +288,16 @@ def test_the_binding_refuses(cpu, function, change):
     getattr(cpu, function)(**good)
     with pytest.raises((ValueError, MemoryError), match=function):
         getattr(cpu, function)(**{**good, **change})
+
+
+@pytest.mark.parametrize("x", [(300, 8, 1, 1), (1, 4, 150, 1), (3, 36, 1, 37), (2, 33, 13, 29), (1, 72, 9, 57)])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 2)])
+def test_tiles_of_cuda(cuda, x, kernel, stride):
+    """Overlapping windows, over maps whose tiles end amid the rows, the columns and the channels."""
+    rng, window = np.random.default_rng(0), ((kernel, kernel), (stride, stride), (kernel // 2, kernel // 2), (1, 1))
+    x = rng.integers(-9, 10, x).astype(np.float32)
+    y, taps = reference.max_pool2d_forward(x, *window, False)
+    for got, expected in zip(cuda.max_pool2d_forward(x, *window, False), (y, taps), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    grad_x = reference.max_pool2d_backward(y, taps, x.shape[2:], *window)
+    np.testing.assert_array_equal(cuda.max_pool2d_backward(y, taps, x.shape[2:], *window), grad_x)

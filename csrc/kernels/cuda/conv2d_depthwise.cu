@@ -1,6 +1,7 @@
 // Depthwise convolution: each channel by itself, a few multiplications for a number that is read. So memory limits it:
 // a thread has 16 bytes of channels, and four pixels of a row for which it reads a weight once. What windows share
-// comes from the caches. Sums are in Compute<T>; numbers of 16 bits stay as they are in registers until they are used.
+// comes from the first-level cache of a block, which has a tile of them. Sums are in Compute<T>; numbers of 16 bits
+// stay as they are in registers until they are used.
 #include "core/memory.h"
 #include "kernels/cuda/add_pieces.h"
 #include "kernels/cuda/conv2d_axes.h"
@@ -46,7 +47,7 @@ struct Strip {
   Compute<T> sums[kStrip][n] = {};
 
   // Adds weight[k] * image[(first + i * step + k) * C] for each pixel i and tap k, where that is inside. Weights are C
-  // apart, or -C where the taps go backwards.
+  // apart, or -C where the taps go backwards. The weights stay in registers, what is read passes through them.
   template <typename Taps>
   __device__ void add(Taps, const T* weight, int64_t apart, const T* row, int first, int step, int size, int64_t C) {
     using M = Pack<T, n>;
