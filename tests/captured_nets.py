@@ -38,6 +38,9 @@ OPTIMIZERS = {
     "adamw": lambda params: optim.AdamW(params, lr=0.02, weight_decay=0.1, amsgrad=True),
     "sgd": lambda params: optim.SGD(params, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
     "plain": lambda params: optim.SGD(params, lr=0.05),
+    "rmsprop": lambda params: optim.RMSprop(params, lr=0.002),
+    "centered": lambda params: optim.RMSprop(params, lr=0.002, momentum=0.9, centered=True, weight_decay=0.01),
+    "adagrad": lambda params: optim.Adagrad(params, lr=0.02, lr_decay=0.1, eps=1e-3, weight_decay=0.01),
 }
 
 

@@ -39,6 +39,29 @@ def test_same_bits_as_steps_in_python(optimizer):
     assert len(set(captured["losses"])) == STEPS
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_same_bits_as_by_kernels_that_take_their_numbers_by_value(optimizer, dtype):
+    """Where no product is cuBLAS', steps in Python need not run as `in_same_kernels`."""
+
+    def run(captured):
+        numbers = np.random.default_rng(3)
+        w = at.from_numpy(numbers.standard_normal(50).astype(dtype)).cuda()
+        w.requires_grad = True
+        chosen = OPTIMIZERS[optimizer]([w])
+
+        def step(x):
+            chosen.zero_grad()
+            (w * x).sum().backward()
+            chosen.step()
+            return w.detach().clone()
+
+        step = at.cuda.capture(step) if captured else step
+        return [step(at.from_numpy(numbers.standard_normal(50).astype(dtype)).cuda()).tolist() for _ in range(STEPS)]
+
+    assert run(True) == run(False)
+
+
 def test_close_to_steps_with_cublas():
     def losses(run_by):
         _, _, step = make("plain")
@@ -71,18 +94,47 @@ def test_steps_in_python_and_captured_ones_mix():
     assert run(True) == run(False)
 
 
-def test_seeds_and_numbers_set_between_calls_count():
-    def run(captured):
-        model, optimizer, step = make("adamw")
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("adamw", dict(betas=(0.5, 0.9), weight_decay=0.3, eps=1e-4)),
+        ("sgd", dict(momentum=0.5, weight_decay=0.0, lr=0.01)),
+        ("centered", dict(alpha=0.4, momentum=0.5, weight_decay=0.0, eps=1e-4)),
+        ("adagrad", dict(lr_decay=0.5, weight_decay=0.0, eps=1e-4)),
+    ],
+)
+def test_seeds_and_numbers_set_between_calls_count(name, settings):
+    def run(captured, changed=True):
+        model, optimizer, step = make(name)
         step = at.cuda.capture(step) if captured else in_same_kernels(step)
         for number, (x, y) in enumerate(batches()):
             if number == 3:
                 at.manual_seed(9)
-                optimizer.param_groups[0].update(betas=(0.5, 0.9), weight_decay=0.3, eps=1e-4)
+                optimizer.param_groups[0].update(settings if changed else {})
             step(x, y)
         return [p.detach().cpu().numpy().tobytes() for p in model.parameters()]
 
-    assert run(True) == run(False)
+    assert run(True) == run(False) != run(True, changed=False)
+
+
+def test_parameters_that_made_fewer_steps():
+    """Such as those of a layer that was frozen at first: Adagrad's rates and Adam's corrections are each one's own."""
+
+    def run(captured, name):
+        model, optimizer, step = make(name)
+        plain, data = in_same_kernels(step), list(batches())
+        model.conv.weight.requires_grad = False
+        plain(*data[0])
+        model.conv.weight.requires_grad = True
+        step = at.cuda.capture(step) if captured else plain
+        for x, y in data[1:]:
+            step(x, y)
+        counts = {state["step"] for state in optimizer.state.values()}
+        assert counts == {len(data), len(data) - 1}
+        return [p.detach().cpu().numpy().tobytes() for p in model.parameters()]
+
+    for name in ("adam", "rmsprop", "adagrad"):
+        assert run(True, name) == run(False, name)
 
 
 def test_another_generator_for_each_call():

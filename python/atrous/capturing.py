@@ -155,7 +155,7 @@ class Capture:
         if not optimizer.capturable:
             raise RuntimeError(
                 f"{type(optimizer).__name__}: its step is no single kernel, whose numbers a graph could update; Adam, "
-                "AdamW and SGD can be captured"
+                "AdamW, SGD, RMSprop and Adagrad can be captured"
             )
         self.optimizers.setdefault(id(optimizer), Frozen(optimizer))
 
@@ -239,7 +239,7 @@ class Frozen:
 
 def _structure(group: dict[str, Any]) -> tuple:
     """The settings that choose kernels and arrays; others are numbers, which replays read anew."""
-    return group.get("amsgrad"), group.get("maximize"), bool(group.get("momentum"))
+    return *map(group.get, ("amsgrad", "centered", "maximize")), bool(group.get("momentum"))
 
 
 def replay_numbers(
@@ -248,7 +248,7 @@ def replay_numbers(
     """While a step is captured: the kernel called next, ``function``, takes ``values()`` anew at each replay.
 
     Args:
-        function: "adam_step" or "sgd_step".
+        function: "adam_step", "sgd_step", "rmsprop_step" or "adagrad_step".
         param: one of the parameters that it will change.
         values: its arguments that are numbers.
         after: called at each replay after that, where the step itself would count.

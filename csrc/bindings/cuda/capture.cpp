@@ -28,6 +28,15 @@ py::bytes sgd_numbers(bool double_precision, double lr, double momentum, double 
   return numbers_of(double_precision, SgdOptions{lr, momentum, dampening, weight_decay, nesterov, first});
 }
 
+py::bytes rmsprop_numbers(bool double_precision, double lr, double alpha, double eps, double weight_decay,
+                          double momentum) {
+  return numbers_of(double_precision, RmspropOptions{lr, alpha, eps, weight_decay, momentum});
+}
+
+py::bytes adagrad_numbers(bool double_precision, double lr, double eps, double weight_decay) {
+  return numbers_of(double_precision, AdagradOptions{lr, eps, weight_decay});
+}
+
 void store(uintptr_t to, const std::string& bytes) {
   copy_by_launches(reinterpret_cast<void*>(to), bytes.data(), static_cast<int64_t>(bytes.size()));
 }
@@ -60,6 +69,10 @@ void bind_capture(py::module_& m) {
         "weight_decay"_a, "decoupled"_a, "What adam_step's kernel reads of its numbers.");
   m.def("sgd_numbers", &sgd_numbers, "double_precision"_a, "lr"_a, "momentum"_a, "dampening"_a, "weight_decay"_a,
         "nesterov"_a, "first"_a, "What sgd_step's kernel reads of its numbers.");
+  m.def("rmsprop_numbers", &rmsprop_numbers, "double_precision"_a, "lr"_a, "alpha"_a, "eps"_a, "weight_decay"_a,
+        "momentum"_a, "What rmsprop_step's kernel reads of its numbers.");
+  m.def("adagrad_numbers", &adagrad_numbers, "double_precision"_a, "lr"_a, "eps"_a, "weight_decay"_a,
+        "What adagrad_step's kernel reads of its numbers.");
   m.def("store", &store, "to"_a, "bytes"_a, "Writes to device memory, in the stream's order; the bytes may go.");
   m.def("legal_classes", &legal_classes, "classes"_a, "end"_a, "except"_a, "found"_a,
         "The classes, those out of range replaced by `except`; one of these is put down in pinned memory at found.");

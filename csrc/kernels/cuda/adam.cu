@@ -29,9 +29,10 @@ __global__ void sgd_kernel(int64_t count, const Entry<SgdTensor<T>>* entries, Gi
     update(aligned, first, last, step, t.grad, t.param);
 }
 
-template <bool centered, bool has_buffer, typename T>
-__global__ void rmsprop_kernel(int64_t count, const Entry<RmspropTensor<T>>* entries, RmspropStep<centered, T> step) {
+template <bool centered, bool has_buffer, typename T, typename Given>
+__global__ void rmsprop_kernel(int64_t count, const Entry<RmspropTensor<T>>* entries, Given given) {
   const auto [t, aligned, first, last] = chunk_of(blockIdx.x, count, entries);
+  const RmspropStep<centered, T> step = given.get();
   if constexpr (centered && has_buffer)
     update(aligned, first, last, step, t.grad, t.param, t.square_avg, t.grad_avg, t.momentum_buffer);
   else if constexpr (centered)
@@ -42,9 +43,10 @@ __global__ void rmsprop_kernel(int64_t count, const Entry<RmspropTensor<T>>* ent
     update(aligned, first, last, step, t.grad, t.param, t.square_avg);
 }
 
-template <typename T>
-__global__ void adagrad_kernel(int64_t count, const Entry<AdagradTensor<T>>* entries, AdagradStep<T> step) {
+template <typename T, typename Given>
+__global__ void adagrad_kernel(int64_t count, const Entry<AdagradTensor<T>>* entries, Given given) {
   const auto [t, aligned, first, last] = chunk_of(blockIdx.x, count, entries);
+  const AdagradStep<T> step = given.get();
   update(aligned, first, last, step, t.grad, t.param, t.sum);
 }
 
@@ -102,6 +104,18 @@ Kernels<SgdTensor<T>, SgdStep<T>> sgd_kernels_of() {
   return {sgd_kernel<has_buffer, T, ByValue<SgdStep<T>>>, sgd_kernel<has_buffer, T, FromMemory<SgdStep<T>>>};
 }
 
+template <bool centered, bool has_buffer, typename T>
+Kernels<RmspropTensor<T>, RmspropStep<centered, T>> rmsprop_kernels_of() {
+  using Step = RmspropStep<centered, T>;
+  return {rmsprop_kernel<centered, has_buffer, T, ByValue<Step>>,
+          rmsprop_kernel<centered, has_buffer, T, FromMemory<Step>>};
+}
+
+template <typename T>
+Kernels<AdagradTensor<T>, AdagradStep<T>> adagrad_kernels_of() {
+  return {adagrad_kernel<T, ByValue<AdagradStep<T>>>, adagrad_kernel<T, FromMemory<AdagradStep<T>>>};
+}
+
 template <typename T>
 SgdStep<T> sgd_step_of(const SgdOptions& o) {
   return {T(o.lr), T(o.weight_decay), T(o.momentum), T(1 - o.dampening), o.nesterov, o.first};
@@ -121,22 +135,20 @@ void sgd_step(int64_t count, const SgdTensor<T>* tensors, const SgdOptions& opti
            has_buffer ? sgd_kernels_of<true, T>() : sgd_kernels_of<false, T>());
 }
 
-// Steps whose numbers no graph updates.
-void refuse_capture(const char* function) {
-  if (capturing()) captured_numbers(function);
+template <bool centered, typename T>
+RmspropStep<centered, T> rmsprop_step_of(const RmspropOptions& o) {
+  return {T(o.lr), T(o.alpha), T(1 - o.alpha), T(o.eps), T(o.weight_decay), T(o.momentum), o.alpha > 0.5};
 }
 
 template <bool centered, typename T>
-void rmsprop_step_as(int64_t count, const RmspropTensor<T>* tensors, const RmspropOptions& o) {
-  const RmspropStep<centered, T> step{T(o.lr),           T(o.alpha),    T(1 - o.alpha), T(o.eps),
-                                      T(o.weight_decay), T(o.momentum), o.alpha > 0.5};
+void rmsprop_step_as(int64_t count, const RmspropTensor<T>* tensors, const RmspropOptions& options) {
   const bool has_buffer = tensors[0].momentum_buffer != nullptr;
-  step_all(count, tensors, step, has_buffer ? rmsprop_kernel<centered, true, T> : rmsprop_kernel<centered, false, T>);
+  step_all("rmsprop_step", count, tensors, rmsprop_step_of<centered, T>(options),
+           has_buffer ? rmsprop_kernels_of<centered, true, T>() : rmsprop_kernels_of<centered, false, T>());
 }
 
 template <typename T>
 void rmsprop_step(int64_t count, const RmspropTensor<T>* tensors, const RmspropOptions& options) {
-  refuse_capture("rmsprop_step");
   if (count == 0) return;
   if (tensors[0].grad_avg)
     rmsprop_step_as<true>(count, tensors, options);
@@ -145,9 +157,13 @@ void rmsprop_step(int64_t count, const RmspropTensor<T>* tensors, const RmspropO
 }
 
 template <typename T>
-void adagrad_step(int64_t count, const AdagradTensor<T>* tensors, const AdagradOptions& o) {
-  refuse_capture("adagrad_step");
-  step_all(count, tensors, AdagradStep<T>{T(o.lr), T(o.eps), T(o.weight_decay)}, adagrad_kernel<T>);
+AdagradStep<T> adagrad_step_of(const AdagradOptions& o) {
+  return {T(o.lr), T(o.eps), T(o.weight_decay)};
+}
+
+template <typename T>
+void adagrad_step(int64_t count, const AdagradTensor<T>* tensors, const AdagradOptions& options) {
+  step_all("adagrad_step", count, tensors, adagrad_step_of<T>(options), adagrad_kernels_of<T>());
 }
 
 template <typename Step>
@@ -166,10 +182,23 @@ template <typename T>
 std::string step_numbers(const SgdOptions& options) {
   return bytes_of(sgd_step_of<T>(options));
 }
+template <typename T>
+std::string step_numbers(const RmspropOptions& options) {
+  static_assert(sizeof(RmspropStep<false, T>) == sizeof(RmspropStep<true, T>));  // which have the same numbers
+  return bytes_of(rmsprop_step_of<false, T>(options));
+}
+template <typename T>
+std::string step_numbers(const AdagradOptions& options) {
+  return bytes_of(adagrad_step_of<T>(options));
+}
 template std::string step_numbers<float>(const AdamOptions&);
 template std::string step_numbers<double>(const AdamOptions&);
 template std::string step_numbers<float>(const SgdOptions&);
 template std::string step_numbers<double>(const SgdOptions&);
+template std::string step_numbers<float>(const RmspropOptions&);
+template std::string step_numbers<double>(const RmspropOptions&);
+template std::string step_numbers<float>(const AdagradOptions&);
+template std::string step_numbers<double>(const AdagradOptions&);
 
 template <>
 AdamKernels<float> adam_kernels<Level::cuda, float>() {

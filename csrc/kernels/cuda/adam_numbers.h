@@ -10,5 +10,9 @@ template <typename T>
 std::string step_numbers(const AdamOptions& options);
 template <typename T>
 std::string step_numbers(const SgdOptions& options);
+template <typename T>
+std::string step_numbers(const RmspropOptions& options);
+template <typename T>
+std::string step_numbers(const AdagradOptions& options);
 
 }  // namespace atrous

@@ -23,5 +23,6 @@ memory_overruns, memory_set_poison = compiled.memory_overruns, compiled.memory_s
 conv2d_algorithms, get_tf32, set_tf32 = compiled.conv2d_algorithms, compiled.get_tf32, compiled.set_tf32
 # For captured steps (capturing.py).
 set_capturing, capture_numbers, store = compiled.set_capturing, compiled.capture_numbers, compiled.store
-adam_numbers, sgd_numbers, legal_classes = compiled.adam_numbers, compiled.sgd_numbers, compiled.legal_classes
+adam_numbers, sgd_numbers, rmsprop_numbers = compiled.adam_numbers, compiled.sgd_numbers, compiled.rmsprop_numbers
+adagrad_numbers, legal_classes = compiled.adagrad_numbers, compiled.legal_classes
 norm_of, scale = compiled.norm_of, compiled.scale  # for clipping of gradients

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from .. import capturing
 from ..ops import full_like
 from ..ops.adam import adagrad_step
-from .optimizer import Optimizer, Params, batches, check_range
+from ..tensor import Tensor
+from .optimizer import Optimizer, Params, batches, check_range, count_step
 
 
 class Adagrad(Optimizer):
@@ -31,6 +34,8 @@ class Adagrad(Optimizer):
         >>> [round(v, 4) for v in w.tolist()]
         [0.9, 1.1]
     """
+
+    capturable = True
 
     def __init__(
         self,
@@ -59,15 +64,21 @@ class Adagrad(Optimizer):
 
     def _update(self, group: dict[str, Any]) -> None:
         initial = group["initial_accumulator_value"]
-        for before, update in batches(group, lambda param: self.state.get(param, {}).get("step", 0)):
-            adagrad_step(
-                update.params,
-                update.grads,
-                update.state(self, "sum", lambda param: full_like(param, initial)),
-                lr=group["lr"] / (1 + before * group["lr_decay"]),
-                eps=group["eps"],
-                weight_decay=group["weight_decay"],
-            )
-            for param in update.owners:
-                self.state[param]["step"] = before + 1
+        for _, update in batches(group, self._steps):
+            sums = update.state(self, "sum", lambda param: full_like(param, initial))
+            owners = update.owners
+            if capturing.active:
+                numbers, count = partial(self._numbers, group, owners), partial(count_step, self.state, owners)
+                capturing.replay_numbers("adagrad_step", owners[0], numbers, count)
+            adagrad_step(update.params, update.grads, sums, **self._numbers(group, owners))
+            count_step(self.state, owners)
             update.finish()
+
+    def _steps(self, param: Tensor) -> int:
+        """How many steps a parameter has made."""
+        return self.state.get(param, {}).get("step", 0)
+
+    def _numbers(self, group: dict[str, Any], owners: list[Tensor]) -> dict[str, Any]:
+        """What the next step takes besides tensors."""
+        lr = group["lr"] / (1 + self._steps(owners[0]) * group["lr_decay"])
+        return dict(lr=lr, eps=group["eps"], weight_decay=group["weight_decay"])

@@ -8,7 +8,7 @@ from typing import Any
 from .. import capturing
 from ..ops.adam import adam_step
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, batches, check_betas, check_range
+from .optimizer import Optimizer, Params, batches, check_betas, check_range, count_step
 
 
 class Adam(Optimizer):
@@ -78,10 +78,10 @@ class Adam(Optimizer):
             )
             owners = update.owners
             if capturing.active:
-                numbers, count = partial(self._numbers, group, owners), partial(self._count, owners)
+                numbers, count = partial(self._numbers, group, owners), partial(count_step, self.state, owners)
                 capturing.replay_numbers("adam_step", owners[0], numbers, count)
             adam_step(*tensors, **self._numbers(group, owners))
-            self._count(owners)
+            count_step(self.state, owners)
             update.finish()
 
     def _steps(self, param: Tensor) -> int:
@@ -100,9 +100,3 @@ class Adam(Optimizer):
             weight_decay=group["weight_decay"],
             decoupled=group["decoupled_weight_decay"],
         )
-
-    def _count(self, owners: list[Tensor]) -> None:
-        """A step was made."""
-        step = self._steps(owners[0]) + 1
-        for param in owners:
-            self.state[param]["step"] = step

@@ -208,6 +208,13 @@ class Update:
                     owner.copy_(param)
 
 
+def count_step(states: dict[Tensor, dict[str, Any]], params: Iterable[Tensor]) -> None:
+    """These parameters made a step."""
+    for param in params:
+        state = states[param]
+        state["step"] = state.get("step", 0) + 1
+
+
 def refuse_new_state(optimizer: Optimizer, key: str) -> None:
     """Raises a RuntimeError while a graph is captured, each of whose replays would start the state anew."""
     capture = capturing.current() if capturing.active else None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from .. import capturing
 from ..ops.adam import rmsprop_step
-from .optimizer import Optimizer, Params, batches, check_range
+from .optimizer import Optimizer, Params, batches, check_range, count_step
+
+NUMBERS = ("lr", "alpha", "eps", "weight_decay", "momentum")
 
 
 class RMSprop(Optimizer):
@@ -34,6 +38,8 @@ class RMSprop(Optimizer):
         [0.5, 1.5]
     """
 
+    capturable = True
+
     def __init__(
         self,
         params: Params,
@@ -57,19 +63,26 @@ class RMSprop(Optimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: dict[str, Any]) -> None:
-        check_range("RMSprop", **{name: group[name] for name in ("lr", "alpha", "eps", "weight_decay", "momentum")})
+        check_range("RMSprop", **_numbers(group))
 
     def _update(self, group: dict[str, Any]) -> None:
         for _, update in batches(group, lambda param: None):
-            rmsprop_step(
+            tensors = (
                 update.params,
                 update.grads,
                 update.state(self, "square_avg"),
                 update.state(self, "grad_avg") if group["centered"] else None,
                 update.state(self, "momentum_buffer") if group["momentum"] else None,
-                **{name: group[name] for name in ("lr", "alpha", "eps", "weight_decay", "momentum")},
             )
-            for param in update.owners:
-                state = self.state[param]
-                state["step"] = state.get("step", 0) + 1
+            owners = update.owners
+            if capturing.active:
+                numbers, count = partial(_numbers, group), partial(count_step, self.state, owners)
+                capturing.replay_numbers("rmsprop_step", owners[0], numbers, count)
+            rmsprop_step(*tensors, **_numbers(group))
+            count_step(self.state, owners)
             update.finish()
+
+
+def _numbers(group: dict[str, Any]) -> dict[str, Any]:
+    """What a step takes besides tensors."""
+    return {name: group[name] for name in NUMBERS}
