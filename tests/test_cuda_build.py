@@ -21,7 +21,8 @@ PACK = re.compile(r"\b(ld|st)(\.global)?(\.nc|\.wb)?\.v(4\.[a-z]32|2\.[a-z]64)")
 SINGLE = re.compile(r"\b(ld|st)\.global(\.nc|\.wb)?\.[a-z]16\b")
 UNPACKED = {"values", "capture"}  # look at single numbers, or store few bytes
 # Have kernels that memory limits, for numbers of 16 bits.
-IN_16_BITS = ["activation", "batch_norm", "conv2d_depthwise", "elementwise", "pool2d", "pool2d_windows", "upsample2d"]
+IN_16_BITS = ["activation", "batch_norm", "conv2d_depthwise", "conv2d_depthwise_weight", "elementwise", "pool2d"]
+IN_16_BITS += ["pool2d_windows", "upsample2d"]
 # The instructions of the matrix units, and the copy engine's of pixels.
 HALVES = {"HMMA.16816.F32", "HMMA.16816.F32.BF16"}  # of float16 and bfloat16
 MACHINE_CODE = {

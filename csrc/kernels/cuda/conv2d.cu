@@ -113,7 +113,7 @@ void backward_weight_product(const Conv2dShape& s, Conv2dAlgorithm algorithm, co
 template <typename T>
 void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
   check_sizes(s);
-  if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().forward(s, x, weight, e, y);
+  if (algorithm == Conv2dAlgorithm::depthwise) return forward_depthwise(s, x, weight, e, y);
   if constexpr (std::is_same_v<T, float>)
     if (algorithm == Conv2dAlgorithm::implicit_gemm && forward_grouped_direct(s, x, weight, e, y)) return;
   if constexpr (sizeof(T) <= 4)
@@ -130,7 +130,7 @@ void forward(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, const 
 template <typename T>
 void backward_input(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* weight, T* grad_x) {
   check_sizes(s);
-  if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().backward_input(s, grad_y, weight, grad_x);
+  if (algorithm == Conv2dAlgorithm::depthwise) return backward_input_depthwise(s, grad_y, weight, grad_x);
   if constexpr (std::is_same_v<T, float>)
     if (algorithm == Conv2dAlgorithm::implicit_gemm && backward_input_grouped_direct(s, grad_y, weight, grad_x)) return;
   if constexpr (sizeof(T) <= 4)
@@ -150,7 +150,7 @@ template <typename T>
 void backward_weight(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* grad_y, const T* x,
                      Compute<T>* grad_weight) {
   check_sizes(s);
-  if (algorithm == Conv2dAlgorithm::depthwise) return depthwise_kernels<T>().backward_weight(s, grad_y, x, grad_weight);
+  if (algorithm == Conv2dAlgorithm::depthwise) return backward_weight_depthwise(s, grad_y, x, grad_weight);
   if constexpr (std::is_same_v<T, float>)
     if (algorithm == Conv2dAlgorithm::implicit_gemm && backward_weight_grouped_direct(s, grad_y, x, grad_weight))
       return;

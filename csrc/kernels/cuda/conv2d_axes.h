@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <numeric>
 
+#include "kernels/conv2d.h"
+
 namespace atrous {
 
 inline int narrow(int64_t value) { return static_cast<int>(value); }  // of a checked size
@@ -14,6 +16,14 @@ struct Axis {
   int size;  // of the image
   int step, first, tap, taps;
 };
+
+// What output pixels meet of x.
+inline Axis height_of(const Conv2dShape& s) {
+  return {narrow(s.IH), narrow(s.sh), narrow(-s.ph), narrow(s.dh), narrow(s.KH)};
+}
+inline Axis width_of(const Conv2dShape& s) {
+  return {narrow(s.IW), narrow(s.sw), narrow(-s.pw), narrow(s.dw), narrow(s.KW)};
+}
 
 // Taps of the kernel, some apart.
 struct TapsOfAxis {

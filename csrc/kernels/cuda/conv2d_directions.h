@@ -24,14 +24,12 @@ bool forward_grouped_direct(const Conv2dShape&, const float* x, const float* wei
 bool backward_input_grouped_direct(const Conv2dShape&, const float* grad_y, const float* weight, float* grad_x);
 bool backward_weight_grouped_direct(const Conv2dShape&, const float* grad_y, const float* x, float* grad_weight);
 
+// IC == OC == G.
 template <typename T>
-struct DepthwiseKernels {
-  void (*forward)(const Conv2dShape&, const T* x, const T* weight, const Epilogue<T>&, T* y);
-  void (*backward_input)(const Conv2dShape&, const T* grad_y, const T* weight, T* grad_x);
-  void (*backward_weight)(const Conv2dShape&, const T* grad_y, const T* x, Compute<T>* grad_weight);
-};
-
+void forward_depthwise(const Conv2dShape&, const T* x, const T* weight, const Epilogue<T>&, T* y);
 template <typename T>
-DepthwiseKernels<T> depthwise_kernels();
+void backward_input_depthwise(const Conv2dShape&, const T* grad_y, const T* weight, T* grad_x);
+template <typename T>
+void backward_weight_depthwise(const Conv2dShape&, const T* grad_y, const T* x, Compute<T>* grad_weight);
 
 }  // namespace atrous

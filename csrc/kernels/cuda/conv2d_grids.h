@@ -36,9 +36,7 @@ struct OutputGrid {
   MatrixTarget<T> y;
 
   OutputGrid(const Conv2dShape& s, const Epilogue<T>& e, T* to, bool packed)
-      : h(axis_of(s.IH, s.sh, -s.ph, s.dh, s.KH)),
-        w(axis_of(s.IW, s.sw, -s.pw, s.dw, s.KW)),
-        y{{to, e, packed}, s.N * s.OH * s.OW, s.OC} {}
+      : h(height_of(s)), w(width_of(s)), y{{to, e, packed}, s.N * s.OH * s.OW, s.OC} {}
 
   __device__ Field field(unsigned) const { return {h, w, {0, 1, h.taps}, {0, 1, w.taps}}; }
   __device__ const MatrixTarget<T>& target(unsigned) const { return y; }

@@ -221,12 +221,11 @@ constexpr int other_bytes(int taps) {
 
 template <typename T>
 Layer<T> layer_of(const Conv2dShape& s, const T* grad_y, const T* x, int taps_of_warp) {
-  const Scene<T> scene = windows_of(s, x);
   Layer<T> layer{};
   layer.grad_y = grad_y, layer.x = x;
   layer.C = s.IC, layer.group = narrow(s.IC / s.G);
   layer.rows = narrow(s.OH), layer.columns = narrow(s.OW);
-  layer.h = scene.h, layer.w = scene.w;
+  layer.h = height_of(s), layer.w = width_of(s);
   layer.slabs = narrow(divide_up(s.IC, kSlab<T>));
   layer.tap_runs = narrow(divide_up(layer.taps(), taps_of_warp));
   layer.packed = s.IC * sizeof(T) % 16 == 0;

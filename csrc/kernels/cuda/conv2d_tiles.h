@@ -110,15 +110,10 @@ void run_tiles(Conv2dAlgorithm algorithm, const Problem& problem, int64_t M, int
   run_math<Fma<T>>(problem, M, parts, size, packed);
 }
 
-inline Axis axis_of(int64_t size, int64_t step, int64_t first, int64_t tap, int64_t taps) {
-  return {narrow(size), narrow(step), narrow(first), narrow(tap), narrow(taps)};
-}
-
 // What output pixels see of x, in the first group.
 template <typename T>
 Scene<T> windows_of(const Conv2dShape& s, const T* x) {
-  return {x,    s.N, s.IC, s.IC / s.G, axis_of(s.IH, s.sh, -s.ph, s.dh, s.KH), axis_of(s.IW, s.sw, -s.pw, s.dw, s.KW),
-          s.OH, s.OW};
+  return {x, s.N, s.IC, s.IC / s.G, height_of(s), width_of(s), s.OH, s.OW};
 }
 
 }  // namespace atrous
