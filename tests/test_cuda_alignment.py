@@ -53,3 +53,17 @@ def outputs_of_device(returned, inputs):
     if returned is None and "total" in inputs:
         return (inputs["total"],)
     return outputs_of(returned, inputs)
+
+
+@pytest.mark.skipif(CUDA is None, reason="needs a GPU, or the build for tests that runs on the CPU")
+@pytest.mark.parametrize("algorithm", ["implicit_gemm", "tensor_cores"])
+def test_a_bias_anywhere_gives_the_same_bits_as_large_tiles(algorithm):
+    """Tiles of 128 x 64 store 16 bytes at a time; with such a bias, smaller ones do it."""
+    draw = Draw(np.float32, algorithm)
+    x, weight = on_device(draw.normal(1, 4, 160, 160), 0), on_device(draw.normal(64, 4, 1, 1), 0)
+    bias = draw.normal(64)
+    aligned, unaligned = (
+        CUDA.cupy.asnumpy(CUDA.kernels.conv2d_forward(x, weight, at, (1, 1), (0, 0), (1, 1), 1, algorithm))
+        for at in (on_device(bias, 0), on_device(bias, 1))
+    )
+    assert same_bits(aligned, unaligned)

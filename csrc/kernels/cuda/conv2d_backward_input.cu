@@ -59,7 +59,7 @@ void backward_input_tiles(const Conv2dShape& s, Conv2dAlgorithm algorithm, const
   const PixelTarget<T> target{{grad_x, {}, packed_out}, pixels, s.IC, 0, 0, h, w, h.pixels(), w.pixels()};
   const BackwardInput<T> problem{scene, weight, pixels, ICG, s.KH * s.KW, s.KW, target};
   const bool packed = may_be_packed<kChunk<T>>(ICG, weight) && may_be_packed<kChunk<T>>(OCG, grad_y);
-  const TileSize size = choose_tile<T>(pixels, ICG, parts, packed);
+  const TileSize size = choose_tile<T>(pixels, ICG, parts, packed && packed_out);
   run_tiles<T>(algorithm, problem, pixels, parts, size, packed);
 }
 

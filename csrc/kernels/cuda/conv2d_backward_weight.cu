@@ -62,8 +62,9 @@ void backward_weight_tiles(const Conv2dShape& s, Conv2dAlgorithm algorithm, cons
   const TileSize size = whole && sizeof(T) <= 4 && OCG > 64 && columns > 64 ? TileSize{128, 128} : TileSize{64, 64};
   const int64_t steps = steps_of_piece<T>(size.blocks(OCG, columns, s.G), pixels);  // whatever the addresses are
   const int64_t pieces = pixels > 0 ? divide_up(pixels, steps * kDepth<T>) : 1, weights = s.OC * columns;
-  const Workspace<C> workspace(pieces > 1 ? pieces * weights : 0);
-  C* const sums = pieces > 1 ? workspace.data() : grad_weight;
+  const bool direct = pieces == 1 && are_aligned(grad_weight);
+  const Workspace<C> workspace(direct ? 0 : pieces * weights);
+  C* const sums = direct ? grad_weight : workspace.data();
   const bool packed_out = may_be_packed<kChunk<C>>(columns, sums);
   const BackwardWeight<T> problem{grad_y,
                                   windows_of(s, x),
@@ -75,7 +76,7 @@ void backward_weight_tiles(const Conv2dShape& s, Conv2dAlgorithm algorithm, cons
                                   static_cast<unsigned>(s.G),
                                   {{sums, {}, packed_out}, OCG, columns}};
   run_tiles<T>(algorithm, problem, OCG, s.G * pieces, size, packed);
-  if (pieces > 1) add_pieces(pieces, weights, sums, Total<C>{grad_weight}, grad_weight);
+  if (!direct) add_pieces(pieces, weights, sums, Total<C>{grad_weight}, grad_weight);
 }
 
 template void backward_weight_tiles(const Conv2dShape&, Conv2dAlgorithm, const float*, const float*, float*);

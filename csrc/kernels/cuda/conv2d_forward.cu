@@ -50,7 +50,7 @@ void forward_tiles(const Conv2dShape& s, Conv2dAlgorithm algorithm, const T* x, 
   const bool packed_out = may_be_packed<kChunk<T>>(OCG, y, e.scale, e.bias, e.residual);
   const Forward<T> problem{windows_of(s, x), weight, pixels, OCG, {{y, e, packed_out}, pixels, s.OC}};
   const bool packed = may_be_packed<kChunk<T>>(ICG, x, weight);
-  const TileSize size = choose_tile<T>(pixels, OCG, s.G, packed);
+  const TileSize size = choose_tile<T>(pixels, OCG, s.G, packed && packed_out);
   run_tiles<T>(algorithm, problem, pixels, s.G, size, packed);
 }
 

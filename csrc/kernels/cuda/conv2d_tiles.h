@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kTileThreads, 2)
   accumulate<Math>(rows, columns, part.steps, sums);
   if (part.target.packed)
     store_sums<decltype(part.target)::kPack>(sums, first_row, first_column, problem.columns, part.target);
-  else
+  else if constexpr (WM == 32 && WN == 32)  // for larger ones this would be most of their code
     store_sums<1>(sums, first_row, first_column, problem.columns, part.target);
 }
 
@@ -61,7 +61,8 @@ struct TileSize {
   }
 };
 
-// The largest tile of which there are enough, and that is not mostly empty.
+// The largest tile of which there are enough, and that is not mostly empty. `packed`: factors and sums; those larger
+// than 64 x 64 move 16 bytes at a time, or not at all.
 template <typename T>
 TileSize choose_tile(int64_t M, int64_t N, int64_t parts, bool packed) {
   constexpr TileSize kSizes[] = {{128, 128}, {128, 64}};
