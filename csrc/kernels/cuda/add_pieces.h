@@ -62,7 +62,6 @@ inline int slices_of(int64_t pieces) {
 }
 
 // put(i, pack) for the sums over pieces of each of `count` numbers, `to` being the addresses that it writes in packs.
-// The bounds leave registers for all loads that are under way: else nvcc saves them and waits in between.
 template <typename T, typename Put, typename... Pointers>
 void add_pieces(int64_t pieces, int64_t count, const T* parts, const Put& put, const Pointers*... to) {
   const int slices = slices_of(pieces);

@@ -89,10 +89,8 @@ __device__ void copy_view(const View& view, const T* image, int H, int W, int64_
   for (int pixel = column; pixel < view.rows * view.columns; pixel += kAtOnce, column += kAtOnce) {
     for (; column >= view.columns; column -= view.columns) ++row;
     const int h = view.h + row, w = view.w + column;
-    const bool exists =
-        static_cast<unsigned>(h) < static_cast<unsigned>(H) && static_cast<unsigned>(w) < static_cast<unsigned>(W);
     copy_async<size>(to + row * view.row_pitch + column * view.pitch + at,
-                     reinterpret_cast<const char*>(image + (int64_t{h} * W + w) * C) + at, exists);
+                     reinterpret_cast<const char*>(image + (int64_t{h} * W + w) * C) + at, is_inside(h, w, H, W));
   }
 }
 

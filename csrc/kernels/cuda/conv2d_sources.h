@@ -41,10 +41,10 @@ struct Scene {
   __device__ int64_t depth() const { return int64_t{h.taps} * w.taps * channels; }
 };
 
-__device__ inline bool is_inside(int h, int w, const Axis& H, const Axis& W) {
-  return static_cast<unsigned>(h) < static_cast<unsigned>(H.size) &&
-         static_cast<unsigned>(w) < static_cast<unsigned>(W.size);
+__device__ inline bool is_inside(int h, int w, int H, int W) {
+  return static_cast<unsigned>(h) < static_cast<unsigned>(H) && static_cast<unsigned>(w) < static_cast<unsigned>(W);
 }
+__device__ inline bool is_inside(int h, int w, const Axis& H, const Axis& W) { return is_inside(h, w, H.size, W.size); }
 
 // How the threads of a block share a step's part of a factor: each has one place along the axis that is fastest in
 // memory, and `passes` along the other.
