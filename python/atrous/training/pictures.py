@@ -71,6 +71,7 @@ def draw_metric(axes: Any, name: str, epochs: np.ndarray, values: np.ndarray, be
     text = f"{percent(values[best])} in epoch {epochs[best]:.0f}"
     axes.text(0.97, 0.05, text, transform=axes.transAxes, ha="right", color=GREEN, weight="bold", size=12)
     axes.set_ylim(max(0.0, min(values.min(), values[best] - 0.05) - 0.02), 1.005)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))  # whole per cent, as they are labelled
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     words = {"accuracy": "accuracy", "iou": "mean IoU"}.get(name.partition("_")[2], name.partition("_")[2])
     axes.set_title(f"Validation {words}", loc="left", color=INK, weight="bold")
