@@ -28,15 +28,15 @@ inline uint32_t shared_address(const void* place) {
   return static_cast<uint32_t>(static_cast<const char*>(place) - shared_place(0));
 }
 
-inline void store_shared(uint32_t to, float first, float second) {
-  std::memcpy(shared_place(to), &first, 4);
-  std::memcpy(shared_place(to + 4), &second, 4);
+template <typename T>
+void store_shared(uint32_t to, const Pack<T, 2>& two) {
+  std::memcpy(shared_place(to), &two, sizeof(two));
 }
 
-template <int n = 4>
-Pack<float, n> load_shared(uint32_t from) {
-  Pack<float, n> pack;
-  std::memcpy(&pack, shared_place(from), 4 * n);
+template <int n = 4, typename T = float>
+Pack<T, n> load_shared(uint32_t from) {
+  Pack<T, n> pack;
+  std::memcpy(&pack, shared_place(from), sizeof(pack));
   return pack;
 }
 
@@ -170,26 +170,26 @@ float factor(uint64_t descriptor, uint32_t i, uint32_t k) {
   return number_of<T>(bits, 0);
 }
 
-template <typename T, bool by_columns>
+template <typename T, bool a_by_columns, bool b_by_columns>
 void add(const Product& product) {
   constexpr unsigned K = 32 / sizeof(T);
   const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
   float rows[2][K];
   for (unsigned half = 0; half < 2; ++half)
     for (unsigned k = 0; k < K; ++k)
-      rows[half][k] = factor<T, by_columns>(product.a, 16 * warp + lane / 4 + 8 * half, k);
+      rows[half][k] = factor<T, a_by_columns>(product.a, 16 * warp + lane / 4 + 8 * half, k);
   for (int i = 0; i < product.columns / 2; i += 4)
     for (unsigned j = 0; j < 2; ++j)
       for (unsigned k = 0; k < K; ++k) {
-        const float b = factor<T, by_columns>(product.b, static_cast<unsigned>(2 * i) + 2 * (lane % 4) + j, k);
+        const float b = factor<T, b_by_columns>(product.b, static_cast<unsigned>(2 * i) + 2 * (lane % 4) + j, k);
         for (unsigned half = 0; half < 2; ++half)
           product.sums[i + 2 * static_cast<int>(half) + static_cast<int>(j)] += rows[half][k] * b;
       }
 }
 
-template <typename T, bool by_columns = false, int n>
+template <typename T, bool a_by_columns = false, bool b_by_columns = false, int n>
 void wgmma(float (&sums)[n], uint64_t a, uint64_t b) {
-  products_of_thread().open.push_back({sums, 2 * n, a, b, add<T, by_columns>});
+  products_of_thread().open.push_back({sums, 2 * n, a, b, add<T, a_by_columns, b_by_columns>});
 }
 
 inline void wgmma_fence() {}

@@ -15,17 +15,22 @@ struct Tile {
   static constexpr int kRowChunks = kRows / kChunk, kColumnChunks = kColumns / kChunk;
   using Stages = atrous::Stages<kStages, (kRowChunks + kColumnChunks) * kChunkBytes>;
   static_assert(kBlocks * (Stages::kBytes + 1024) <= 228 * 1024);
+
+  // put(row, column, two of a row) for four sums of a lane: from the i-th on of its warp's, which has eight columns of
+  // 16 rows there.
+  template <typename Put>
+  __device__ static void spread(int thread, int i, const Pack<float, 4>& sums, const Put& put) {
+    const int lane = thread % 32, row = thread / 32 * 16 + lane / 4, column = 2 * i + lane % 4 * 2;
+    put(row, column, Pack<float, 2>{{sums.v[0], sums.v[1]}});
+    put(row + 8, column, Pack<float, 2>{{sums.v[2], sums.v[3]}});
+  }
 };
 
-// put(row, column, two of a row) for all of a warp's sums.
+// put(i, four) for all of a lane's sums, from the i-th on.
 template <int n, typename Put>
-__device__ void for_twos(int warp, const float (&sums)[n], const Put& put) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, row = 16 * warp + lane / 4, column = lane % 4 * 2;
+__device__ void for_fours(const float (&sums)[n], const Put& put) {
 #pragma unroll
-  for (int i = 0; i < n; i += 4) {
-    put(row, 2 * i + column, Pack<float, 2>{{sums[i], sums[i + 1]}});
-    put(row + 8, 2 * i + column, Pack<float, 2>{{sums[i + 2], sums[i + 3]}});
-  }
+  for (int i = 0; i < n; i += 4) put(i, Pack<float, 4>{{sums[i], sums[i + 1], sums[i + 2], sums[i + 3]}});
 }
 
 template <typename T, typename Tile>
@@ -40,18 +45,9 @@ __device__ void multiply(const Layer& layer, const typename Tile::Stages& stages
       const uint64_t columns = matrix_descriptor(stage + Tile::kRowChunks * Tile::kChunkBytes, Tile::kChunkBytes);
 #pragma unroll
       for (int pixel = 0; pixel < Tile::kPixels; pixel += 16)
-        wgmma<T, true>(sums, rows + pixel * 128 / 16, columns + pixel * 128 / 16);
+        wgmma<T, true, true>(sums, rows + pixel * 128 / 16, columns + pixel * 128 / 16);
     });
-    if (part.first == 0 && part.end == layer.steps) {
-      for_twos(warp, sums, [&](int row, int column, const Pack<float, 2>& two) {
-        put_sums<Tile>(layer, part.tile, row, column, two, grad_weight);
-      });
-    } else {
-      float* const room = room_of<Tile>(parts, static_cast<int>(blockIdx.x), part.first == 0);
-      for_twos(warp, sums, [&](int row, int column, const Pack<float, 2>& two) {
-        store_pack(room + row * Tile::kColumns + column, two);
-      });
-    }
+    put_part<Tile>(layer, part, warp, parts, grad_weight, [&](const auto& put) { for_fours(sums, put); });
     from += part.end - part.first;
   }
 }

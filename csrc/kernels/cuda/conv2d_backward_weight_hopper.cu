@@ -6,6 +6,19 @@
 namespace atrous {
 namespace {
 
+// A lane's place in the products of its warp: see mma.h for g and t. A lane reads 16 bytes, four channels, of one
+// pixel, and these go to four products. The channels are those of its unit, so chosen that eight lanes meet all banks.
+struct Lane {
+  int g, t, unit;
+  __device__ explicit Lane(int thread) : g(thread % 32 / 4), t(thread % 4), unit(g / 2 + g % 2 * 4) {}
+
+  // Of pixel t of eight that begin at `eight`, and of pixel t + 4; the engine has put unit u of pixel p at u ^ p % 8.
+  __device__ Pack<float, 4> low(uint32_t eight) const { return load_shared(eight + t * 128 + (unit ^ t) * 16); }
+  __device__ Pack<float, 4> high(uint32_t eight) const {
+    return load_shared(eight + (t + 4) * 128 + (unit ^ t ^ 4) * 16);
+  }
+};
+
 template <int number>  // in kWeightTiles
 struct Tile {
   static constexpr WeightTile kTile = kWeightTiles[number];
@@ -20,19 +33,14 @@ struct Tile {
   static constexpr int kRowChunks = kRows / kChunk, kColumnChunks = kColumns / kChunk, kStages = kTile.stages;
   using Stages = atrous::Stages<kStages, (kRowChunks + kColumnChunks) * kChunkBytes>;  // grad_y, then pixels
   static_assert(kBlocks * (Stages::kBytes + 1024) <= 228 * 1024);
-};
 
-// A lane's place in the products of its warp: see mma.h for g and t. A lane reads 16 bytes, four channels, of one
-// pixel, and these go to four products. The channels are those of its unit, so chosen that eight lanes meet all banks.
-struct Lane {
-  int g, t, unit;
-  __device__ Lane()
-      : g(static_cast<int>(threadIdx.x) % 32 / 4), t(static_cast<int>(threadIdx.x) % 4), unit(g / 2 + g % 2 * 4) {}
-
-  // Of pixel t of eight that begin at `eight`, and of pixel t + 4; the engine has put unit u of pixel p at u ^ p % 8.
-  __device__ Pack<float, 4> low(uint32_t eight) const { return load_shared(eight + t * 128 + (unit ^ t) * 16); }
-  __device__ Pack<float, 4> high(uint32_t eight) const {
-    return load_shared(eight + (t + 4) * 128 + (unit ^ t ^ 4) * 16);
+  // put(row, column, four of a row) for four sums of a thread, n of which are before these.
+  template <typename Put>
+  __device__ static void spread(int thread, int n, const Pack<float, 4>& sums, const Put& put) {
+    const Lane lane(thread);
+    const int warp = thread / 32, j = n / 4 % (WN / 32), k = n / (WN / 8) % 4, i = n / (WN / 2);
+    put(warp / kAcross * WM + 32 * (i / 2) + 4 * lane.unit + 2 * (i % 2) + k / 2,
+        warp % kAcross * WN + 32 * j + 16 * (k % 2) + 4 * lane.t, sums);
   }
 };
 
@@ -70,29 +78,29 @@ __device__ void add_eight(const Lane& lane, uint32_t rows, uint32_t columns, Sum
   }
 }
 
-// put(row, column, four of a row) for all of a warp's sums.
+// put(n, four of a row) for all of a thread's sums, n of which are before these.
 template <int WM, int WN, typename Put>
-__device__ void for_fours(const Lane& lane, const Sums<WM, WN>& sums, const Put& put) {
+__device__ void for_fours(const Sums<WM, WN>& sums, const Put& put) {
 #pragma unroll
   for (int i = 0; i < WM / 16; ++i)
 #pragma unroll
     for (int k = 0; k < 4; ++k)
 #pragma unroll
       for (int j = 0; j < WN / 8; j += 4)
-        put(32 * (i / 2) + 4 * lane.unit + 2 * (i % 2) + k / 2, 32 * (j / 4) + 16 * (k % 2) + 4 * lane.t,
+        put((i * 4 + k) * (WN / 8) + j,
             Pack<float, 4>{{sums.v[i][j][k], sums.v[i][j + 1][k], sums.v[i][j + 2][k], sums.v[i][j + 3][k]}});
 }
 
 template <typename Tile>
 __device__ void multiply(const Layer& layer, const typename Tile::Stages& stages, int warp, int64_t from, int64_t to,
                          float* parts, float* grad_weight) {
-  const Lane lane;
   const int first_row = warp / Tile::kAcross * Tile::WM, first_column = warp % Tile::kAcross * Tile::WN;
   const uint32_t rows = first_row / Tile::kChunk * Tile::kChunkBytes;
   const uint32_t columns = (Tile::kRowChunks + first_column / Tile::kChunk) * Tile::kChunkBytes;
   Ring<Tile::kStages> ring;
   while (from < to) {
     const Part part(layer, from, to);
+    const Lane lane(lane_number());
     Sums<Tile::WM, Tile::WN> sums{};
     for (int step = part.first; step < part.end; ++step, ring.next()) {
       barrier_wait(stages.full(ring.stage), ring.parity);
@@ -103,16 +111,7 @@ __device__ void multiply(const Layer& layer, const typename Tile::Stages& stages
       __syncwarp();
       if (threadIdx.x % 32 == 0) barrier_arrive(stages.empty(ring.stage));
     }
-    if (part.first == 0 && part.end == layer.steps) {
-      for_fours(lane, sums, [&](int row, int column, const Pack<float, 4>& four) {
-        put_sums<Tile>(layer, part.tile, first_row + row, first_column + column, four, grad_weight);
-      });
-    } else {
-      float* const room = room_of<Tile>(parts, static_cast<int>(blockIdx.x), part.first == 0);
-      for_fours(lane, sums, [&](int row, int column, const Pack<float, 4>& four) {
-        store_pack(room + (first_row + row) * Tile::kColumns + first_column + column, four);
-      });
-    }
+    put_part<Tile>(layer, part, warp, parts, grad_weight, [&](const auto& put) { for_fours(sums, put); });
     from += part.end - part.first;
   }
 }

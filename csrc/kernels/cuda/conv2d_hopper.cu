@@ -22,23 +22,30 @@ namespace {
 struct Grid {
   int64_t first;
   int H, W, step_h, step_w;
+  bool dense;  // all of them, one after the other
+};
+
+// Where the taps that a convolution goes through stand among those of weight.
+struct Taps {
+  int first, step_h, step_w;
 };
 
 struct Layer : Geometry {
   int steps, column_tiles, tiles;
   Grid grid;
+  Taps taps;
 
   __device__ int64_t place(int m) const {
+    if (grid.dense) return m;
     const int row = m / OW, n = row / OH;
     return grid.first + (int64_t{n} * grid.H + (row - n * OH) * grid.step_h) * grid.W + (m - row * OW) * grid.step_w;
   }
 };
 
-// A warp turns its sums into rows by way of a room in shared memory, 16 rows of 16 columns at a time; there they are so
-// far apart that no two lanes write to one bank.
-constexpr int kPass = 16;                // columns
-constexpr int kPitch = 4 * (kPass + 8);  // bytes
-constexpr int kRoom = 16 * kPitch;
+// A warp turns its sums into rows by way of a room in shared memory: 8 rows of 128 bytes at a time, whose 16-byte units
+// are permuted so that no two lanes write to one bank.
+constexpr int kRoom = 8 * 128;
+__device__ inline uint32_t in_room(int row, int unit) { return row * 128 + (unit ^ (2 * row % 8 + row / 4)) * 16; }
 
 template <int number>  // in kHopperTiles
 struct Tile {
@@ -52,7 +59,18 @@ struct Tile {
   static_assert(kBlocks * (kShared + 1024) <= 228 * 1024);
 };
 
-template <typename T, typename Tile>
+// Filters lie along K, the channels of the sum; or, of the input's gradient, along the columns, whose channels are
+// weight's last axis. Of 16-bit numbers the matrix units take both.
+constexpr int kBox = 64;  // such columns and channels at a time
+template <typename Tile, bool by_columns>
+__device__ void fill_filters(const CUtensorMap* filters, uint32_t to, uint32_t full, int c, int tap, int column) {
+  if constexpr (by_columns)
+    for (int i = 0; i < Tile::kColumns; i += kBox) copy_box(to + i * 128, filters, full, column + i, tap, c);
+  else
+    copy_box(to, filters, full, c, tap, column);
+}
+
+template <typename T, typename Tile, bool by_columns>
 __device__ void fill(const Layer& layer, const typename Tile::Stages& stages, const CUtensorMap* pixels,
                      const CUtensorMap* filters) {
   Ring<Tile::kStages> ring;
@@ -66,7 +84,8 @@ __device__ void fill(const Layer& layer, const typename Tile::Stages& stages, co
       barrier_arrive_expecting(full, Tile::kStageBytes);
       copy_pixels(to, pixels, full, c, corner.w, corner.h, corner.n, static_cast<uint16_t>(kw * layer.dw),
                   static_cast<uint16_t>(kh * layer.dh));
-      copy_box(to + Tile::kPixelBytes, filters, full, c, kh * layer.KW + kw, oc);
+      fill_filters<Tile, by_columns>(filters, to + Tile::kPixelBytes, full, c,
+                                     layer.taps.first + kh * layer.taps.step_h + kw * layer.taps.step_w, oc);
       if ((c += kHopperDepth<T>) < layer.IC) continue;
       c = 0;
       if (++kw == layer.KW) kw = 0, ++kh;
@@ -74,45 +93,53 @@ __device__ void fill(const Layer& layer, const typename Tile::Stages& stages, co
   }
 }
 
-// The sums of a warp, of 16 pixels from m on and the columns from oc on, through the epilogue into y.
 template <typename T, int n>
-__device__ void store(const Layer& layer, const Target<T>& target, uint32_t room, int m, int oc,
-                      const float (&sums)[n]) {
-  constexpr int kNumbers = Target<T>::kPack, kLanes = kPass / kNumbers;  // that share a row
-  constexpr int kAtOnce = 32 / kLanes, kTurns = 16 / kAtOnce;
-  const int lane = lane_number(), row = lane / kLanes, column = lane % kLanes * kNumbers;
-  int64_t places[kTurns];
+__device__ void store_row(const Target<T>& target, int64_t place, int column, int columns, const Pack<T, n>& numbers) {
+  if (column >= columns) return;
+  T* const to = target.y + place + column;
+  if (target.packed) return store_pack(to, numbers);
 #pragma unroll
-  for (int turn = 0; turn < kTurns; ++turn) places[turn] = layer.place(m + row + kAtOnce * turn) * layer.OC;
+  for (int e = 0; e < n; ++e)
+    if (column + e < columns) to[e] = numbers.v[e];
+}
+
+// The sums of a warp, of 16 pixels from m on and the columns from oc on, through the epilogue into y. Of eight columns
+// a lane has two at pixel lane / 4 and two at the eighth behind it.
+template <typename T, int n>
+__device__ void store(const Layer& layer, const Target<T>& target, uint32_t room, int m, int oc, float (&sums)[n]) {
+  constexpr int kPack = Target<T>::kPack, kPass = 8 * kPack;
+  const int lane = lane_number(), own = lane % 8 * kPack, two = lane % 4 * 2;
 #pragma unroll
-  for (int pass = 0; pass < 2 * n / kPass; ++pass) {
-    const int first = oc + pass * kPass, own = first + column;
-    if (first >= layer.OC) break;
+  for (int half = 0; half < 2; ++half, m += 8) {
+    const int pixel = m + lane / 4;
+    const bool changes = target.changes_sums() && pixel < layer.M;
+    const int64_t place = changes ? layer.place(pixel) * layer.OC : 0;
+    const int64_t places[] = {layer.place(m + lane / 8) * layer.OC, layer.place(m + lane / 8 + 4) * layer.OC};
 #pragma unroll
-    for (int j = 0; j < kPass / 8; ++j) {
-      const float* const four = sums + (pass * (kPass / 8) + j) * 4;
-      const uint32_t to = room + lane / 4 * kPitch + 4 * (8 * j + lane % 4 * 2);
-      store_shared(to, four[0], four[1]);
-      store_shared(to + 8 * kPitch, four[2], four[3]);
-    }
-    __syncwarp();
+    for (int pass = 0; pass < 2 * n / kPass; ++pass) {
+      const int first = oc + pass * kPass;
+      if (first >= layer.OC) break;
 #pragma unroll
-    for (int turn = 0; turn < kTurns; ++turn) {
-      if (m + row + kAtOnce * turn >= layer.M || own >= layer.OC) continue;
-      const uint32_t from = room + (row + kAtOnce * turn) * kPitch + 4 * column;
-      if (target.packed) {
-        target.put(places[turn], own, load_shared<kNumbers>(from));
-      } else {
-#pragma unroll 1
-        for (int e = 0; e < kNumbers && own + e < layer.OC; ++e)
-          target.put(places[turn], own + e, load_shared<1>(from + 4 * e));
+      for (int i = 0; i < kPass; i += 8) {
+        float* const of_two = sums + (pass * kPass + i) / 2 + 2 * half;
+        if (changes) target.change(place, first + i + two, layer.OC, of_two);
+        const uint32_t unit = in_room(lane / 4, (i + two) / kPack);
+        store_shared(room + unit + two % kPack * static_cast<uint32_t>(sizeof(T)),
+                     round_to<T>(Pack<float, 2>{{of_two[0], of_two[1]}}));
       }
+      __syncwarp();
+#pragma unroll
+      for (int turn = 0; turn < 2; ++turn) {
+        if (m + lane / 8 + 4 * turn < layer.M)
+          store_row(target, places[turn], first + own, layer.OC,
+                    load_shared<kPack, T>(room + in_room(lane / 8 + 4 * turn, lane % 8)));
+      }
+      __syncwarp();
     }
-    __syncwarp();
   }
 }
 
-template <typename T, typename Tile>
+template <typename T, typename Tile, bool by_columns>
 __device__ void multiply(const Layer& layer, const typename Tile::Stages& stages, int warp, const Target<T>& target) {
   const int group = warp / 4;
   Ring<Tile::kStages> ring;
@@ -120,17 +147,18 @@ __device__ void multiply(const Layer& layer, const typename Tile::Stages& stages
     float sums[Tile::kColumns / 2];
     add_steps(stages, ring, layer.steps, sums, [&](uint32_t stage) {
       const uint64_t pixels = matrix_descriptor(stage + group * 64 * 128);
-      const uint64_t filters = matrix_descriptor(stage + Tile::kPixelBytes);
+      const uint64_t filters = matrix_descriptor(stage + Tile::kPixelBytes, by_columns ? kBox * 128 : 16);
+      constexpr int kNext = by_columns ? 16 * 128 / 16 : 2;
 #pragma unroll
-      for (int k = 0; k < 4; ++k)  // 32 bytes of each row
-        wgmma<T>(sums, pixels + 2 * k, filters + 2 * k);
+      for (int k = 0; k < 4; ++k)  // 32 bytes of each pixel, and as much of each filter, or 16 of its rows
+        wgmma<T, false, by_columns>(sums, pixels + 2 * k, filters + kNext * k);
     });
     const int m = tile / layer.column_tiles * Tile::kRows + 16 * warp, oc = tile % layer.column_tiles * Tile::kColumns;
     store(layer, target, stages.end() + warp * kRoom, m, oc, sums);
   }
 }
 
-template <typename T, typename Tile>
+template <typename T, typename Tile, bool by_columns>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     hopper_kernel(const __grid_constant__ Layer layer, const __grid_constant__ Target<T> target,
                   const __grid_constant__ CUtensorMap pixels, const __grid_constant__ CUtensorMap filters) {
@@ -140,58 +168,94 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
   if (threadIdx.x == 0) stages.begin(Tile::kWarps);
   __syncthreads();
   if (warp < Tile::kWarps)
-    multiply<T, Tile>(layer, stages, warp, target);
+    multiply<T, Tile, by_columns>(layer, stages, warp, target);
   else if (threadIdx.x == 32 * Tile::kWarps)
-    fill<T, Tile>(layer, stages, &pixels, &filters);
+    fill<T, Tile, by_columns>(layer, stages, &pixels, &filters);
 }
 
-// Some taps of a kernel.
-struct Taps {
-  int KW, first_h, first_w, step_h, step_w, h, w;
-};
-
-// to (IC, h * w, OC) = from (OC, taps, IC), with these taps in reverse. A block takes 32 x 32 numbers of a tap by way
-// of shared memory, so that both sides are read and written along their rows.
-template <typename T>
-__global__ void reverse_kernel(const T* from, Taps taps, int64_t all_taps, int OC, int IC, int oc_tiles, int ic_tiles,
-                               T* to) {
-  __shared__ T square[32][33];
+// to (IC, taps, OC) = from (OC, all taps, IC), by those taps that `taps` goes through. A block takes 32 x 32 numbers of
+// a tap by way of shared memory, so that both sides are read and written along their rows.
+__global__ void transpose_kernel(const float* from, Taps taps, int64_t all_taps, int KH, int KW, int OC, int IC,
+                                 int oc_tiles, int ic_tiles, float* to) {
+  __shared__ float square[32][33];
   const int x = static_cast<int>(threadIdx.x) % 32, y = static_cast<int>(threadIdx.x) / 32;
-  const int rest = blockIdx.x / ic_tiles, tap = rest / oc_tiles, h = tap / taps.w, w = tap - h * taps.w;
+  const int rest = blockIdx.x / ic_tiles, tap = rest / oc_tiles, h = tap / KW, w = tap - h * KW;
   const int64_t first_ic = blockIdx.x % ic_tiles * 32, first_oc = rest % oc_tiles * 32;
-  const int64_t kernel_tap = int64_t{taps.first_h + h * taps.step_h} * taps.KW + taps.first_w + w * taps.step_w;
+  const int64_t all_before = int64_t{taps.first} + h * taps.step_h + w * taps.step_w;
   for (int i = y; i < 32; i += kThreads / 32) {
     const int64_t oc = first_oc + i, ic = first_ic + x;
-    if (oc < OC && ic < IC) square[i][x] = from[(oc * all_taps + kernel_tap) * IC + ic];
+    if (oc < OC && ic < IC) square[i][x] = from[(oc * all_taps + all_before) * IC + ic];
   }
   __syncthreads();
-  const int64_t count = int64_t{taps.h} * taps.w;
   for (int i = y; i < 32; i += kThreads / 32) {
     const int64_t ic = first_ic + i, oc = first_oc + x;
-    if (oc < OC && ic < IC) to[(ic * count + (count - 1 - tap)) * OC + oc] = square[x][i];
+    if (oc < OC && ic < IC) to[(ic * KH * KW + tap) * OC + oc] = square[x][i];
   }
 }
 
 // Launchers.
 
-template <typename T, typename Tile>
-void launch_hopper(const Conv2dShape& s, const T* x, const T* weight, const Target<T>& target, const Grid& grid) {
+// Filters in memory, and of how many taps.
+template <typename T>
+struct Filters {
+  const T* data;
+  int64_t all_taps;
+  Taps taps;
+};
+
+template <typename T, typename Tile, bool by_columns>
+void launch_hopper(const Conv2dShape& s, const T* x, const Filters<T>& filters, const Target<T>& target,
+                   const Grid& grid) {
   constexpr int kDepth = kHopperDepth<T>;
   const int64_t M = s.N * s.OH * s.OW, column_tiles = divide_up(s.OC, Tile::kColumns);
   const int64_t tiles = divide_up(M, Tile::kRows) * column_tiles;
-  const Layer layer{geometry_of(s), narrow(hopper_steps(s, kDepth)), narrow(column_tiles), narrow(tiles), grid};
+  const Layer layer{geometry_of(s), narrow(hopper_steps(s, kDepth)), narrow(column_tiles), narrow(tiles), grid,
+                    filters.taps};
   const int64_t at_once = Tile::kBlocks * int64_t{attribute(cudaDevAttrMultiProcessorCount)};
-  launch_shared(hopper_kernel<T, Tile>, static_cast<unsigned>(tiles < at_once ? tiles : at_once), Tile::kThreads,
-                Tile::kShared, layer, target, map_of_pixels(s, x, Tile::kRows, kDepth),
-                map_of_filters(s, weight, Tile::kColumns, kDepth));
+  const CUtensorMap map =
+      by_columns ? map_of_boxes(filters.data, s.OC, filters.all_taps, s.IC, kBox, kBox, "the weight")
+                 : map_of_boxes(filters.data, s.IC, filters.all_taps, s.OC, kDepth, Tile::kColumns, "the weight");
+  launch_shared(hopper_kernel<T, Tile, by_columns>, static_cast<unsigned>(tiles < at_once ? tiles : at_once),
+                Tile::kThreads, Tile::kShared, layer, target, map_of_pixels(s, x, Tile::kRows, kDepth), map);
 }
 
 // Both factors aligned.
-template <typename T>
-void run_hopper(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& e, T* y, const Grid& grid) {
+template <typename T, bool by_columns = false>
+void run_hopper(const Conv2dShape& s, const T* x, const Filters<T>& filters, const Epilogue<T>& e, T* y,
+                const Grid& grid) {
   const Target<T> target{y, e, may_be_packed<Target<T>::kPack>(s.OC, y, e.scale, e.bias, e.residual)};
-  with_number(hopper_tile(s, kHopperDepth<T>),
-              [&](auto number) { launch_hopper<T, Tile<decltype(number)::value>>(s, x, weight, target, grid); });
+  with_number(hopper_tile(s, kHopperDepth<T>), [&](auto number) {
+    launch_hopper<T, Tile<decltype(number)::value>, by_columns>(s, x, filters, target, grid);
+  });
+}
+
+Taps all_taps_of(const Conv2dShape& s) { return {0, narrow(s.KW), 1}; }
+
+// In reverse.
+Taps taps_of(const Conv2dShape& s, const Phase& h, const Phase& w) {
+  const int64_t last_h = h.tap + (h.taps - 1) * h.period, last_w = w.tap + (w.taps - 1) * w.period;
+  return {narrow(last_h * s.KW + last_w), narrow(-h.period * s.KW), narrow(-w.period)};
+}
+
+// The phase's part of the input's gradient. Of float32 numbers, the matrix units take only filters that lie along K.
+void run_phase(const Conv2dShape& phase, const float* grad_y, const Filters<float>& filters, float* grad_x,
+               const Grid& grid) {
+  const int64_t oc_tiles = divide_up(phase.IC, 32), ic_tiles = divide_up(phase.OC, 32), taps = phase.KH * phase.KW;
+  const Workspace<float> transposed(phase.OC * taps * phase.IC);
+  launch(transpose_kernel, static_cast<unsigned>(taps * oc_tiles * ic_tiles), kThreads, filters.data, filters.taps,
+         filters.all_taps, narrow(phase.KH), narrow(phase.KW), narrow(phase.IC), narrow(phase.OC), narrow(oc_tiles),
+         narrow(ic_tiles), transposed.data());
+  run_hopper<float>(phase, grad_y, {transposed.data(), taps, all_taps_of(phase)}, {}, grad_x, grid);
+}
+template <typename T>
+void run_phase(const Conv2dShape& phase, const T* grad_y, const Filters<T>& filters, T* grad_x, const Grid& grid) {
+  run_hopper<T, true>(phase, grad_y, filters, {}, grad_x, grid);
+}
+
+template <typename T>
+bool can_read_filters(const Conv2dShape& s) {
+  constexpr int64_t kPack = 16 / static_cast<int64_t>(sizeof(T));
+  return std::is_same_v<T, float> || s.IC % kPack == 0;
 }
 
 }  // namespace
@@ -199,16 +263,19 @@ void run_hopper(const Conv2dShape& s, const T* x, const T* weight, const Epilogu
 template <typename T>
 bool forward_hopper(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
   if (!hopper_fits(s, kHopperDepth<T>) || !is_hopper()) return false;
-  const Aligned pixels(x, s.N * s.IH * s.IW * s.IC), filters(weight, s.OC * s.KH * s.KW * s.IC);
-  run_hopper(s, pixels.data(), filters.data(), e, y, {0, narrow(s.OH), narrow(s.OW), 1, 1});
+  const int64_t taps = s.KH * s.KW;
+  const Aligned pixels(x, s.N * s.IH * s.IW * s.IC), filters(weight, s.OC * taps * s.IC);
+  run_hopper<T>(s, pixels.data(), {filters.data(), taps, all_taps_of(s)}, e, y,
+                {0, narrow(s.OH), narrow(s.OW), 1, 1, true});
   return true;
 }
 
 template <typename T>
 bool backward_input_hopper(const Conv2dShape& s, const T* grad_y, const T* weight, T* grad_x) {
   constexpr int64_t kMostPhases = 16;  // each is a launch
-  const int64_t taps = s.KH * s.KW, oc_tiles = divide_up(s.OC, 32), ic_tiles = divide_up(s.IC, 32);
-  if (s.sh * s.sw > kMostPhases || taps * oc_tiles * ic_tiles >= int64_t{1} << 31 || !is_hopper()) return false;
+  const int64_t taps = s.KH * s.KW, most_blocks = taps * divide_up(s.OC, 32) * divide_up(s.IC, 32);
+  if (s.sh * s.sw > kMostPhases || most_blocks >= int64_t{1} << 31 || !can_read_filters<T>(s) || !is_hopper())
+    return false;
   std::vector<std::pair<Phase, Phase>> phases;
   bool reached = true;
   for (int64_t first_h = 0; first_h < s.sh && first_h < s.IH; ++first_h)
@@ -224,16 +291,10 @@ bool backward_input_hopper(const Conv2dShape& s, const T* grad_y, const T* weigh
   if (!reached)
     check_cuda(cudaMemsetAsync(grad_x, 0, static_cast<size_t>(s.N * s.IH * s.IW * s.IC) * sizeof(T), current_stream()),
                "fill");
-  const Workspace<T> filters(s.IC * taps * s.OC);
-  const Aligned pixels(grad_y, s.N * s.OH * s.OW * s.OC);
-  for (const auto& [h, w] : phases) {
-    const Taps some{narrow(s.KW),     narrow(h.tap),  narrow(w.tap), narrow(h.period),
-                    narrow(w.period), narrow(h.taps), narrow(w.taps)};
-    launch(reverse_kernel<T>, static_cast<unsigned>(h.taps * w.taps * oc_tiles * ic_tiles), kThreads, weight, some,
-           taps, narrow(s.OC), narrow(s.IC), narrow(oc_tiles), narrow(ic_tiles), filters.data());
-    run_hopper<T>(backward_of(s, h, w), pixels.data(), filters.data(), {}, grad_x,
-                  {h.first * s.IW + w.first, narrow(s.IH), narrow(s.IW), narrow(s.sh), narrow(s.sw)});
-  }
+  const Aligned pixels(grad_y, s.N * s.OH * s.OW * s.OC), filters(weight, s.OC * taps * s.IC);
+  for (const auto& [h, w] : phases)
+    run_phase(backward_of(s, h, w), pixels.data(), Filters<T>{filters.data(), taps, taps_of(s, h, w)}, grad_x,
+              {h.first * s.IW + w.first, narrow(s.IH), narrow(s.IW), narrow(s.sh), narrow(s.sw), s.sh * s.sw == 1});
   return true;
 }
 

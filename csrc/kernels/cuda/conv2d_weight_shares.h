@@ -6,7 +6,8 @@
 // tile is a part; a second kernel adds up the parts of a tile, in an order that the sizes give.
 //
 // A Tile says how large it is (kRows, kColumns), what is in a stage (kRowChunks of grad_y, then kColumnChunks of
-// pixels, of kPixels pixels and kChunk channels, kChunkBytes each) and how many stages and blocks there are.
+// pixels, of kPixels pixels and kChunk channels, kChunkBytes each), how many stages and blocks there are, and where in
+// the tile a thread's sums belong (spread).
 #pragma once
 #include "kernels/cuda/conv2d_hopper.h"
 #include "kernels/cuda/hopper.h"
@@ -92,18 +93,37 @@ __device__ float* room_of(float* parts, int share, bool begins) {
   return parts + (2 * int64_t{share} + (begins ? 1 : 0)) * (Tile::kRows * Tile::kColumns);
 }
 
+template <typename Tile>
+__device__ void put_four(const Layer& layer, int tile, int thread, int i, const Pack<float, 4>& four,
+                         float* grad_weight) {
+  Tile::spread(thread, i, four, [&](int row, int column, const auto& pack) {
+    put_sums<Tile>(layer, tile, row, column, pack, grad_weight);
+  });
+}
+
+// Of a thread of `warp`, for_fours(put) says what it has.
+template <typename Tile, typename ForFours>
+__device__ void put_part(const Layer& layer, const Part& part, int warp, float* parts, float* grad_weight,
+                         const ForFours& for_fours) {
+  const int thread = 32 * warp + lane_number();
+  if (part.first == 0 && part.end == layer.steps)
+    return for_fours(
+        [&](int i, const Pack<float, 4>& four) { put_four<Tile>(layer, part.tile, thread, i, four, grad_weight); });
+  float* const room = room_of<Tile>(parts, static_cast<int>(blockIdx.x), part.first == 0) + 4 * thread;
+  for_fours([&](int i, const Pack<float, 4>& four) { store_pack(room + i * (32 * Tile::kWarps), four); });
+}
+
 using WeightKernel = void(Layer, CUtensorMap, CUtensorMap, float* parts, float* grad_weight);
 
-// A block adds up 32 fours of a tile: each of 8 warps every eighth part, and the first then what the warps have.
-constexpr int kSlices = kThreads / 32;
-
+// Adds up the parts of tiles. A block has some fours of a tile: each of its slices adds every so manieth part, and the
+// first then what the slices have.
 template <typename Tile>
-__global__ void add_parts_kernel(const __grid_constant__ Layer layer, float* parts, float* grad_weight) {
-  constexpr int kBlocksOfTile = Tile::kRows * Tile::kColumns / 4 / 32;
-  __shared__ Pack<float, 4> table[kSlices][32];
-  const int tile = static_cast<int>(blockIdx.x) / kBlocksOfTile, lane = static_cast<int>(threadIdx.x) % 32;
-  const int slice = static_cast<int>(threadIdx.x) / 32;
-  const int place = 4 * (static_cast<int>(blockIdx.x) % kBlocksOfTile * 32 + lane);
+__global__ void add_parts_kernel(const __grid_constant__ Layer layer, int slices, float* parts, float* grad_weight) {
+  constexpr int kFours = Tile::kRows * Tile::kColumns / 4, kTileThreads = 32 * Tile::kWarps;
+  __shared__ Pack<float, 4> table[kThreads];
+  const int of_slice = kThreads / slices, slice = static_cast<int>(threadIdx.x) / of_slice;
+  const int64_t number = int64_t{blockIdx.x} * of_slice + static_cast<int>(threadIdx.x) % of_slice;
+  const int tile = static_cast<int>(number / kFours), four = static_cast<int>(number % kFours);
   const int64_t begin = int64_t{tile} * layer.steps;
   const int first = layer.share_of(begin), last = layer.share_of(begin + layer.steps - 1);
   if (first == last) return;  // whole, and there
@@ -113,13 +133,15 @@ __global__ void add_parts_kernel(const __grid_constant__ Layer layer, float* par
     for (int e = 0; e < 4; ++e) sum.v[e] += more.v[e];
   };
 #pragma unroll 4
-  for (int share = first + slice; share <= last; share += kSlices)
-    add(load_pack<4>(room_of<Tile>(parts, share, share == first) + place));
-  table[slice][lane] = sum;
-  __syncthreads();
-  if (slice > 0) return;
-  for (int i = 1; i < kSlices; ++i) add(table[i][lane]);
-  put_sums<Tile>(layer, tile, place / Tile::kColumns, place % Tile::kColumns, sum, grad_weight);
+  for (int share = first + slice; share <= last; share += slices)
+    add(load_pack<4>(room_of<Tile>(parts, share, share == first) + 4 * four));
+  if (slices > 1) {
+    table[threadIdx.x] = sum;
+    __syncthreads();
+    if (slice > 0) return;
+    for (int i = 1; i < slices; ++i) add(table[i * of_slice + static_cast<int>(threadIdx.x)]);
+  }
+  put_four<Tile>(layer, tile, four % kTileThreads, four / kTileThreads * 4, sum, grad_weight);
 }
 
 // Launchers.
@@ -138,9 +160,10 @@ void launch_shares(WeightKernel* multiply, const Conv2dShape& s, const T* grad_y
   launch_shared(multiply, static_cast<unsigned>(shares), Tile::kThreads, Tile::Stages::kBytes, layer,
                 map_of_boxes(grad_y, s.OC, 1, M, kChunk, kPixels, "grad_y"), map_of_pixels(s, x, kPixels, kChunk),
                 parts.data(), grad_weight);
-  constexpr int kBlocksOfTile = Tile::kRows * Tile::kColumns / 4 / 32;
-  launch(add_parts_kernel<Tile>, static_cast<unsigned>(tiles * kBlocksOfTile), kThreads, layer, parts.data(),
-         grad_weight);
+  constexpr int kFours = Tile::kRows * Tile::kColumns / 4;
+  const int slices = shares > 4 * tiles ? 8 : 1;  // where a tile has many parts
+  launch(add_parts_kernel<Tile>, static_cast<unsigned>(tiles * kFours * slices / kThreads), kThreads, layer, slices,
+         parts.data(), grad_weight);
 }
 
 }  // namespace

@@ -21,13 +21,20 @@ __device__ inline uint32_t shared_address(const void* place) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(place));
 }
 
-__device__ inline void store_shared(uint32_t to, float first, float second) {
-  asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(first), "f"(second) : "memory");
+template <typename T>
+__device__ inline void store_shared(uint32_t to, const Pack<T, 2>& two) {
+  if constexpr (sizeof(two) == 8) {
+    asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(two.v[0]), "f"(two.v[1]) : "memory");
+  } else {
+    uint32_t bits;
+    memcpy(&bits, &two, 4);
+    asm volatile("st.shared.b32 [%0], %1;" ::"r"(to), "r"(bits) : "memory");
+  }
 }
 
-template <int n = 4>
-__device__ inline Pack<float, n> load_shared(uint32_t from) {
-  return *static_cast<const Pack<float, n>*>(__cvta_shared_to_generic(from));
+template <int n = 4, typename T = float>
+__device__ inline Pack<T, n> load_shared(uint32_t from) {
+  return *static_cast<const Pack<T, n>*>(__cvta_shared_to_generic(from));
 }
 
 // A barrier's phase ends when `arrivals` threads have arrived and the copy engine has written all bytes they announced.

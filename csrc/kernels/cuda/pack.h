@@ -23,10 +23,15 @@ __device__ inline Pack<T, n> load_pack(const T* from) {
 template <int n, typename T>
 __device__ inline void store_pack(T* to, const Pack<T, n>& pack) {
 #ifdef __CUDACC__
-  if constexpr (sizeof(pack) == 16) {  // explicitly: behind a branch, nvcc would store four words
+  if constexpr (sizeof(pack) == 16) {  // explicitly: behind a branch, nvcc would store word by word
     int4 bits;
     memcpy(&bits, &pack, 16);
     return __stwb(reinterpret_cast<int4*>(to), bits);
+  }
+  if constexpr (sizeof(pack) == 8) {
+    int2 bits;
+    memcpy(&bits, &pack, 8);
+    return __stwb(reinterpret_cast<int2*>(to), bits);
   }
 #else
   cuda_on_cpu::require_aligned(to, sizeof(pack));

@@ -87,10 +87,4 @@ CUtensorMap map_of_boxes(const T* from, int64_t columns, int64_t middle, int64_t
   return map;
 }
 
-// Of weight (OC, taps, IC): `filters` of one tap, `depth` channels of each.
-template <typename T>
-CUtensorMap map_of_filters(const Conv2dShape& s, const T* weight, int filters, int depth) {
-  return map_of_boxes(weight, s.IC, s.KH * s.KW, s.OC, depth, filters, "the weight");
-}
-
 }  // namespace atrous

@@ -70,49 +70,50 @@ namespace atrous {
       "+f"(sums[122]), "+f"(sums[123]), "+f"(sums[124]), "+f"(sums[125]), "+f"(sums[126]), "+f"(sums[127])
 #define ATROUS_START "{\n.reg .pred p;\nsetp.ne.b32 p, 1, 0;\nwgmma.mma_async.sync.aligned.m64"
 
-// `by_columns`, of 16-bit numbers: the factors lie with a's rows and b's columns fastest, and not along K.
-template <typename T, bool by_columns = false>
+// `a_by_columns`, of 16-bit numbers: the factor lies with a's rows fastest, and not along K; b_by_columns: with b's
+// columns.
+template <typename T, bool a_by_columns = false, bool b_by_columns = false>
 __device__ inline void wgmma(float (&sums)[32], uint64_t a, uint64_t b) {
   if constexpr (std::is_same_v<T, BFloat16>)
-    asm volatile(ATROUS_START "n64k16.f32.bf16.bf16 {" ATROUS_NAMES_32 "}, %32, %33, p, 1, 1, %34, %34;\n}"
+    asm volatile(ATROUS_START "n64k16.f32.bf16.bf16 {" ATROUS_NAMES_32 "}, %32, %33, p, 1, 1, %34, %35;\n}"
                  : ATROUS_SUMS_32
-                 : "l"(a), "l"(b), "n"(by_columns ? 1 : 0));
+                 : "l"(a), "l"(b), "n"(a_by_columns ? 1 : 0), "n"(b_by_columns ? 1 : 0));
   else if constexpr (std::is_same_v<T, Float16>)
-    asm volatile(ATROUS_START "n64k16.f32.f16.f16 {" ATROUS_NAMES_32 "}, %32, %33, p, 1, 1, %34, %34;\n}"
+    asm volatile(ATROUS_START "n64k16.f32.f16.f16 {" ATROUS_NAMES_32 "}, %32, %33, p, 1, 1, %34, %35;\n}"
                  : ATROUS_SUMS_32
-                 : "l"(a), "l"(b), "n"(by_columns ? 1 : 0));
+                 : "l"(a), "l"(b), "n"(a_by_columns ? 1 : 0), "n"(b_by_columns ? 1 : 0));
   else
     asm volatile(ATROUS_START "n64k8.f32.tf32.tf32 {" ATROUS_NAMES_32 "}, %32, %33, p, 1, 1;\n}"
                  : ATROUS_SUMS_32
                  : "l"(a), "l"(b));
 }
 
-template <typename T, bool by_columns = false>
+template <typename T, bool a_by_columns = false, bool b_by_columns = false>
 __device__ inline void wgmma(float (&sums)[64], uint64_t a, uint64_t b) {
   if constexpr (std::is_same_v<T, BFloat16>)
-    asm volatile(ATROUS_START "n128k16.f32.bf16.bf16 {" ATROUS_NAMES_64 "}, %64, %65, p, 1, 1, %66, %66;\n}"
+    asm volatile(ATROUS_START "n128k16.f32.bf16.bf16 {" ATROUS_NAMES_64 "}, %64, %65, p, 1, 1, %66, %67;\n}"
                  : ATROUS_SUMS_64
-                 : "l"(a), "l"(b), "n"(by_columns ? 1 : 0));
+                 : "l"(a), "l"(b), "n"(a_by_columns ? 1 : 0), "n"(b_by_columns ? 1 : 0));
   else if constexpr (std::is_same_v<T, Float16>)
-    asm volatile(ATROUS_START "n128k16.f32.f16.f16 {" ATROUS_NAMES_64 "}, %64, %65, p, 1, 1, %66, %66;\n}"
+    asm volatile(ATROUS_START "n128k16.f32.f16.f16 {" ATROUS_NAMES_64 "}, %64, %65, p, 1, 1, %66, %67;\n}"
                  : ATROUS_SUMS_64
-                 : "l"(a), "l"(b), "n"(by_columns ? 1 : 0));
+                 : "l"(a), "l"(b), "n"(a_by_columns ? 1 : 0), "n"(b_by_columns ? 1 : 0));
   else
     asm volatile(ATROUS_START "n128k8.f32.tf32.tf32 {" ATROUS_NAMES_64 "}, %64, %65, p, 1, 1;\n}"
                  : ATROUS_SUMS_64
                  : "l"(a), "l"(b));
 }
 
-template <typename T, bool by_columns = false>
+template <typename T, bool a_by_columns = false, bool b_by_columns = false>
 __device__ inline void wgmma(float (&sums)[128], uint64_t a, uint64_t b) {
   if constexpr (std::is_same_v<T, BFloat16>)
-    asm volatile(ATROUS_START "n256k16.f32.bf16.bf16 {" ATROUS_NAMES_128 "}, %128, %129, p, 1, 1, %130, %130;\n}"
+    asm volatile(ATROUS_START "n256k16.f32.bf16.bf16 {" ATROUS_NAMES_128 "}, %128, %129, p, 1, 1, %130, %131;\n}"
                  : ATROUS_SUMS_128
-                 : "l"(a), "l"(b), "n"(by_columns ? 1 : 0));
+                 : "l"(a), "l"(b), "n"(a_by_columns ? 1 : 0), "n"(b_by_columns ? 1 : 0));
   else if constexpr (std::is_same_v<T, Float16>)
-    asm volatile(ATROUS_START "n256k16.f32.f16.f16 {" ATROUS_NAMES_128 "}, %128, %129, p, 1, 1, %130, %130;\n}"
+    asm volatile(ATROUS_START "n256k16.f32.f16.f16 {" ATROUS_NAMES_128 "}, %128, %129, p, 1, 1, %130, %131;\n}"
                  : ATROUS_SUMS_128
-                 : "l"(a), "l"(b), "n"(by_columns ? 1 : 0));
+                 : "l"(a), "l"(b), "n"(a_by_columns ? 1 : 0), "n"(b_by_columns ? 1 : 0));
   else
     asm volatile(ATROUS_START "n256k8.f32.tf32.tf32 {" ATROUS_NAMES_128 "}, %128, %129, p, 1, 1;\n}"
                  : ATROUS_SUMS_128
