@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
 template <typename T>
 bool backward_weight_half_hopper(const Conv2dShape& s, const T* grad_y, const T* x, float* grad_weight) {
   if (!weight_fits(s, kHopperDepth<T>) || !is_hopper()) return false;
-  with_number(weight_tile(s, kHalfWeightTiles), [&](auto number) {
+  with_number(weight_tile(s, kHalfWeightTiles, 64), [&](auto number) {
     using Chosen = Tile<decltype(number)::value>;
     launch_shares<Chosen>(weight_kernel<T, Chosen>, s, grad_y, x, grad_weight);
   });

@@ -141,7 +141,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
 bool backward_weight_hopper(const Conv2dShape& s, const float* grad_y, const float* x, float* grad_weight) {
   if (!weight_fits(s, kHopperDepth<float>) || !is_hopper()) return false;
   const Aligned factor(grad_y, s.N * s.OH * s.OW * s.OC), pixels(x, s.N * s.IH * s.IW * s.IC);
-  with_number(weight_tile(s, kWeightTiles), [&](auto number) {
+  with_number(weight_tile(s, kWeightTiles, 32), [&](auto number) {
     using Chosen = Tile<decltype(number)::value>;
     launch_shares<Chosen>(weight_kernel<Chosen>, s, factor.data(), pixels.data(), grad_weight);
   });

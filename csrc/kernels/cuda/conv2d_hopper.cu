@@ -42,10 +42,10 @@ struct Layer : Geometry {
   }
 };
 
-// A warp turns its sums into rows by way of a room in shared memory: 8 rows of 128 bytes at a time, whose 16-byte units
-// are permuted so that no two lanes write to one bank.
+// A warp turns its sums into rows by way of a room in shared memory: 8 rows of 128 bytes at a time. Their 16-byte units
+// are permuted, by XOR with this, so that no two lanes write to one bank; rooms begin at multiples of 128 bytes.
 constexpr int kRoom = 8 * 128;
-__device__ inline uint32_t in_room(int row, int unit) { return row * 128 + (unit ^ (2 * row % 8 + row / 4)) * 16; }
+__device__ inline uint32_t permutation_of(uint32_t row) { return (row % 4 * 2 + row / 4) * 16; }
 
 template <int number>  // in kHopperTiles
 struct Tile {
@@ -55,7 +55,7 @@ struct Tile {
   static constexpr int kThreads = 32 * (kWarps + 1);
   static constexpr int kPixelBytes = kRows * 128, kStageBytes = kPixelBytes + kColumns * 128;
   using Stages = atrous::Stages<kStages, kStageBytes>;  // pixels, then filters; behind them a room for each warp
-  static constexpr int kShared = Stages::kBytes + kWarps * kRoom;
+  static constexpr int kShared = Stages::kBytes + 128 + kWarps * kRoom;
   static_assert(kBlocks * (kShared + 1024) <= 228 * 1024);
 };
 
@@ -103,37 +103,42 @@ __device__ void store_row(const Target<T>& target, int64_t place, int column, in
     if (column + e < columns) to[e] = numbers.v[e];
 }
 
-// The sums of a warp, of 16 pixels from m on and the columns from oc on, through the epilogue into y. Of eight columns
-// a lane has two at pixel lane / 4 and two at the eighth behind it.
+// The sums of eight pixels from m on go through the epilogue, where they are: of eight columns a lane has two, of pixel
+// lane / 4, and of the next four sums two are of the eighth pixel behind it.
+template <typename T, int n>
+__device__ void change(const Layer& layer, const Target<T>& target, int m, int oc, float* sums) {
+  const uint32_t lane = lane_number();
+  const int pixel = m + static_cast<int>(lane / 4), column = oc + static_cast<int>(lane % 4 * 2);
+  if (pixel >= layer.M) return;
+  const int64_t place = layer.place(pixel) * layer.OC;
+#pragma unroll
+  for (int i = 0; i < n; i += 4) target.change(place, column + 2 * i, layer.OC, sums + i);
+}
+
+// The sums of a warp, of 16 pixels from m on and the columns from oc on, through the epilogue into y.
 template <typename T, int n>
 __device__ void store(const Layer& layer, const Target<T>& target, uint32_t room, int m, int oc, float (&sums)[n]) {
-  constexpr int kPack = Target<T>::kPack, kPass = 8 * kPack;
-  const int lane = lane_number(), own = lane % 8 * kPack, two = lane % 4 * 2;
+  constexpr int kPack = Target<T>::kPack, kPass = 8 * kPack, kBytes = sizeof(T);
+  const uint32_t lane = lane_number();
+  const uint32_t to = (room + lane / 4 * 128) ^ permutation_of(lane / 4) ^ lane % 4 * (2 * kBytes);
+  const uint32_t from = (room + lane / 8 * 128) ^ permutation_of(lane / 8) ^ lane % 8 * 16;
+  const int own_row = static_cast<int>(lane / 8), own_column = static_cast<int>(lane % 8) * kPack;
 #pragma unroll
   for (int half = 0; half < 2; ++half, m += 8) {
-    const int pixel = m + lane / 4;
-    const bool changes = target.changes_sums() && pixel < layer.M;
-    const int64_t place = changes ? layer.place(pixel) * layer.OC : 0;
-    const int64_t places[] = {layer.place(m + lane / 8) * layer.OC, layer.place(m + lane / 8 + 4) * layer.OC};
+    const int64_t upper = layer.place(m + own_row) * layer.OC, lower = layer.place(m + own_row + 4) * layer.OC;
 #pragma unroll
     for (int pass = 0; pass < 2 * n / kPass; ++pass) {
-      const int first = oc + pass * kPass;
+      const int first = oc + pass * kPass, column = first + own_column;
       if (first >= layer.OC) break;
+      float* const of_pass = sums + pass * kPass / 2 + 2 * half;
+      if (target.changes_sums()) change<T, kPass / 2>(layer, target, m, first, of_pass);
 #pragma unroll
-      for (int i = 0; i < kPass; i += 8) {
-        float* const of_two = sums + (pass * kPass + i) / 2 + 2 * half;
-        if (changes) target.change(place, first + i + two, layer.OC, of_two);
-        const uint32_t unit = in_room(lane / 4, (i + two) / kPack);
-        store_shared(room + unit + two % kPack * static_cast<uint32_t>(sizeof(T)),
-                     round_to<T>(Pack<float, 2>{{of_two[0], of_two[1]}}));
-      }
+      for (int i = 0; i < kPass / 2; i += 4)
+        store_shared(to ^ 2 * i * kBytes, round_to<T>(Pack<float, 2>{{of_pass[i], of_pass[i + 1]}}));
       __syncwarp();
-#pragma unroll
-      for (int turn = 0; turn < 2; ++turn) {
-        if (m + lane / 8 + 4 * turn < layer.M)
-          store_row(target, places[turn], first + own, layer.OC,
-                    load_shared<kPack, T>(room + in_room(lane / 8 + 4 * turn, lane % 8)));
-      }
+      if (m + own_row < layer.M) store_row(target, upper, column, layer.OC, load_shared<kPack, T>(from));
+      if (m + own_row + 4 < layer.M)
+        store_row(target, lower, column, layer.OC, load_shared<kPack, T>((from ^ 16) + 4 * 128));
       __syncwarp();
     }
   }
@@ -142,6 +147,7 @@ __device__ void store(const Layer& layer, const Target<T>& target, uint32_t room
 template <typename T, typename Tile, bool by_columns>
 __device__ void multiply(const Layer& layer, const typename Tile::Stages& stages, int warp, const Target<T>& target) {
   const int group = warp / 4;
+  const uint32_t rooms = (stages.end() + 127) & ~127u;
   Ring<Tile::kStages> ring;
   for (int tile = blockIdx.x; tile < layer.tiles; tile += gridDim.x) {
     float sums[Tile::kColumns / 2];
@@ -154,7 +160,7 @@ __device__ void multiply(const Layer& layer, const typename Tile::Stages& stages
         wgmma<T, false, by_columns>(sums, pixels + 2 * k, filters + kNext * k);
     });
     const int m = tile / layer.column_tiles * Tile::kRows + 16 * warp, oc = tile % layer.column_tiles * Tile::kColumns;
-    store(layer, target, stages.end() + warp * kRoom, m, oc, sums);
+    store(layer, target, rooms + warp * kRoom, m, oc, sums);
   }
 }
 

@@ -121,43 +121,48 @@ inline bool weight_fits(const Conv2dShape& s, int64_t depth) {
 
 // Of the weight gradient: channels of a chunk; output channels, and columns (a chunk of a tap for each so many of
 // them); what of it a warp has; stages; blocks on a multiprocessor at a time; and the price of a step, where a
-// multiprocessor does nothing else.
+// multiprocessor does nothing else, in us of an H200.
 struct WeightTile {
   int chunk, rows, columns, warp_rows, warp_columns, stages, blocks;
   double step;
 };
-constexpr WeightTile kWeightTiles[] = {{32, 64, 64, 32, 32, 4, 3, 1},
-                                       {32, 64, 128, 32, 64, 4, 2, 1.85},
-                                       {32, 128, 64, 64, 32, 4, 2, 1.95},
-                                       {32, 128, 128, 64, 64, 3, 2, 3.65},
-                                       {32, 128, 256, 64, 64, 4, 1, 7}};
-// The same of 16-bit numbers, by warpgroups of 64 rows each. The prices are those that the forward pass has for such
-// tiles: not measured yet.
-constexpr WeightTile kHalfWeightTiles[] = {{64, 64, 64, 16, 64, 4, 3, 2.1},
-                                           {64, 64, 128, 16, 128, 4, 2, 3.3},
-                                           {64, 64, 256, 16, 256, 5, 1, 5.4},
-                                           {64, 128, 128, 16, 128, 6, 1, 5},
-                                           {64, 128, 256, 16, 256, 4, 1, 9}};
+constexpr WeightTile kWeightTiles[] = {{32, 64, 64, 32, 32, 4, 3, 0.25},
+                                       {32, 64, 128, 32, 64, 4, 2, 0.46},
+                                       {32, 128, 64, 64, 32, 4, 2, 0.49},
+                                       {32, 128, 128, 64, 64, 3, 2, 0.91},
+                                       {32, 128, 256, 64, 64, 4, 1, 1.75}};
+// The same of 16-bit numbers, by warpgroups of 64 rows each.
+constexpr WeightTile kHalfWeightTiles[] = {{64, 64, 64, 16, 64, 4, 3, 0.22},
+                                           {64, 64, 128, 16, 128, 4, 2, 0.37},
+                                           {64, 64, 256, 16, 256, 5, 1, 0.6},
+                                           {64, 128, 128, 16, 128, 6, 1, 0.52},
+                                           {64, 128, 256, 16, 256, 4, 1, 0.85}};
 
-// Equal shares of all steps: one for each block that runs at a time, but none of less than a part is worth.
-inline int64_t weight_shares(const WeightTile& tile, int64_t steps) {
+// How the steps of all tiles are cut into shares, a block for each: equal ones, one for each block that runs at a time
+// and none of less than a part is worth; or, where that takes less, one for each tile. Of what does not follow from
+// products, us of an H200: adding up parts takes some to begin with, and writing and reading them a time for each byte.
+struct WeightCut {
+  int64_t shares;
+  double cost;
+};
+inline WeightCut weight_cut(const WeightTile& tile, int64_t tiles, int64_t steps) {
   constexpr int64_t kLeast = 8;
-  const int64_t most = int64_t{kMultiprocessors} * tile.blocks, worth = (steps + kLeast - 1) / kLeast;
-  return worth < most ? worth : most;
+  const int64_t most = int64_t{kMultiprocessors} * tile.blocks, worth = (tiles * steps + kLeast - 1) / kLeast;
+  const int64_t shares = worth < most ? worth : most, rounds = (tiles + kMultiprocessors - 1) / kMultiprocessors;
+  const auto all = static_cast<double>(tiles * steps), parts = static_cast<double>(shares + tiles);
+  const double cut = all / kMultiprocessors * tile.step + 4 + parts * (tile.rows * tile.columns) * 3e-6;
+  const double whole = static_cast<double>(rounds * steps) * tile.step;
+  return tiles <= most && whole < cut ? WeightCut{tiles, whole} : WeightCut{shares, cut};
 }
 
-// The number of the tile that takes the least, as all steps of all tiles are shared evenly. What is not waste costs
-// much the same in all of them, 130 to 150 TFLOP/s on an H200, where mma limits them. Times in us there, for each in
-// turn:
-//   1x1 64>256, 200704 pixels     89   99   84  108  163      3x3 128>128, 50176 pixels     111  106  119  106  108
-//   1x1 256>128, 200704 pixels   159  106  113  112  100      3x3 256>256, 12544 pixels     107  101  110  102   97
-//   3x3 64>64, 200704 pixels     120  136  219  218  238      1x1/2 512>1024, 12544 pixels  131   93  109   93   88
+// The number of the tile that takes the least.
 template <int count>
-int weight_tile(const Conv2dShape& s, const WeightTile (&tiles)[count]) {
+int weight_tile(const Conv2dShape& s, const WeightTile (&tiles)[count], int64_t pixels) {
   const int64_t chunk = tiles[0].chunk, columns = s.KH * s.KW * ((s.IC + chunk - 1) / chunk) * chunk;
+  const int64_t steps = (s.N * s.OH * s.OW + pixels - 1) / pixels;
   const auto cost = [&](const WeightTile& tile) {
     const int64_t of_all = (s.OC + tile.rows - 1) / tile.rows * ((columns + tile.columns - 1) / tile.columns);
-    return static_cast<double>(of_all) * tile.step;
+    return weight_cut(tile, of_all, steps).cost;
   };
   const WeightTile* best = tiles;
   for (const WeightTile& tile : tiles)

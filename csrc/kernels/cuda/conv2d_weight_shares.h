@@ -153,15 +153,17 @@ void launch_shares(WeightKernel* multiply, const Conv2dShape& s, const T* grad_y
   const int64_t M = s.N * s.OH * s.OW, taps = s.KH * s.KW, chunks = divide_up(s.IC, kChunk);
   const int64_t column_tiles = divide_up(taps * chunks, Tile::kColumnChunks);
   const int64_t tiles = divide_up(s.OC, Tile::kRows) * column_tiles, steps = divide_up(M, kPixels);
-  const int64_t shares = weight_shares(Tile::kTile, tiles * steps);
+  const int64_t shares = weight_cut(Tile::kTile, tiles, steps).shares;
   const Layer layer{geometry_of(s), narrow(taps),  narrow(chunks), narrow(column_tiles),
                     narrow(tiles),  narrow(steps), narrow(shares), are_aligned(grad_weight)};
-  const Workspace<float> parts(2 * shares * Tile::kRows * Tile::kColumns);
+  const Workspace<float> parts(shares == tiles ? 0 : 2 * shares * Tile::kRows * Tile::kColumns);
   launch_shared(multiply, static_cast<unsigned>(shares), Tile::kThreads, Tile::Stages::kBytes, layer,
                 map_of_boxes(grad_y, s.OC, 1, M, kChunk, kPixels, "grad_y"), map_of_pixels(s, x, kPixels, kChunk),
                 parts.data(), grad_weight);
+  if (shares == tiles) return;  // no parts
   constexpr int kFours = Tile::kRows * Tile::kColumns / 4;
-  const int slices = shares > 4 * tiles ? 8 : 1;  // where a tile has many parts
+  int slices = 1;  // more, where a tile has many parts and the GPU has room
+  while (slices < 8 && 2 * slices * tiles <= shares && tiles * kFours * slices < 1 << 17) slices *= 2;
   launch(add_parts_kernel<Tile>, static_cast<unsigned>(tiles * kFours * slices / kThreads), kThreads, layer, slices,
          parts.data(), grad_weight);
 }
