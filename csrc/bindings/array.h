@@ -57,12 +57,17 @@ template <>
 py::dtype dtype_of<BFloat16>();
 
 template <typename T>
-bool has_dtype(const NdArray& array) {
-  const auto dtype = array.dtype();
+bool is_dtype(const py::dtype& dtype) {
+  if (dtype.itemsize() != sizeof(T)) return false;  // soon: equal() is slow
   if constexpr (std::is_same_v<T, BFloat16>)
-    if (dtype.kind() != 'V' || dtype.itemsize() != 2) return false;  // and ml_dtypes need not be there
+    if (dtype.kind() != 'V') return false;  // and ml_dtypes need not be there
   const auto expected = dtype_of<T>();
-  return dtype.is(expected) || dtype.equal(expected);  // equal() alone is slow
+  return dtype.is(expected) || dtype.equal(expected);
+}
+
+template <typename T>
+bool has_dtype(const NdArray& array) {
+  return is_dtype<T>(array.dtype());
 }
 
 // A read-only argument. Where its memory is not in the order asked for it is copied once, into pool memory.
