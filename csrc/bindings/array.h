@@ -158,15 +158,15 @@ py::object for_dtype(const py::handle& object, const char* name, F&& f, const ch
                        kArrayType);
 }
 
-// The same for functions whose kernels take numbers of 16 bits, too, on a device that has such kernels: f(Float16{})
-// and f(BFloat16{}).
+// The same for functions whose kernels take numbers of 16 bits, too, on a device that has such kernels: f(BFloat16{})
+// and f(Float16{}).
 template <typename F>
 py::object for_any_dtype(const py::handle& object, const char* name, F&& f) {
   if constexpr (kHalves) {
     if (py::isinstance<NdArray>(object)) {
       const auto array = py::reinterpret_borrow<NdArray>(object);
-      if (has_dtype<Float16>(array)) return f(Float16{});
       if (has_dtype<BFloat16>(array)) return f(BFloat16{});
+      if (has_dtype<Float16>(array)) return f(Float16{});
     }
     return for_dtype(object, name, f, "float32, float64, float16 or bfloat16");
   } else {

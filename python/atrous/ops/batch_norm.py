@@ -64,8 +64,7 @@ def batch_norm(
     shape = x.shape
     _check(shape, running_mean, running_var, weight, bias, training, momentum, eps)
     if (x._pending or x.data).dtype.itemsize == 2:
-        weight, bias = in_compute_dtype(weight, bias)
-        wide = in_compute_dtype(running_mean, running_var)
+        weight, bias, *wide = in_compute_dtype(weight, bias, running_mean, running_var)
         if wide[0] is not running_mean or wide[1] is not running_var:
             rest = (weight, bias, training, momentum, eps, num_batches_tracked)
             return _with_half_statistics(running_mean, running_var, wide, x, *rest)
