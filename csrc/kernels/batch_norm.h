@@ -1,7 +1,8 @@
 // batch_norm: per-channel normalisation of an NHWC tensor.  Reference: reference/batch_norm.py
 // statistics: mean[c] = sum_p x[p,c] / P,  var[c] = sum_p (x[p,c] - mean[c])^2 / P, zeros where P is 0
-// update_running: running[c] = (1 - momentum) * running[c] + momentum * factor * batch[c], in place, computed in double;
-//   factor is 1 for the mean; and one batch more is counted
+// update_running: running[c] = (1 - momentum) * running[c] + momentum * factor * batch[c], in place, computed in
+// double,
+//   where factor is 1 for the mean; and one batch more is counted
 // forward:    z[p,c] = (x[p,c] - mean[c]) * rstd[c] * weight[c] + bias[c]        rstd = 1 / sqrt(var + eps)
 //             y      = relu_last(relu(z) + residual)                             each where it is asked for
 // backward, of relu(z) or z alone; g[p,c] = 0 where there is a relu and z[p,c] <= 0, else grad_y[p,c]:

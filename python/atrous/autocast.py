@@ -9,7 +9,8 @@ That concerns tensors on a GPU alone. What an op does is said where it is define
 - neither: it runs in the dtype that arrives, as relu, pooling, batch norm and additions do.
 
 The lists are PyTorch's for CUDA (ATen/autocast_mode.h). A cast is the op ``to`` as any other, and recorded: gradients
-run back through it, and reach float32 weights in float32. The backward pass itself casts nothing.
+run back through it, and reach float32 weights in float32; so do those of ``conv2d``, which casts its weights outside of
+the graph. The backward pass itself casts nothing.
 """
 
 from __future__ import annotations

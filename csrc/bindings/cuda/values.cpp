@@ -24,7 +24,7 @@ NdArray narrow_to(const py::object& array, const py::dtype& dtype) {
 }  // namespace
 
 void bind_values(py::module_& m) {
-  m.def("narrow", &narrow_to, "array"_a, "dtype"_a, "A float32 array as float16 or bfloat16, in the same memory order.");
+  m.def("narrow", &narrow_to, "array"_a, "dtype"_a, "A float32 array as float16 or bfloat16, in its memory order.");
 }
 
 }  // namespace atrous
