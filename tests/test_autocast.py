@@ -334,6 +334,7 @@ def test_the_same_kernels_fuse(name, training, everything_waits, monkeypatch):
         with at.autocast("cuda", getattr(at, name), enabled=enabled):
             net(x if not enabled else x.to(name))
         counts.append(dict(spy.calls))
+    assert counts[1].pop("narrow") == 3  # the images, and the weights of two convolutions
     assert counts[0] == counts[1]
     assert "batch_norm_forward relu" in counts[1] or "conv2d_forward scale relu" in counts[1]
 
@@ -441,3 +442,26 @@ def test_a_trainer_computes_in_16_bits():
 
 def test_the_class_keeps_its_name():
     assert at.autocast is at.amp.autocast
+
+
+def test_a_training_step_calls_cupy_for_no_values(monkeypatch):
+    """A call of CuPy takes the host as long as a kernel: casts, counts and copies are the kernels' own."""
+    if gpu.cupy.__version__ != "stand-in":
+        pytest.skip("counts the stand-in's calls")
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1, bias=False))
+    net.to("cuda")
+    x = images().to("cuda").half()
+    grad_y = at.Tensor(layout.channels_last(at.ones(2, 8, 3, 2, dtype=at.float16, device="cuda").data))
+    calls, compute, write = [], gpu.cupy.compute, gpu.cupy.ndarray.__setitem__
+
+    def counted(function, name, *args, **kwargs):
+        calls.append(name)
+        return compute(function, name, *args, **kwargs)
+
+    monkeypatch.setattr(gpu.cupy, "compute", counted)
+    monkeypatch.setattr(gpu.cupy.ndarray, "__setitem__", lambda *args: calls.append("write") or write(*args))
+    with at.autocast("cuda"):
+        y = net(x)
+    y.backward(grad_y)
+    assert not {"write", "copy", "add", "full"}.intersection(calls)
+    assert net[1].num_batches_tracked.item() == 1

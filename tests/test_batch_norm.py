@@ -36,6 +36,9 @@ def test_running_statistics_by_hand(backend, dtype):
     backend.batch_norm_update_running(mean, var, np.array([4.0, 8.0]), np.array([3.0, 0.0]), 4, 0.25)
     assert mean.tolist() == [1, 8]
     assert var.tolist() == [1.75, 3]
+    batches = np.array(2**40)
+    backend.batch_norm_update_running(mean, var, np.array([4.0, 8.0]), np.array([3.0, 0.0]), 4, 0.0, batches)
+    assert (mean.tolist(), batches.item()) == ([1, 8], 2**40 + 1)
 
 
 def test_what_follows_by_hand(backend):
@@ -216,6 +219,8 @@ def test_more_pixels_than_blocks(backend):
         ("batch_norm_update_running", {"running_mean": np.broadcast_to(np.float32(1), 3)}),
         ("batch_norm_update_running", {"var": np.ones(2)}),
         ("batch_norm_update_running", {"count": 1}),
+        ("batch_norm_update_running", {"batches": np.zeros(1, np.int64)}),
+        ("batch_norm_update_running", {"batches": np.broadcast_to(np.int64(0), ())}),
         ("batch_norm_forward", {"weight": np.ones(2, np.float32)}),
         ("batch_norm_forward", {"bias": np.ones((3, 1), np.float32)}),
         ("batch_norm_forward", {"x": np.ones((2, 3), np.float32)}),

@@ -194,6 +194,15 @@ def test_bad_input_leaves_the_statistics():
     assert mean.tolist() == [0.0] * 3
 
 
+def test_batches_are_counted_in_training():
+    mean, var, batches = at.zeros(3), at.ones(3), at.tensor(0)
+    for training in (True, False, True):
+        at.ops.batch_norm(at.ones(2, 3), mean, var, training=training, num_batches_tracked=batches)
+    at.ops.batch_norm(at.ones(0, 3), mean, var, training=True, num_batches_tracked=batches)  # without statistics
+    assert batches.item() == 3
+    assert batches._version[0] == 3
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_no_backward_unless_wanted(training, monkeypatch):
     with counted_kernels(monkeypatch) as calls:

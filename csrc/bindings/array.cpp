@@ -98,10 +98,10 @@ void Array<T>::check(const py::handle& object, const char* name, int ndim) {
                          std::string(py::str(py::type::handle_of(object).attr("__name__"))) + "; expected a " +
                          kArrayType);
   owner_ = py::reinterpret_borrow<NdArray>(object);
+  shape_ = shape_of(owner_);  // first: on a GPU all facts are asked for at once
   if (!has_dtype<T>(owner_))
     throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(owner_.dtype())) + "; expected " +
                          std::string(py::str(dtype_of<T>())));
-  shape_ = shape_of(owner_);
   require(ndim < 0 || owner_.ndim() == ndim, name, " has shape ", shape_, "; expected ", ndim, " dimensions");
 }
 

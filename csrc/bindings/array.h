@@ -57,12 +57,17 @@ template <>
 py::dtype dtype_of<BFloat16>();
 
 template <typename T>
-bool has_dtype(const NdArray& array) {
-  const auto dtype = array.dtype();
+bool is_dtype(const py::dtype& dtype) {
+  if (dtype.itemsize() != sizeof(T)) return false;  // soon: equal() is slow
   if constexpr (std::is_same_v<T, BFloat16>)
-    if (dtype.kind() != 'V' || dtype.itemsize() != 2) return false;  // and ml_dtypes need not be there
+    if (dtype.kind() != 'V') return false;  // and ml_dtypes need not be there
   const auto expected = dtype_of<T>();
-  return dtype.is(expected) || dtype.equal(expected);  // equal() alone is slow
+  return dtype.is(expected) || dtype.equal(expected);
+}
+
+template <typename T>
+bool has_dtype(const NdArray& array) {
+  return is_dtype<T>(array.dtype());
 }
 
 // A read-only argument. Where its memory is not in the order asked for it is copied once, into pool memory.
@@ -153,15 +158,15 @@ py::object for_dtype(const py::handle& object, const char* name, F&& f, const ch
                        kArrayType);
 }
 
-// The same for functions whose kernels take numbers of 16 bits, too, on a device that has such kernels: f(Float16{})
-// and f(BFloat16{}).
+// The same for functions whose kernels take numbers of 16 bits, too, on a device that has such kernels: f(BFloat16{})
+// and f(Float16{}).
 template <typename F>
 py::object for_any_dtype(const py::handle& object, const char* name, F&& f) {
   if constexpr (kHalves) {
     if (py::isinstance<NdArray>(object)) {
       const auto array = py::reinterpret_borrow<NdArray>(object);
-      if (has_dtype<Float16>(array)) return f(Float16{});
       if (has_dtype<BFloat16>(array)) return f(BFloat16{});
+      if (has_dtype<Float16>(array)) return f(Float16{});
     }
     return for_dtype(object, name, f, "float32, float64, float16 or bfloat16");
   } else {

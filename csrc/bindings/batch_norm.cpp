@@ -92,30 +92,28 @@ py::object statistics(const py::object& x_) {
   });
 }
 
-// A vector of C numbers that is written in place, in its own strides.
+// An array of this shape that is written in place, in its own strides.
 template <typename T>
 class Running {
  public:
-  Running(const py::object& object, const char* name, int64_t C) {
-    const Array<T> checked(object, name, 1);
-    require_shape(checked.shape(), {C}, name);
+  Running(const py::object& object, const char* name, const std::vector<int64_t>& shape) {
+    const Array<T> checked(object, name, static_cast<int>(shape.size()));
+    require_shape(checked.shape(), shape, name);
     array_ = py::reinterpret_borrow<NdArray>(object);
     require(array_.writeable(), name, " is read-only");
-    require(reinterpret_cast<uintptr_t>(array_.data()) % alignof(T) == 0 && array_.strides(0) % sizeof(T) == 0, name,
-            " is not aligned");
+    require(reinterpret_cast<uintptr_t>(array_.data()) % alignof(T) == 0, name, " is not aligned");
+    require(shape.empty() || array_.strides(0) % sizeof(T) == 0, name, " is not aligned");
   }
 
-  void move_towards(const double* batch, double factor, double momentum) {
-    const int64_t stride = array_.strides(0) / static_cast<int64_t>(sizeof(T));
-    kernels<T>().update_running(array_.shape(0), batch, factor, momentum, mutable_data<T>(array_), stride);
-  }
+  T* data() { return mutable_data<T>(array_); }
+  int64_t stride() const { return array_.strides(0) / static_cast<int64_t>(sizeof(T)); }
 
  private:
   NdArray array_;
 };
 
 void update_running(const py::object& running_mean_, const py::object& running_var_, const py::object& mean_,
-                    const py::object& var_, int64_t count, double momentum) {
+                    const py::object& var_, int64_t count, double momentum, const py::object& batches_) {
   static const Names names("batch_norm_update_running");
   static const std::string mean_name = "batch_norm_update_running: running_mean",
                            var_name = "batch_norm_update_running: running_var";
@@ -123,11 +121,14 @@ void update_running(const py::object& running_mean_, const py::object& running_v
   for_dtype(running_mean_, mean_name.c_str(), [&](auto zero) -> py::object {
     using T = decltype(zero);
     const int64_t C = Array<T>(running_mean_, mean_name.c_str(), 1).size(0);
-    Running<T> running_mean(running_mean_, mean_name.c_str(), C), running_var(running_var_, var_name.c_str(), C);
+    Running<T> running_mean(running_mean_, mean_name.c_str(), {C}), running_var(running_var_, var_name.c_str(), {C});
+    std::optional<Running<int64_t>> batches;
+    if (!batches_.is_none()) batches.emplace(batches_, "batch_norm_update_running: batches", std::vector<int64_t>{});
     const Statistic<T> mean(mean_, names.mean.c_str(), C), var(var_, names.var.c_str(), C);
+    const RunningStatistics<T> running{running_mean.data(), running_var.data(), running_mean.stride(),
+                                       running_var.stride(), batches ? batches->data() : nullptr};
     const auto values = static_cast<double>(count);
-    running_mean.move_towards(mean.data(), 1, momentum);
-    running_var.move_towards(var.data(), values / (values - 1), momentum);
+    kernels<T>().update_running(C, mean.data(), var.data(), values / (values - 1), momentum, running);
     return py::none();
   });
 }
@@ -184,7 +185,8 @@ py::object backward(const py::object& grad_y_, const py::object& x_, const py::o
 void bind_batch_norm(py::module_& m) {
   m.def("batch_norm_statistics", &statistics, "x"_a, "(mean, var) of each channel in float64; var is the biased one.");
   m.def("batch_norm_update_running", &update_running, "running_mean"_a, "running_var"_a, "mean"_a, "var"_a, "count"_a,
-        "momentum"_a, "Moves both towards the statistics of a batch of count values a channel, in place.");
+        "momentum"_a, "batches"_a = py::none(),
+        "Moves both towards the statistics of a batch of count values a channel, in place, and counts it in batches.");
   m.def("batch_norm_forward", &forward, "x"_a, "weight"_a, "bias"_a, "mean"_a, "var"_a, "eps"_a, "relu"_a = false,
         "residual"_a = py::none(), "relu_last"_a = false,
         "Normalises by the given statistics; then relu, residual and relu_last where they are asked for.");

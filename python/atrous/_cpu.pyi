@@ -93,7 +93,13 @@ def upsample_nearest2d_backward(grad_y: Array, input_size: Pair, scale: tuple[fl
 # batch_norm
 def batch_norm_statistics(x: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 def batch_norm_update_running(
-    running_mean: Array, running_var: Array, mean: Array, var: Array, count: int, momentum: float
+    running_mean: Array,
+    running_var: Array,
+    mean: Array,
+    var: Array,
+    count: int,
+    momentum: float,
+    batches: NDArray[np.int64] | None = None,
 ) -> None: ...
 def batch_norm_forward(
     x: Array,

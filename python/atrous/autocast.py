@@ -9,7 +9,8 @@ That concerns tensors on a GPU alone. What an op does is said where it is define
 - neither: it runs in the dtype that arrives, as relu, pooling, batch norm and additions do.
 
 The lists are PyTorch's for CUDA (ATen/autocast_mode.h). A cast is the op ``to`` as any other, and recorded: gradients
-run back through it, and reach float32 weights in float32. The backward pass itself casts nothing.
+run back through it, and reach float32 weights in float32; so do those of ``conv2d``, which casts its weights outside of
+the graph. The backward pass itself casts nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from . import dtypes, gpu, graph
+from . import dtypes, gpu, graph, layout
 
 __all__ = ["autocast", "get_autocast_dtype", "is_autocast_available", "is_autocast_enabled"]
 
@@ -154,6 +155,14 @@ def lowered(x: Any) -> Any:
     return x if current.dtype is None else _cast(x, current.dtype)
 
 
+def lowered_weight(weight: Any) -> Any:
+    """`lowered` outside the graph: for ops whose kernels give the gradient in float32, and which record ``weight``."""
+    dtype = current.dtype
+    if dtype is None or not _is_cast(weight, dtype):
+        return weight
+    return graph.Tensor(layout.cast(weight.data, dtype))
+
+
 def raised(x: Any) -> Any:
     """A tensor (or None) in float32, where autocast is on."""
     return x if current.dtype is None else _cast(x, dtypes.float32)
@@ -183,9 +192,16 @@ def in_float32(function: F) -> F:
 
 
 def _cast(x: Any, dtype: Any) -> Any:
-    if not isinstance(x, graph.Tensor) or x.dtype == dtype or x.device == "cpu":
-        return x
-    return x.to(dtype) if x.dtype == dtypes.float32 or dtypes.is_half(x.dtype) else x  # float64 stays
+    return x.to(dtype) if _is_cast(x, dtype) else x
+
+
+def _is_cast(x: Any, dtype: Any) -> bool:
+    if not isinstance(x, graph.Tensor):
+        return False
+    own = x.dtype
+    if own is dtype or own == dtype:
+        return False
+    return (own == dtypes.float32 or dtypes.is_half(own)) and x.device != "cpu"  # float64 stays
 
 
 def _wide(x: Any) -> Any:

@@ -144,9 +144,10 @@ def _walk(roots: Iterable[tuple[Tensor, Any]], retain_graph: bool, wanted: dict[
 
 def _rounded(grad: Any, dtype: Any) -> Any:
     """The gradient in the dtype of what it is the gradient of."""
-    if type(grad) is MaskedGradient or type(grad) is list or grad.dtype == dtype:
+    if type(grad) is MaskedGradient or type(grad) is list:
         return grad
-    return grad.astype(dtype)
+    own = grad.dtype
+    return grad if own is dtype or own == dtype else grad.astype(dtype)
 
 
 def _shown(node: Backward, grad: Any, wanted: dict[Any, Any]) -> Any:

@@ -109,18 +109,20 @@ def floats_of_one_dtype(op: str, names: Iterable[str], *tensors: Any) -> None:
         >>> import atrous as at
         >>> floats_of_one_dtype("linear", ("x", "weight", "bias?"), at.ones(2, 3), at.ones(4, 3), None)
     """
-    first = first_name = None
+    first = first_name = beside = None
     for name, tensor in zip(names, tensors):  # noqa: B905  every op comes here
         if isinstance(tensor, TensorBase):
             dtype = (tensor._pending or tensor.data).dtype
-            if dtype is first:
+            if dtype is first or (dtype is beside and name[-1] == "?"):
                 continue
             if first is None:
                 first, first_name = dtype, name
                 if dtype not in (float32, float64) and not (is_half(dtype) and tensor.device != "cpu"):
                     raise TypeError(f"{op}: {name} has dtype {dtype}; {_expected(dtype)}")
-            elif dtype != first and not (dtype == float32 and is_half(first) and name.endswith("?")):
-                raise TypeError(f"{op}: {name.rstrip('?')} has dtype {dtype}; expected {first} as {first_name}")
+            elif dtype != first:
+                if not (dtype == float32 and is_half(first) and name.endswith("?")):
+                    raise TypeError(f"{op}: {name.rstrip('?')} has dtype {dtype}; expected {first} as {first_name}")
+                beside = dtype
         elif tensor is not None or not name.endswith("?"):
             raise TypeError(f"{op}: {name.rstrip('?')} is a {type(tensor).__name__}; expected a Tensor")
     if gpu.kernels is not None:  # here, too: every op comes by

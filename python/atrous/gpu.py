@@ -19,6 +19,7 @@ NO_GPU = "cuda: the driver finds no GPU on this machine; CUDA_VISIBLE_DEVICES ma
 
 cupy: Any = None  # set by load(), as the next
 kernels: Any = None  # atrous._cuda
+alone: device | None = None  # the GPU where there is one
 matmul_precision = "highest"  # as set_matmul_precision() sets it
 
 
@@ -81,7 +82,7 @@ def load() -> Any:
     Raises:
         RuntimeError: what is missing: CuPy, a driver new enough, a GPU, this build's kernels or those for this GPU.
     """
-    global cupy, kernels
+    global cupy, kernels, alone
     if kernels is not None:
         return cupy
     try:
@@ -100,6 +101,7 @@ def load() -> Any:
             "ATROUS_CUDA=ON pip install ."
         ) from error
     cupy, kernels = found, module
+    alone = _gpu(0) if found.cuda.runtime.getDeviceCount() == 1 else None
     set_matmul_precision(matmul_precision)
     return cupy
 
@@ -212,7 +214,7 @@ def device_of(array: Any) -> device:
         >>> device_of(np.zeros(2))
         'cpu'
     """
-    return _gpu(array.device.id) if holds(array) else CPU
+    return (alone or _gpu(array.device.id)) if holds(array) else CPU
 
 
 def pinned(array: np.ndarray) -> np.ndarray:

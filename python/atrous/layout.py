@@ -16,6 +16,7 @@ from .backend import array_module, kernels_for, on_cpu
 from .dtypes import float32, float64, is_half
 
 __all__ = [
+    "cast",
     "channels_last",
     "contiguous",
     "conversions",
@@ -60,7 +61,13 @@ def is_channels_last(array: np.ndarray) -> bool:
         >>> is_channels_last(np.zeros((2, 5, 6, 3)).transpose(0, 3, 1, 2))
         True
     """
-    return array.ndim == 4 and array.transpose(0, 2, 3, 1).flags.c_contiguous
+    if array.ndim != 4:
+        return False
+    _, C, H, W = array.shape
+    size = array.itemsize
+    if array.strides == (H * W * C * size, size, W * C * size, C * size):  # a view of CuPy's takes 3 µs
+        return True
+    return array.transpose(0, 2, 3, 1).flags.c_contiguous  # strides of axes of size 1 do not matter
 
 
 def is_dense_float(array: np.ndarray) -> bool:
@@ -83,7 +90,7 @@ def channels_last(array: np.ndarray) -> np.ndarray:
     """
     if array.ndim != 4:
         return contiguous(array)
-    if array.transpose(0, 2, 3, 1).flags.c_contiguous:
+    if is_channels_last(array):
         return array
     _count_copy()
     result = empty(array.shape, array.dtype, channels_last=True, beside=array)
@@ -169,6 +176,21 @@ def empty(shape: tuple[int, ...], dtype: Any, channels_last: bool = False, besid
         N, C, H, W = shape
         return xp.empty((N, H, W, C), dtype).transpose(0, 3, 1, 2)
     return xp.empty(shape, dtype)
+
+
+def cast(array: np.ndarray, dtype: Any) -> np.ndarray:
+    """A copy with another dtype, in the same memory order; no NumPy warning of what does not fit.
+
+    Example:
+        >>> cast(np.zeros((3, 2)).T, "float32").strides
+        (4, 8)
+    """
+    if gpu.holds(array) and array.dtype == float32 and is_half(dtype) and is_dense_float(array):
+        return gpu.kernels.narrow(array, dtype)
+    y = empty_like(array, dtype)
+    with np.errstate(all="ignore"):
+        y[...] = array
+    return y
 
 
 def empty_like(array: np.ndarray, dtype: Any = None) -> np.ndarray:

@@ -30,12 +30,18 @@ NdArray norm_of(const std::vector<NdArray>& arrays) {
   return norm;
 }
 
-void scale(const std::vector<NdArray>& arrays, const py::object& factor_) {
-  for_dtype(factor_, "scale: factor", [&](auto zero) -> py::object {
-    using T = decltype(zero);
-    const Array<T> factor(factor_, "scale: factor", 0);
-    const auto tensors = values_of<T>(arrays, "scale");
-    scale_values(static_cast<int64_t>(tensors.size()), tensors.data(), factor.data());
+template <typename T, typename N>
+void scale_by(const std::vector<NdArray>& arrays, const Array<N>& norm, double max_norm) {
+  const auto tensors = values_of<T>(arrays, "scale");
+  scale_values(static_cast<int64_t>(tensors.size()), tensors.data(), norm.data(), max_norm);
+}
+
+void scale(const std::vector<NdArray>& arrays, const py::object& norm_, double max_norm) {
+  const bool wide = !arrays.empty() && has_dtype<double>(arrays[0]);
+  for_dtype(norm_, "scale: norm", [&](auto zero) -> py::object {
+    using N = decltype(zero);
+    const Array<N> norm(norm_, "scale: norm", 0);
+    wide ? scale_by<double>(arrays, norm, max_norm) : scale_by<float>(arrays, norm, max_norm);
     return py::none();
   });
 }
@@ -44,8 +50,9 @@ void scale(const std::vector<NdArray>& arrays, const py::object& factor_) {
 
 void bind_clip(py::module_& m) {
   m.def("norm_of", &norm_of, "arrays"_a, "The 2-norm of dense float32 arrays as of one long vector, of shape ().");
-  m.def("scale", &scale, "arrays"_a, "factor"_a,
-        "Multiplies dense arrays in place by an array of shape (), of their dtype; no two may share memory.");
+  m.def("scale", &scale, "arrays"_a, "norm"_a, "max_norm"_a,
+        "Multiplies dense arrays of one dtype in place by min(1, max_norm / (norm + 1e-6)), norm an array of shape (); "
+        "no two may share memory.");
 }
 
 }  // namespace atrous

@@ -61,6 +61,10 @@ const NdArray::Facts& NdArray::facts() const {
   return *facts_;
 }
 
+py::dtype NdArray::dtype() const {  // which is all that many calls ask for
+  return facts_ ? facts_->dtype : attr(cupy().dtype).cast<py::dtype>();
+}
+
 py::ssize_t NdArray::size() const {
   py::ssize_t elements = 1;
   for (py::ssize_t extent : facts().shape) elements *= extent;
@@ -75,10 +79,17 @@ int NdArray::flags() const {
   return py::array::c_style;
 }
 
+NdArray::NdArray(const py::dtype& dtype, const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
+  const py::object memory = device_memory(byte_count(shape, dtype.itemsize()));
+  py::object::operator=(cupy().ndarray(tuple_of(shape), dtype, memory, tuple_of(strides)));
+  facts_ = std::make_shared<const Facts>(Facts{{shape.begin(), shape.end()},
+                                               {strides.begin(), strides.end()},
+                                               dtype,
+                                               reinterpret_cast<void*>(address_of(memory))});
+}
+
 NdArray new_array(const py::dtype& dtype, const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
-  py::object array =
-      cupy().ndarray(tuple_of(shape), dtype, device_memory(byte_count(shape, dtype.itemsize())), tuple_of(strides));
-  return py::reinterpret_steal<NdArray>(array.release());
+  return {dtype, shape, strides};
 }
 
 std::shared_ptr<void> copy_in_order(const NdArray& array, const Axes& axes) {

@@ -32,6 +32,8 @@ class NdArray : public py::object {
   NdArray() = default;
   NdArray(py::handle array, borrowed_t) : py::object(array, borrowed_t{}) {}
   NdArray(py::handle array, stolen_t) : py::object(array, stolen_t{}) {}
+  // A new one.
+  NdArray(const py::dtype& dtype, const std::vector<int64_t>& shape, const std::vector<int64_t>& strides);
   static bool check_(py::handle object);
 
   py::ssize_t ndim() const { return static_cast<py::ssize_t>(facts().shape.size()); }
@@ -41,7 +43,7 @@ class NdArray : public py::object {
   py::ssize_t strides(py::ssize_t axis) const { return facts().strides[static_cast<size_t>(axis)]; }
   py::ssize_t size() const;
   py::ssize_t itemsize() const { return facts().dtype.itemsize(); }
-  py::dtype dtype() const { return facts().dtype; }
+  py::dtype dtype() const;
   const void* data() const { return facts().data; }
   void* mutable_data() { return facts().data; }
   bool writeable() const { return true; }  // CuPy has no read-only arrays

@@ -8,6 +8,7 @@ namespace atrous {
 void bind_runtime(py::module_& m);
 void bind_capture(py::module_& m);
 void bind_clip(py::module_& m);
+void bind_values(py::module_& m);
 void bind_products(py::module_& m);
 void bind_activation(py::module_& m);
 void bind_batch_norm(py::module_& m);
@@ -26,6 +27,7 @@ PYBIND11_MODULE(compiled, m) {
   atrous::bind_runtime(m);
   atrous::bind_capture(m);
   atrous::bind_clip(m);
+  atrous::bind_values(m);
   atrous::bind_products(m);
   atrous::bind_activation(m);
   atrous::bind_batch_norm(m);

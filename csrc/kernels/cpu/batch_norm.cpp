@@ -38,11 +38,16 @@ void statistics(const BatchNormShape& s, const T* x, double* mean, double* var) 
 
 // A few numbers, once a step.
 template <typename T>
-void update_running(int64_t C, const double* batch, double factor, double momentum, T* running, int64_t stride) {
+void update_running(int64_t C, const double* mean, const double* var, double var_factor, double momentum,
+                    const RunningStatistics<T>& running) {
+  const auto move = [momentum](T& value, double batch) {
+    value = T((1 - momentum) * static_cast<double>(value) + momentum * batch);
+  };
   for (int64_t c = 0; c < C; ++c) {
-    T& value = running[c * stride];
-    value = T((1 - momentum) * static_cast<double>(value) + momentum * (factor * batch[c]));
+    move(running.mean[c * running.mean_stride], mean[c]);
+    move(running.var[c * running.var_stride], var_factor * var[c]);
   }
+  if (running.batches) ++*running.batches;
 }
 
 // relu is max(value, 0), and no relu max(value, -Inf): NaN stays, and -0.

@@ -106,12 +106,18 @@ struct Statistics {
 };
 
 template <typename T>
-__global__ void update_kernel(int64_t C, const double* batch, double factor, double momentum, T* running,
-                              int64_t stride) {
+__device__ inline void move_towards(double batch, double momentum, T& running) {
+  running = T((1 - momentum) * static_cast<double>(running) + momentum * batch);
+}
+
+template <typename T>
+__global__ void update_kernel(int64_t C, const double* mean, const double* var, double var_factor, double momentum,
+                              RunningStatistics<T> running) {
   const int64_t c = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (c == 0 && running.batches) ++*running.batches;
   if (c >= C) return;
-  T& value = running[c * stride];
-  value = T((1 - momentum) * static_cast<double>(value) + momentum * (factor * batch[c]));
+  move_towards(mean[c], momentum, running.mean[c * running.mean_stride]);
+  move_towards(var_factor * var[c], momentum, running.var[c * running.var_stride]);
 }
 
 template <bool has_residual, typename M, typename T>
@@ -254,9 +260,10 @@ void statistics(const BatchNormShape& s, const T* x, double* mean, double* var) 
 }
 
 template <typename T>
-void update_running(int64_t C, const double* batch, double factor, double momentum, T* running, int64_t stride) {
-  launch(update_kernel<T>, static_cast<unsigned>((C + kThreads - 1) / kThreads), kThreads, C, batch, factor, momentum,
-         running, stride);
+void update_running(int64_t C, const double* mean, const double* var, double var_factor, double momentum,
+                    const RunningStatistics<T>& running) {
+  launch(update_kernel<T>, static_cast<unsigned>((C + kThreads - 1) / kThreads), kThreads, C, mean, var, var_factor,
+         momentum, running);
 }
 
 template <typename T>
@@ -289,7 +296,7 @@ void backward(const BatchNormShape& s, const T* grad_y, const T* x, const BatchN
 
 template <typename T>
 BatchNormKernels<T> table() {
-  return {statistics<T>, update_running<Compute<T>>, forward<T>, backward<true, T>, backward<false, T>};
+  return {statistics<T>, update_running<T>, forward<T>, backward<true, T>, backward<false, T>};
 }
 
 }  // namespace

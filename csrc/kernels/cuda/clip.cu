@@ -27,10 +27,11 @@ __global__ void root_kernel(int64_t n, const double* sums, float* root) {
   if (threadIdx.x == 0) *root = static_cast<float>(sqrt(sum));
 }
 
-template <typename T>
-__global__ void scale_kernel(int64_t count, const Entry<Values<T>>* entries, const T* factor) {
-  const T by = *factor;
-  if (by == 1) return;  // in most steps: nothing is clipped, and no memory moves
+template <typename T, typename N>
+__global__ void scale_kernel(int64_t count, const Entry<Values<T>>* entries, const N* norm, N max_norm) {
+  const N factor = max_norm / (*norm + static_cast<N>(1e-6));
+  const T by = static_cast<T>(factor > 1 ? 1 : factor);  // NaN stays
+  if (by == 1) return;                                   // in most steps: nothing is clipped, and no memory moves
   const auto [tensor, aligned, first, last] = chunk_of(blockIdx.x, count, entries);
   update(aligned, first, last, [by](T& x) { x *= by; }, tensor.values);
 }
@@ -49,13 +50,16 @@ void square_root_of_squares(int64_t count, const Values<const float>* tensors, f
   launch(root_kernel, 1, kThreads, chunks.count(), sums.data(), norm);
 }
 
-template <typename T>
-void scale_values(int64_t count, const Values<T>* tensors, const T* factor) {
+template <typename T, typename N>
+void scale_values(int64_t count, const Values<T>* tensors, const N* norm, double max_norm) {
   const auto chunks = chunks_of(count, tensors);
-  launch(scale_kernel<T>, chunks.count(), kThreads, chunks.tensors(), chunks.entries(), factor);
+  launch(scale_kernel<T, N>, chunks.count(), kThreads, chunks.tensors(), chunks.entries(), norm,
+         static_cast<N>(max_norm));
 }
 
-template void scale_values(int64_t, const Values<float>*, const float*);
-template void scale_values(int64_t, const Values<double>*, const double*);
+template void scale_values(int64_t, const Values<float>*, const float*, double);
+template void scale_values(int64_t, const Values<float>*, const double*, double);
+template void scale_values(int64_t, const Values<double>*, const float*, double);
+template void scale_values(int64_t, const Values<double>*, const double*, double);
 
 }  // namespace atrous

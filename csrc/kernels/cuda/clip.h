@@ -15,8 +15,9 @@ struct Values {
 // vanish.
 void square_root_of_squares(int64_t count, const Values<const float>* tensors, float* norm);
 
-// value = value * factor[0], unless that is 1, in place.
-template <typename T>
-void scale_values(int64_t count, const Values<T>* tensors, const T* factor);
+// value = value * min(1, max_norm / (norm[0] + 1e-6)), in place. The factor is computed in the norm's type and may be
+// subnormal: CuPy's code, which flushes such numbers to 0, would make 0 of gradients of 3e38.
+template <typename T, typename N>
+void scale_values(int64_t count, const Values<T>* tensors, const N* norm, double max_norm);
 
 }  // namespace atrous

@@ -1,6 +1,8 @@
 // A function of one element of each input, over whole arrays. It is given numbers to compute with, Compute<T>, whatever
 // lies in memory; what it returns is rounded once.
 #pragma once
+#include <algorithm>
+
 #include "kernels/cuda/half.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/pack.h"
@@ -29,7 +31,7 @@ __global__ void map_kernel(int64_t elements, F f, T* y, const Inputs*... inputs)
 // y[i] = f(inputs[i]...), f a functor of the device; y may be one of the inputs.
 template <typename T, typename F, typename... Inputs>
 void map(int64_t elements, F f, T* y, const Inputs*... inputs) {
-  constexpr int n = 16 / sizeof(T);
+  constexpr int n = 16 / std::max({sizeof(T), sizeof(Inputs)...});
   if (are_aligned(y, inputs...))
     launch(map_kernel<n, T, F, Inputs...>, blocks_for((elements + n - 1) / n), kThreads, elements, f, y, inputs...);
   else

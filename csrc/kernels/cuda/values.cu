@@ -1,4 +1,5 @@
 #include "core/memory.h"
+#include "kernels/cuda/map.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/cuda/values.h"
 
@@ -9,6 +10,10 @@ __global__ void widen_kernel(int64_t n, const float* values, double* wide) {
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i < n) wide[i] = values[i];
 }
+
+struct Same {
+  __device__ float operator()(float value) const { return value; }
+};
 
 struct Least {
   __device__ int64_t operator()(int64_t a, int64_t b) const { return a < b ? a : b; }
@@ -40,6 +45,14 @@ __global__ void first_kernel(unsigned blocks, const int64_t* firsts, int64_t n, 
 void widen(int64_t n, const float* values, double* wide) {
   launch(widen_kernel, static_cast<unsigned>((n + kThreads - 1) / kThreads), kThreads, n, values, wide);
 }
+
+template <typename T>
+void narrow(int64_t n, const float* values, T* halves) {
+  map(n, Same{}, halves, values);
+}
+
+template void narrow(int64_t, const float*, Float16*);
+template void narrow(int64_t, const float*, BFloat16*);
 
 template <typename Int>
 void find_outside(int64_t n, const Int* values, int64_t end, int64_t except, int64_t* found) {

@@ -1,10 +1,14 @@
-// Two small jobs of the bindings that have to read device memory.
+// Small jobs beside the kernels that have to read device memory.
 #pragma once
 #include <cstdint>
 
 namespace atrous {
 
 void widen(int64_t n, const float* values, double* wide);
+
+// Values in 16 bits, rounded to the nearest, ties to even.
+template <typename T>
+void narrow(int64_t n, const float* values, T* halves);
 
 // found[0] becomes 1 where a value is neither in [0, end) nor `except`, and found[1] the first such; else 0. found is
 // device memory.

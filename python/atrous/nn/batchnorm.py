@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ..checks import require
-from ..ops import ones, tensor, zeros
+from ..ops import batch_norm, ones, tensor, zeros
 from ..tensor import Tensor
-from . import functional as F
 from . import init
 from .module import Module
 from .parameter import Parameter
@@ -85,14 +84,13 @@ class _BatchNorm(_RunningNorm):
         if len(shape) not in self._ndims or shape[1] != self.num_features:
             raise ValueError(f"{type(self).__name__}: input has shape {tuple(shape)}; expected {self._expected()}")
         momentum = self.momentum
-        if self.training and self.track_running_stats:
-            self.num_batches_tracked.add_(1)
-            if momentum is None:  # every batch counts the same
-                momentum = 1.0 / self.num_batches_tracked.item()
+        batches = self.num_batches_tracked if self.training and self.track_running_stats else None
+        if batches is not None and momentum is None:  # every batch counts the same
+            momentum = 1.0 / (batches.item() + 1)
         # As in PyTorch, track_running_stats set to False later leaves the statistics alone in training, and evaluation
         # goes on with them as long as they are there.
         held = self.track_running_stats or not self.training
-        return F.batch_norm(
+        return batch_norm(
             input,
             self.running_mean if held else None,
             self.running_var if held else None,
@@ -101,6 +99,7 @@ class _BatchNorm(_RunningNorm):
             training=self.training or (self.running_mean is None and self.running_var is None),
             momentum=momentum or 0.0,
             eps=self.eps,
+            num_batches_tracked=batches,
         )
 
     def _expected(self) -> str:

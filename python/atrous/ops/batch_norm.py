@@ -28,6 +28,7 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    num_batches_tracked: Tensor | None = None,
 ) -> Tensor:
     """Brings each channel to mean 0 and variance 1 over the batch, then scales and shifts it.
 
@@ -43,6 +44,7 @@ def batch_norm(
         training: use the batch's statistics.
         momentum: share of the batch in the running statistics.
         eps: added to the variance.
+        num_batches_tracked: of int64 and shape (), one more after each call in training; beside running statistics.
     Returns:
         Tensor of x's shape.
     Raises:
@@ -62,10 +64,10 @@ def batch_norm(
     shape = x.shape
     _check(shape, running_mean, running_var, weight, bias, training, momentum, eps)
     if (x._pending or x.data).dtype.itemsize == 2:
-        weight, bias = in_compute_dtype(weight, bias)
-        wide = in_compute_dtype(running_mean, running_var)
+        weight, bias, *wide = in_compute_dtype(weight, bias, running_mean, running_var)
         if wide[0] is not running_mean or wide[1] is not running_var:
-            return _with_half_statistics(running_mean, running_var, wide, x, weight, bias, training, momentum, eps)
+            rest = (weight, bias, training, momentum, eps, num_batches_tracked)
+            return _with_half_statistics(running_mean, running_var, wide, x, *rest)
     if x._pending is not None and not training and not x._requires_grad and not recorded(weight, bias):
         pending = _folded(x._pending, running_mean, running_var, weight, bias, eps)
         if pending is not None:
@@ -78,14 +80,19 @@ def batch_norm(
         backward: type[Backward] = BatchNormTrainBackward
         mean, var = statistics = kernels.batch_norm_statistics(data)
         if running_mean is not None and running_var is not None:
-            old_mean, old_var = running_mean.data, running_var.data
+            written = [running_mean, running_var]
+            if num_batches_tracked is not None:
+                written.append(num_batches_tracked)
+            old_mean, old_var, *batches = [tensor.data for tensor in written]
             fusion.finish(old_mean)
             fusion.finish(old_var)
             count = data.size // shape[1]
-            quiet.run(kernels.batch_norm_update_running, old_mean, old_var, mean, var, count, momentum)
-            increment_version(running_mean, running_var)
+            quiet.run(kernels.batch_norm_update_running, old_mean, old_var, mean, var, count, momentum, *batches)
+            increment_version(*written)
     else:  # an empty batch has no statistics: any will do
         backward = BatchNormEvalBackward
+        if training and num_batches_tracked is not None:
+            num_batches_tracked.add_(1)
         if running_mean is not None and running_var is not None:
             statistics = (running_mean, running_var)
         else:
@@ -94,13 +101,13 @@ def batch_norm(
     arguments = (data, scale, shift, mean, var, eps)
     y: Any = fusion.pend(kernels, kernels.batch_norm_forward, arguments, shape, EPILOGUE, cheap=True)
     if y is None or len(shape) != 4:
-        y, kept_shift = kernels.batch_norm_forward(*arguments), None
+        y, shift, bias_at = kernels.batch_norm_forward(*arguments), None, None
         if len(shape) != 4:
             y = y.reshape(shape)
-    else:  # with the shift the backward finds relu's mask; a copy, for who writes to the bias does no harm
-        kept_shift = None if shift is None else shift.copy()
-    saved = (x if data is planes else data, weight, kept_shift, *statistics)
-    return record(y, backward, inputs=(x, weight, bias), saved=saved, eps=eps)
+    else:  # with the shift the backward finds relu's mask, unless somebody wrote to the bias since
+        bias_at = None if bias is None else (bias._version, bias._version[0])
+    saved = (x if data is planes else data, weight, shift, *statistics)
+    return record(y, backward, inputs=(x, weight, bias), saved=saved, eps=eps, bias_at=bias_at)
 
 
 def _with_half_statistics(running_mean, running_var, wide, x, *arguments):
@@ -135,7 +142,7 @@ class BatchNormTrainBackward(Backward):
     masks = True
 
     def __call__(self, grad_y):
-        return _gradients("batch_norm_backward_train", grad_y, self.saved, self.eps)
+        return _gradients("batch_norm_backward_train", grad_y, self)
 
 
 class BatchNormEvalBackward(Backward):
@@ -144,16 +151,18 @@ class BatchNormEvalBackward(Backward):
     masks = True
 
     def __call__(self, grad_y):
-        return _gradients("batch_norm_backward_eval", grad_y, self.saved, self.eps)
+        return _gradients("batch_norm_backward_eval", grad_y, self)
 
 
-def _gradients(function, grad_y, saved, eps):
+def _gradients(function, grad_y, node):
     """By the kernel; of relu's output, where that came along and nobody asked for the gradient in between."""
-    x, weight, shift, mean, var = saved
+    x, weight, shift, mean, var = node.saved
     relu = type(grad_y) is fusion.MaskedGradient
-    if relu:
+    if relu and node.bias_at is not None and node.bias_at[0][0] != node.bias_at[1]:
+        grad_y, relu = grad_y.array(), False
+    elif relu:
         grad_y = grad_y.grad
-    grads = getattr(kernels_for(x), function)(*_alike(grad_y, x), weight, shift, mean, var, eps, relu)
+    grads = getattr(kernels_for(x), function)(*_alike(grad_y, x), weight, shift, mean, var, node.eps, relu)
     return grads if grad_y.ndim == 4 else (grads[0].reshape(grad_y.shape), *grads[1:])
 
 

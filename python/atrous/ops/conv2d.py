@@ -8,7 +8,7 @@ from operator import index
 from typing import Any
 
 from .. import capturing, fusion
-from ..autocast import current, lowered
+from ..autocast import current, lowered, lowered_weight
 from ..autograd import Backward, record
 from ..backend import kernels_for, quiet
 from ..checks import floats_of_one_dtype, in_compute_dtype, pair, require
@@ -61,12 +61,12 @@ def conv2d(
         Yu and Koltun, Multi-scale context aggregation by dilated convolutions, 2016 (arXiv 1511.07122).
     Differs from PyTorch: images without channels are refused.
     """
-    op = "conv2d"
+    op, given = "conv2d", weight
     if current.dtype is not None:
-        x, weight = lowered(x), lowered(weight)
+        x, weight = lowered(x), lowered_weight(weight)
     floats_of_one_dtype(op, NAMES, x, weight, bias)
     if x.ndim == 3:  # (IC, H, W): a batch of one
-        return conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
+        return conv2d(x.unsqueeze(0), given, bias, stride, padding, dilation, groups).squeeze(0)
     stride, dilation = pair(stride, op, "stride"), pair(dilation, op, "dilation")
     if isinstance(padding, str):
         x, padding = _named_padding(x, padding, weight, stride, dilation)
@@ -79,7 +79,7 @@ def conv2d(
         (bias,) = in_compute_dtype(bias)
     kernels, arguments = kernels_for(data), (data, filters, None if bias is None else bias.data, *how)
     y: Any = None
-    needed = recorded(x, weight, bias)
+    needed = recorded(x, given, bias)
     if fusion.current.running:
         call = (kernels, kernels.conv2d_forward, arguments, y_shape, EPILOGUE, False)
         # a batch-norm folded into it rounds differently: whether that happens may not depend on the size of the batch
@@ -88,11 +88,11 @@ def conv2d(
         y = kernels.conv2d_forward(*arguments)
     if not needed:
         if capturing.active:
-            capturing.use(x, weight, bias)
+            capturing.use(x, given, bias)
         return Tensor(y)
-    saved = _saved(x, data, weight, filters)
+    saved = _saved(x, data, weight, filters, given)
     sizes = {"input_size": shape[2:], "kernel_size": weight_shape[2:]}
-    return record(y, Conv2dBackward, (x, weight, bias), saved, **sizes, how=how)
+    return record(y, Conv2dBackward, (x, given, bias), saved, **sizes, how=how)
 
 
 class Conv2dBackward(Backward):
@@ -188,7 +188,7 @@ def conv_transpose2d(
     y = kernels_for(data).conv2d_backward_input(data, filters, size, *how)
     if bias is not None:
         quiet.run(y.__iadd__, bias.data[:, None, None])  # (OC, 1, 1)
-    saved = _saved(x, data, weight, filters)
+    saved = _saved(x, data, weight, filters, weight)
     return record(
         y, ConvTranspose2dBackward, inputs=(x, weight, bias), saved=saved, kernel_size=tuple(kernel_size), how=how
     )
@@ -269,12 +269,12 @@ def _named_padding(x, name, weight, stride, dilation):
     return x, (total_h // 2, total_w // 2)
 
 
-def _saved(x, data, weight, filters):
-    """What the gradients need: x for that of weight and weight for that of x.
+def _saved(x, data, weight, filters, given):
+    """What the gradients need: x for that of the weight given, and weight, which may be a cast of it, for that of x.
 
     The converted copy where the layout was converted; else the tensor, so that changes in place are noticed.
     """
     return (
-        (x if data is x.data else data) if weight.requires_grad else None,
+        (x if data is x.data else data) if given.requires_grad else None,
         (weight if filters is weight.data else filters) if x.requires_grad else None,
     )

@@ -20,12 +20,20 @@ def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
 
 
 def batch_norm_update_running(
-    running_mean: Array, running_var: Array, mean: Array, var: Array, count: int, momentum: float
+    running_mean: Array,
+    running_var: Array,
+    mean: Array,
+    var: Array,
+    count: int,
+    momentum: float,
+    batches: Array | None = None,
 ) -> None:
     """running = (1 - momentum) * running + momentum * batch, in place; the batch's variance, of count values, unbiased.
 
-    The right-hand side is float64.
+    The right-hand side is float64. `batches`, an int64 array of shape (), goes up by one.
     """
+    if batches is not None:
+        batches += 1
     for running, batch in ((running_mean, mean), (running_var, count / (count - 1) * var)):
         running[...] = (1 - momentum) * running.astype(np.float64) + momentum * batch
 

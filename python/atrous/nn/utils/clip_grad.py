@@ -77,6 +77,7 @@ def get_total_norm(
     Args:
         tensors: one float tensor or several, of any shapes and memory order; of none the norm is 0.
         norm_type: p, above 0; infinity for the largest absolute value. (PyTorch takes 0 and negative ones as well.)
+            On a GPU, norms other than the 2-norm take subnormal numbers of float32 as 0.
         error_if_nonfinite: raise where the norm is NaN or infinite.
         foreach: without effect, for PyTorch's signature.
     Returns:
@@ -130,10 +131,14 @@ def clip_grads_with_norm_(
     _at_least_0("clip_grads_with_norm_", max_norm=max_norm)
     found = _tensors("clip_grads_with_norm_", parameters, "parameters")
     grads = [param.grad for param in found if param.grad is not None]
-    factor = float(max_norm) / (total_norm.detach().reshape(()) + 1e-6)
+    norm = total_norm.detach().reshape(())
+    if gpu.holds(norm.data):
+        grads = _scale_there(grads, norm, float(max_norm))
+        if not grads:
+            return
+    factor = float(max_norm) / (norm + 1e-6)
     if gpu.holds(factor.data):
         factor = factor.clamp(max=1)
-        grads = _scale_there(grads, factor)
     elif factor.item() >= 1:
         return  # NaN goes on, into the gradients
     with no_grad():
@@ -197,10 +202,12 @@ def _norm_there(arrays: list[Any], p: float) -> Any:
     return xp.where(regular, largest * total ** (1 / p), largest)
 
 
-def _scale_there(grads: list[Tensor], factor: Tensor) -> list[Tensor]:
-    """Multiplies by an array on the GPU, in one launch for each dtype. Returns those gradients that it cannot take."""
+def _scale_there(grads: list[Tensor], norm: Tensor, max_norm: float) -> list[Tensor]:
+    """Scales by a norm on the GPU, in one launch for each dtype. Returns those gradients that it cannot take."""
     fusion.finish()  # what waits may read the gradients
     batches: dict[Any, dict[int, Tensor]] = {float32: {}, float64: {}}
+    if norm.dtype not in batches:
+        return grads
     others = []
     for grad in grads:
         array: Any = grad.data
@@ -209,9 +216,9 @@ def _scale_there(grads: list[Tensor], factor: Tensor) -> list[Tensor]:
             others.append(grad)  # that of a parameter given twice is scaled twice, as on the CPU
         else:
             batch[array.data.ptr] = grad
-    for dtype, batch in batches.items():
+    for batch in batches.values():
         if batch:
-            gpu.kernels.scale([grad.data for grad in batch.values()], factor.data.astype(dtype, copy=False))
+            gpu.kernels.scale([grad.data for grad in batch.values()], norm.data, max_norm)
             increment_version(*batch.values())
     return others
 
