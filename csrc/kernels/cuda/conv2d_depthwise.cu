@@ -3,6 +3,7 @@
 // comes from the first-level cache of a block, which has a tile of them. Sums are in Compute<T>; numbers of 16 bits
 // stay as they are in registers until they are used.
 #include "core/memory.h"
+#include "kernels/cuda/conv2d_depthwise.h"
 #include "kernels/cuda/conv2d_strips.h"
 #include "kernels/cuda/conv2d_target.h"
 
@@ -161,12 +162,12 @@ void backward_input(const Conv2dShape& s, const T* grad_y, const T* weight, T* g
 
 template <typename T>
 void forward_depthwise(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
-  forward(s, x, weight, e, y);
+  if (!forward_by_walks(s, x, weight, e, y)) forward(s, x, weight, e, y);
 }
 
 template <typename T>
 void backward_input_depthwise(const Conv2dShape& s, const T* grad_y, const T* weight, T* grad_x) {
-  backward_input(s, grad_y, weight, grad_x);
+  if (!backward_input_by_walks(s, grad_y, weight, grad_x)) backward_input(s, grad_y, weight, grad_x);
 }
 
 template void forward_depthwise(const Conv2dShape&, const float*, const float*, const Epilogue<float>&, float*);

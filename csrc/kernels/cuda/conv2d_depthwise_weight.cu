@@ -2,6 +2,7 @@
 // strips of pixels; the threads of a block share those of a piece, and pieces are added up afterwards.
 #include "core/memory.h"
 #include "kernels/cuda/add_pieces.h"
+#include "kernels/cuda/conv2d_depthwise.h"
 #include "kernels/cuda/conv2d_strips.h"
 
 namespace atrous {
@@ -142,6 +143,7 @@ void sum_weights(const Conv2dShape& s, const T* grad_y, const T* x, Compute<T>* 
 
 template <typename T>
 void backward_weight_depthwise(const Conv2dShape& s, const T* grad_y, const T* x, Compute<T>* grad_weight) {
+  if (backward_weight_by_walks(s, grad_y, x, grad_weight)) return;
   with_taps<T>(s.KW, s.dw, s.sw, [&](auto taps) { sum_weights<decltype(taps)>(s, grad_y, x, grad_weight); });
 }
 

@@ -1,0 +1,169 @@
+// Depthwise convolution with K x K taps side by side. A block copies a tile of x with its border, zeros where the image
+// ends, into shared memory, all of it under way at once. Then each thread walks down a strip of its columns: it reads
+// and converts a number once, for all the output rows that it belongs to, whose sums are in registers.
+#pragma once
+#include <algorithm>
+
+#include "kernels/cuda/async_copy.h"
+#include "kernels/cuda/conv2d_axes.h"
+#include "kernels/cuda/half.h"
+#include "kernels/cuda/pixels.h"
+
+namespace atrous {
+namespace {
+
+// Windows of K x K taps, S apart, as a thread sees them.
+template <int K, int S>
+struct Window {
+  static constexpr int taps = K, stride = S;
+  static constexpr int strip = 4;                    // output pixels of a thread side by side
+  static constexpr int width = (strip - 1) * S + K;  // what they read of a row
+  static constexpr int held = (K + S - 1) / S;       // output rows that a row of x belongs to
+  static constexpr int blocks = K == 3 ? 3 : 2;      // on a multiprocessor at least, as registers allow
+};
+
+// Neighbouring channels of a thread: 4 bytes for 9 taps, one for 25, so that sums and filters fit the registers.
+template <typename Window, typename T>
+constexpr int kChannels = Window::taps == 3 ? 4 / sizeof(T) : 1;
+
+constexpr int kMostThreads = 7 * 32;  // the images of most networks are 7 times a power of two wide
+
+// What bounds a tile.
+constexpr int kMostStrips = 7;         // side by side
+constexpr int kMostBytes = 56 * 1024;  // of shared memory: at least 4 blocks on a multiprocessor of Hopper
+template <typename Window>
+constexpr int kMostRows = Window::taps == 3 ? 12 : 10;  // output rows of a walk
+
+// How blocks share the output pixels. A tile has some strips of some rows for as many packs of channels as it has
+// lanes; `down` threads share a column, each with `rows` rows.
+struct Cut {
+  int C, H, W, image_h, image_w, padding_h, padding_w;  // H, W: of the output
+  int lanes, strips, down, rows;
+  int tile_h, tile_w;  // of x
+  Divisor chunks, across, parts;
+  int64_t tiles;  // of one chunk of channels
+
+  int threads() const { return (lanes * strips * down + 31) / 32 * 32; }
+  __device__ int rows_from(int top) const { return H - top < rows ? H - top : rows; }
+  int64_t tile_pixels() const { return int64_t{tile_h} * tile_w; }
+};
+
+struct Sizes {
+  int64_t N, C, H, W, image_h, image_w, padding_h, padding_w;  // H, W: of the output
+};
+
+// Lanes: 24 or 32, whichever leave fewer idle.
+inline int lanes_of(int64_t C, int n) {
+  const int64_t of_24 = divide_up(C, 24 * n) * 24, of_32 = divide_up(C, 32 * n) * 32;
+  return of_24 < of_32 ? 24 : 32;
+}
+
+// `outputs`: the tile of output pixels is in shared memory, too.
+template <typename Window, typename T>
+Cut cut_of(const Sizes& s, bool outputs) {
+  constexpr int n = kChannels<Window, T>, S = Window::stride, K = Window::taps, held = Window::held;
+  const int lanes = lanes_of(s.C, n), pixel = lanes * n * static_cast<int>(sizeof(T));
+  const int64_t all = divide_up(s.W, Window::strip), across = divide_up(all, kMostStrips);
+  const int strips = narrow(divide_up(all, across)), width = strips * Window::strip;
+  const int tile_w = (width - 1) * S + K;
+  const auto bytes = [&](int64_t rows) {
+    return pixel * (((rows - 1) * S + K) * tile_w + (outputs ? rows * width : 0));
+  };
+  int down = std::max(1, kMostThreads / (lanes * strips)), rows = held;
+  down = narrow(std::min<int64_t>(down, divide_up(s.H, held)));
+  while (down > 1 && bytes(int64_t{down} * held) > kMostBytes) --down;
+  while (rows + held <= kMostRows<Window> && bytes(int64_t{down} * (rows + held)) <= kMostBytes) rows += held;
+  const int64_t parts = divide_up(s.H, down * rows);
+  rows = narrow(divide_up(divide_up(divide_up(s.H, parts), down), held)) * held;  // evenly
+  return {narrow(s.C),
+          narrow(s.H),
+          narrow(s.W),
+          narrow(s.image_h),
+          narrow(s.image_w),
+          narrow(s.padding_h),
+          narrow(s.padding_w),
+          lanes,
+          strips,
+          down,
+          rows,
+          (down * rows - 1) * S + K,
+          tile_w,
+          divide_up(s.C, lanes * n),
+          across,
+          divide_up(s.H, down * rows),
+          s.N * across * divide_up(s.H, down * rows)};
+}
+
+// Where a tile is.
+struct Tile {
+  int64_t image;
+  int top, left;  // its first output pixel
+
+  template <typename Window>
+  __device__ static Tile of(const Cut& cut, int64_t index) {
+    const int64_t above = index / cut.across, image = above / cut.parts;
+    const auto part = static_cast<int>(above - image * cut.parts.value());
+    const auto column = static_cast<int>(index - above * cut.across.value());
+    return {image, part * cut.down * cut.rows, column * cut.strips * Window::strip};
+  }
+};
+
+// Starts to copy height x width pixels of `channels` channels from (top, left) of an image into shared memory.
+// `left_of` channels of C are left. Packs: of 16 bytes; else single numbers, at once.
+template <int channels, bool packs, typename T>
+__device__ void copy_tile(const T* image, int rows, int columns, int C, int left_of, int top, int left, int height,
+                          int width, T* to) {
+  constexpr int n = packs ? 16 / static_cast<int>(sizeof(T)) : 1, of_pixel = channels / n;
+  const int lane = static_cast<int>(threadIdx.x) % 32, warps = static_cast<int>(blockDim.x) / 32;
+  for (int h = static_cast<int>(threadIdx.x) / 32; h < height; h += warps) {
+    const int row = top + h;
+    const bool inside = row >= 0 && row < rows;
+    const T* from = image + int64_t{row} * columns * C;
+    T* const place = to + h * width * channels;
+    for (int i = lane; i < width * of_pixel; i += 32) {
+      const int pixel = i / of_pixel, c = (i - pixel * of_pixel) * n, column = left + pixel;
+      const bool exists = inside && column >= 0 && column < columns && c < left_of;
+      if constexpr (packs)
+        copy_async<16>(place + i * n, from + int64_t{column} * C + c, exists);
+      else
+        place[i] = exists ? from[int64_t{column} * C + c] : T{};
+    }
+  }
+}
+
+// Numbers of `width` pixels, n channels of each, `apart` from one another.
+template <int width, int n, int apart, typename T>
+__device__ void read_row(const T* from, Compute<T> (&numbers)[width][n]) {
+#pragma unroll
+  for (int i = 0; i < width; ++i) {
+    const auto pack = to_compute(load_pack<n>(from + i * apart));
+#pragma unroll
+    for (int j = 0; j < n; ++j) numbers[i][j] = pack.v[j];
+  }
+}
+
+// f(window) with the Window for these sizes; false where there is none.
+template <typename T, typename F>
+bool with_window(const Conv2dShape& s, F&& f) {
+  if constexpr (sizeof(T) <= 4) {
+    if (s.KH == s.KW && s.sh == s.sw && s.dh == 1 && s.dw == 1) {
+      if (s.KH == 3 && s.sh == 1) return f(Window<3, 1>{}), true;
+      if (s.KH == 3 && s.sh == 2) return f(Window<3, 2>{}), true;
+      if (s.KH == 5 && s.sh == 1) return f(Window<5, 1>{}), true;
+      if (s.KH == 5 && s.sh == 2) return f(Window<5, 2>{}), true;
+    }
+  }
+  return false;
+}
+
+// f(integral_constant of the lanes).
+template <typename F>
+void with_lanes(int lanes, F&& f) {
+  if (lanes == 24)
+    f(std::integral_constant<int, 24>{});
+  else
+    f(std::integral_constant<int, 32>{});
+}
+
+}  // namespace
+}  // namespace atrous
