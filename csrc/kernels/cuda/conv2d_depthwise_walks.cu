@@ -19,7 +19,7 @@ __device__ void read_filters(const T* weight, int c, int C, bool reversed, Compu
   }
 }
 
-// Adds what row kh of the filters makes of a row to a strip's sums.
+// Adds what row kh of the filters makes of a row to a strip's sums, which begin with row 0.
 template <typename Window, int n, typename C>
 __device__ void add_row(const C (&row)[Window::width][n], const C (&filters)[Window::taps * Window::taps][n], int kh,
                         C (&sums)[Window::strip][n]) {
@@ -28,33 +28,37 @@ __device__ void add_row(const C (&row)[Window::width][n], const C (&filters)[Win
 #pragma unroll
     for (int i = 0; i < Window::strip; ++i)
 #pragma unroll
-      for (int j = 0; j < n; ++j)
-        add_product(row[i * Window::stride + kw][j], filters[kh * Window::taps + kw][j], sums[i][j]);
+      for (int j = 0; j < n; ++j) {
+        const C number = row[i * Window::stride + kw][j], factor = filters[kh * Window::taps + kw][j];
+        if (kh == 0 && kw == 0)
+          sums[i][j] = number * factor;
+        else
+          add_product(number, factor, sums[i][j]);
+      }
 }
 
-// Stores the sums of a strip from `at` on, channel c of C, or of the `pixels` that there are, and makes them 0.
-template <typename Window, bool packs, int n, typename T, typename Sum>
-__device__ void put_row(int64_t at, int pixels, int c, int C, bool plain, const Target<T>& y,
-                        Sum (&sums)[Window::strip][n]) {
+// Stores the sums of a strip, or of its first `pixels`, from `at` on, which is channel c of C: as they are or, if not
+// `plain`, through the epilogue.
+template <bool plain, bool packs, int strip, int n, typename T, typename Sum>
+__device__ void put_row(int64_t at, int pixels, int c, int C, const Target<T>& y, const Sum (&sums)[strip][n]) {
   constexpr int m = packs ? n : 1;
 #pragma unroll
-  for (int i = 0; i < Window::strip; ++i)
+  for (int i = 0; i < strip; ++i)
 #pragma unroll
     for (int first = 0; first < n; first += m) {
       Pack<Sum, m> pack;
 #pragma unroll
-      for (int j = 0; j < m; ++j) pack.v[j] = sums[i][first + j], sums[i][first + j] = 0;
-      if (i >= pixels || c + first >= C) continue;
-      const int64_t to = at + int64_t{i} * C + first;
-      if (plain)
-        store_pack(y.y + to, round_to<T>(pack));
+      for (int j = 0; j < m; ++j) pack.v[j] = sums[i][first + j];
+      if (i >= pixels || (first > 0 && c + first >= C)) continue;
+      if constexpr (plain)
+        store_pack(y.y + at + (i * C + first), round_to<T>(pack));
       else
-        y.template put<m>(to - c - first, c + first, pack);
+        y.template put<m>(at - c + i * C, c + first, pack);
     }
 }
 
 template <typename Window, int lanes, bool packs, typename T>
-__global__ void __launch_bounds__(kMostThreads, Window::blocks)
+__global__ void __launch_bounds__(kMostThreads, packs ? Window::blocks : 2)
     walks_kernel(Cut cut, const T* x, const T* weight, bool reversed, bool plain, Target<T> y) {
   constexpr int held = Window::held, K = Window::taps, S = Window::stride, n = kChannels<Window, T>;
   constexpr int channels = lanes * n;
@@ -70,34 +74,36 @@ __global__ void __launch_bounds__(kMostThreads, Window::blocks)
   const int line = static_cast<int>(threadIdx.x) / lanes, down = line / cut.strips;
   const int strip = (line - down * cut.strips) * Window::strip, left = tile.left + strip;
   const int top = tile.top + down * cut.rows, rows = cut.rows_from(top);
-  Compute<T> filters[K * K][n], row[Window::width][n], sums[held][Window::strip][n] = {};
+  Compute<T> filters[K * K][n], row[Window::width][n], sums[held][Window::strip][n];
   read_filters(weight, c, cut.C, reversed, filters);
   wait_copies<0>();
   __syncthreads();
   if (down >= cut.down || rows <= 0 || c >= cut.C || left >= cut.W) return;
   int64_t at = ((tile.image * cut.H + top) * cut.W + left) * cut.C + c;
   const T* from = memory + (down * cut.rows * S * cut.tile_w + strip * S) * channels + lane * n;
-  const int turns = (rows + held - 1) / held;
-  for (int turn = 0; turn <= turns; ++turn)  // the last for the rows that end what the one before began
+  for (int first = 0; first < rows + held; first += held)  // the last for the rows that end what the one before began
 #pragma unroll
     for (int u = 0; u < held; ++u) {
-      if (u == held - 1 && turn == turns) break;
+      if (u == held - 1 && first >= rows) break;
 #pragma unroll
       for (int s = 0; s < S; ++s, from += cut.tile_w * channels) {
-        if ((u + 1) * S + s >= K && turn == turns) continue;
+        if ((u + 1) * S + s >= K && first >= rows) continue;
         read_row<Window::width, n, channels>(from, row);
-        if (turn > 0)
+        if (first > 0)
 #pragma unroll
           for (int a = u + 1; a < held; ++a)
             if (a * S + s < K) add_row<Window>(row, filters, a * S + s, sums[u - a + held]);
-        if (turn < turns)
+        if (first < rows)
 #pragma unroll
           for (int a = 0; a <= u; ++a)
             if (a * S + s < K) add_row<Window>(row, filters, a * S + s, sums[u - a]);
       }
-      const int done = turn * held + u - (held - 1);
+      const int done = first + u - (held - 1);
       if (done < 0 || done >= rows) continue;
-      put_row<Window, packs>(at, cut.W - left, c, cut.C, plain, y, sums[(u + 1) % held]);
+      if (plain)
+        put_row<true, packs>(at, cut.W - left, c, cut.C, y, sums[(u + 1) % held]);
+      else
+        put_row<false, packs>(at, cut.W - left, c, cut.C, y, sums[(u + 1) % held]);
       at += int64_t{cut.W} * cut.C;
     }
 }

@@ -28,22 +28,21 @@ __device__ void add_walk(const T* x, int x_step, const T* grad_y, int grad_step,
                          Compute<T> (&sums)[Window::taps * Window::taps][n]) {
   constexpr int held = Window::held, K = Window::taps, S = Window::stride;
   Compute<T> row[Window::width][n], grads[held][Window::strip][n];
-  const int turns = (rows + held - 1) / held;
-  for (int turn = 0; turn <= turns; ++turn)  // the last for the rows that end what the one before began
+  for (int first = 0; first < rows + held; first += held)  // the last for the rows that end what the one before began
 #pragma unroll
     for (int u = 0; u < held; ++u) {
-      if (u == held - 1 && turn == turns) break;
-      if (turn < turns) read_row<Window::strip, n, channels>(grad_y, grads[u]);
+      if (u == held - 1 && first >= rows) break;
+      if (first < rows) read_row<Window::strip, n, channels>(grad_y, grads[u]);
       grad_y += grad_step;
 #pragma unroll
       for (int s = 0; s < S; ++s, x += x_step) {
-        if ((u + 1) * S + s >= K && turn == turns) continue;
+        if ((u + 1) * S + s >= K && first >= rows) continue;
         read_row<Window::width, n, channels>(x, row);
-        if (turn > 0)
+        if (first > 0)
 #pragma unroll
           for (int a = u + 1; a < held; ++a)
             if (a * S + s < K) add_taps<Window>(row, grads[u - a + held], a * S + s, sums);
-        if (turn < turns)
+        if (first < rows)
 #pragma unroll
           for (int a = 0; a <= u; ++a)
             if (a * S + s < K) add_taps<Window>(row, grads[u - a], a * S + s, sums);

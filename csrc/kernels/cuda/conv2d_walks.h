@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/async_copy.h"
 #include "kernels/cuda/conv2d_axes.h"
-#include "kernels/cuda/half.h"
+#include "kernels/cuda/held.h"
 #include "kernels/cuda/pixels.h"
 
 namespace atrous {
@@ -63,12 +63,15 @@ template <typename Window, typename T>
 Cut cut_of(const Sizes& s, bool outputs) {
   constexpr int n = kChannels<Window, T>, S = Window::stride, K = Window::taps, held = Window::held;
   const int lanes = lanes_of(s.C, n), pixel = lanes * n * static_cast<int>(sizeof(T));
-  const int64_t all = divide_up(s.W, Window::strip), across = divide_up(all, kMostStrips);
-  const int strips = narrow(divide_up(all, across)), width = strips * Window::strip;
-  const int tile_w = (width - 1) * S + K;
+  int strips = 0, width = 0, tile_w = 0;
   const auto bytes = [&](int64_t rows) {
     return pixel * (((rows - 1) * S + K) * tile_w + (outputs ? rows * width : 0));
   };
+  int64_t across = divide_up(divide_up(s.W, Window::strip), kMostStrips) - 1;
+  do {
+    strips = narrow(divide_up(divide_up(s.W, Window::strip), ++across));
+    width = strips * Window::strip, tile_w = (width - 1) * S + K;
+  } while (strips > 1 && bytes(held) > kMostBytes);
   int down = std::max(1, kMostThreads / (lanes * strips)), rows = held;
   down = narrow(std::min<int64_t>(down, divide_up(s.H, held)));
   while (down > 1 && bytes(int64_t{down} * held) > kMostBytes) --down;
@@ -109,24 +112,25 @@ struct Tile {
 };
 
 // Starts to copy height x width pixels of `channels` channels from (top, left) of an image into shared memory.
-// `left_of` channels of C are left. Packs: of 16 bytes; else single numbers, at once.
+// `left_of` channels of C are left. Packs: of 16 bytes; else single numbers, at once. A thread stays in its columns.
 template <int channels, bool packs, typename T>
 __device__ void copy_tile(const T* image, int rows, int columns, int C, int left_of, int top, int left, int height,
                           int width, T* to) {
   constexpr int n = packs ? 16 / static_cast<int>(sizeof(T)) : 1, of_pixel = channels / n;
-  const int lane = static_cast<int>(threadIdx.x) % 32, warps = static_cast<int>(blockDim.x) / 32;
-  for (int h = static_cast<int>(threadIdx.x) / 32; h < height; h += warps) {
-    const int row = top + h;
-    const bool inside = row >= 0 && row < rows;
-    const T* from = image + int64_t{row} * columns * C;
-    T* const place = to + h * width * channels;
-    for (int i = lane; i < width * of_pixel; i += 32) {
-      const int pixel = i / of_pixel, c = (i - pixel * of_pixel) * n, column = left + pixel;
-      const bool exists = inside && column >= 0 && column < columns && c < left_of;
+  const int first = static_cast<int>(threadIdx.x) / 32, warps = static_cast<int>(blockDim.x) / 32;
+  const int64_t step = int64_t{warps} * columns * C;
+  const T* const line = image + int64_t{top + first} * columns * C;
+  for (int i = static_cast<int>(threadIdx.x) % 32; i < width * of_pixel; i += 32) {
+    const int pixel = i / of_pixel, c = (i - pixel * of_pixel) * n, column = left + pixel;
+    const bool inside = column >= 0 && column < columns && c < left_of;
+    const T* from = line + (column * C + c);
+    T* place = to + first * width * channels + i * n;
+    for (int h = first; h < height; h += warps, from += step, place += warps * width * channels) {
+      const bool exists = inside && top + h >= 0 && top + h < rows;
       if constexpr (packs)
-        copy_async<16>(place + i * n, from + int64_t{column} * C + c, exists);
+        copy_async<16>(place, from, exists);
       else
-        place[i] = exists ? from[int64_t{column} * C + c] : T{};
+        *place = exists ? *from : T{};
     }
   }
 }
@@ -136,9 +140,9 @@ template <int width, int n, int apart, typename T>
 __device__ void read_row(const T* from, Compute<T> (&numbers)[width][n]) {
 #pragma unroll
   for (int i = 0; i < width; ++i) {
-    const auto pack = to_compute(load_pack<n>(from + i * apart));
+    const auto held = hold<Pack<T, n>>(from + i * apart);
 #pragma unroll
-    for (int j = 0; j < n; ++j) numbers[i][j] = pack.v[j];
+    for (int j = 0; j < n; ++j) numbers[i][j] = number(held, j);
   }
 }
 
@@ -146,7 +150,9 @@ __device__ void read_row(const T* from, Compute<T> (&numbers)[width][n]) {
 template <typename T, typename F>
 bool with_window(const Conv2dShape& s, F&& f) {
   if constexpr (sizeof(T) <= 4) {
-    if (s.KH == s.KW && s.sh == s.sw && s.dh == 1 && s.dw == 1) {
+    constexpr int64_t kMost = int64_t{1} << 30;  // numbers of a row with its border, which 32 bits count
+    const bool counted = (s.IW + 2 * s.pw + 64) * s.IC < kMost && (s.OW + s.KW + 64) * s.IC < kMost;
+    if (counted && s.KH == s.KW && s.sh == s.sw && s.dh == 1 && s.dw == 1) {
       if (s.KH == 3 && s.sh == 1) return f(Window<3, 1>{}), true;
       if (s.KH == 3 && s.sh == 2) return f(Window<3, 2>{}), true;
       if (s.KH == 5 && s.sh == 1) return f(Window<5, 1>{}), true;
