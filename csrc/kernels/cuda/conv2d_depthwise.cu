@@ -167,7 +167,8 @@ void forward_depthwise(const Conv2dShape& s, const T* x, const T* weight, const 
 
 template <typename T>
 void backward_input_depthwise(const Conv2dShape& s, const T* grad_y, const T* weight, T* grad_x) {
-  if (!backward_input_by_walks(s, grad_y, weight, grad_x)) backward_input(s, grad_y, weight, grad_x);
+  if (backward_input_by_walks(s, grad_y, weight, grad_x)) return;
+  if (!backward_input_by_walks_of_2(s, grad_y, weight, grad_x)) backward_input(s, grad_y, weight, grad_x);
 }
 
 template void forward_depthwise(const Conv2dShape&, const float*, const float*, const Epilogue<float>&, float*);

@@ -10,6 +10,8 @@ bool forward_by_walks(const Conv2dShape&, const T* x, const T* weight, const Epi
 template <typename T>
 bool backward_input_by_walks(const Conv2dShape&, const T* grad_y, const T* weight, T* grad_x);
 template <typename T>
+bool backward_input_by_walks_of_2(const Conv2dShape&, const T* grad_y, const T* weight, T* grad_x);  // stride 2
+template <typename T>
 bool backward_weight_by_walks(const Conv2dShape&, const T* grad_y, const T* x, Compute<T>* grad_weight);
 
 }  // namespace atrous

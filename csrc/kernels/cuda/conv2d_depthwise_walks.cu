@@ -7,18 +7,6 @@
 namespace atrous {
 namespace {
 
-// The filters of n channels, where they exist; (C, taps) in memory.
-template <int taps, int n, typename T>
-__device__ void read_filters(const T* weight, int c, int C, bool reversed, Compute<T> (&filters)[taps][n]) {
-  const int step = reversed ? -1 : 1;
-#pragma unroll
-  for (int j = 0; j < n; ++j) {
-    const T* from = weight + int64_t{c + j} * taps + (reversed ? taps - 1 : 0);
-#pragma unroll
-    for (int i = 0; i < taps; ++i) filters[i][j] = c + j < C ? to_compute(from[i * step]) : Compute<T>(0);
-  }
-}
-
 // Adds what row kh of the filters makes of a row to a strip's sums, which begin with row 0.
 template <typename Window, int n, typename C>
 __device__ void add_row(const C (&row)[Window::width][n], const C (&filters)[Window::taps * Window::taps][n], int kh,
@@ -111,7 +99,7 @@ __global__ void __launch_bounds__(kMostThreads, packs ? Window::blocks : 2)
 // Tiles may be too large for shared memory only where there is no window.
 template <typename Window, typename T, typename... Pointers>
 void walk(const Sizes& sizes, const T* x, const T* weight, bool reversed, const Target<T>& y) {
-  const Cut cut = cut_of<Window, T>(sizes, false);
+  const Cut cut = cut_of<Window, kChannels<Window, T>, T>(sizes, false);
   const auto blocks = static_cast<unsigned>(cut.tiles * cut.chunks.value());
   with_lanes(cut.lanes, [&](auto lanes) {
     with_packs<T>(

@@ -124,7 +124,7 @@ struct ByChannel {
 template <typename Window, typename T>
 void sum_by_walks(const Conv2dShape& s, const T* grad_y, const T* x, float* grad_weight) {
   constexpr int64_t kBlocks = 396, taps = Window::taps * Window::taps;
-  const Cut cut = cut_of<Window, T>({s.N, s.IC, s.OH, s.OW, s.IH, s.IW, s.ph, s.pw}, true);
+  const Cut cut = cut_of<Window, kChannels<Window, T>, T>({s.N, s.IC, s.OH, s.OW, s.IH, s.IW, s.ph, s.pw}, true);
   const int64_t chunks = cut.chunks.value(), most = std::max<int64_t>(1, kBlocks / chunks);
   const int64_t of_piece = std::max<int64_t>(1, divide_up(cut.tiles, most));
   const int64_t pieces = std::max<int64_t>(1, divide_up(cut.tiles, of_piece));

@@ -23,8 +23,10 @@ struct Window {
 };
 
 // Neighbouring channels of a thread: 4 bytes for 9 taps, one for 25, so that sums and filters fit the registers.
+template <int K, typename T>
+constexpr int kTapsChannels = K == 3 ? 4 / sizeof(T) : 1;
 template <typename Window, typename T>
-constexpr int kChannels = Window::taps == 3 ? 4 / sizeof(T) : 1;
+constexpr int kChannels = kTapsChannels<Window::taps, T>;
 
 constexpr int kMostThreads = 7 * 32;  // the images of most networks are 7 times a power of two wide
 
@@ -58,10 +60,10 @@ inline int lanes_of(int64_t C, int n) {
   return of_24 < of_32 ? 24 : 32;
 }
 
-// `outputs`: the tile of output pixels is in shared memory, too.
-template <typename Window, typename T>
+// For n channels of a thread. `outputs`: the tile of output pixels is in shared memory, too.
+template <typename Window, int n, typename T>
 Cut cut_of(const Sizes& s, bool outputs) {
-  constexpr int n = kChannels<Window, T>, S = Window::stride, K = Window::taps, held = Window::held;
+  constexpr int S = Window::stride, K = Window::taps, held = Window::held;
   const int lanes = lanes_of(s.C, n), pixel = lanes * n * static_cast<int>(sizeof(T));
   int strips = 0, width = 0, tile_w = 0;
   const auto bytes = [&](int64_t rows) {
@@ -143,6 +145,18 @@ __device__ void read_row(const T* from, Compute<T> (&numbers)[width][n]) {
     const auto held = hold<Pack<T, n>>(from + i * apart);
 #pragma unroll
     for (int j = 0; j < n; ++j) numbers[i][j] = number(held, j);
+  }
+}
+
+// The filters of n channels, where they exist; (C, taps) in memory.
+template <int taps, int n, typename T>
+__device__ void read_filters(const T* weight, int c, int C, bool reversed, Compute<T> (&filters)[taps][n]) {
+  const int step = reversed ? -1 : 1;
+#pragma unroll
+  for (int j = 0; j < n; ++j) {
+    const T* from = weight + int64_t{c + j} * taps + (reversed ? taps - 1 : 0);
+#pragma unroll
+    for (int i = 0; i < taps; ++i) filters[i][j] = c + j < C ? to_compute(from[i * step]) : Compute<T>(0);
   }
 }
 
