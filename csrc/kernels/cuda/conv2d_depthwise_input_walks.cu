@@ -46,7 +46,7 @@ __device__ void put_row(T* row, int left, int size, int C_left, int stride, cons
 
 // `cut` is of windows of grad_y, the first of which is at (top, left) / 2 of grad_x with its padding.
 template <int K, typename Window, int lanes, bool packs, typename T>
-__global__ void __launch_bounds__(kMostThreads, 2)
+__global__ void __launch_bounds__(kMostThreads, 3)
     input_walks_kernel(Cut cut, int IH, int IW, int top, int left, const T* grad_y, const T* weight, T* grad_x) {
   constexpr int held = Window::held, n = kTapsChannels<K, T>, channels = lanes * n;
   T* const memory = shared_memory<T>();

@@ -46,7 +46,7 @@ __device__ void put_row(int64_t at, int pixels, int c, int C, const Target<T>& y
 }
 
 template <typename Window, int lanes, bool packs, typename T>
-__global__ void __launch_bounds__(kMostThreads, packs ? Window::blocks : 2)
+__global__ void __launch_bounds__(kMostThreads, packs ? 3 : 2)
     walks_kernel(Cut cut, const T* x, const T* weight, bool reversed, bool plain, Target<T> y) {
   constexpr int held = Window::held, K = Window::taps, S = Window::stride, n = kChannels<Window, T>;
   constexpr int channels = lanes * n;

@@ -73,7 +73,7 @@ __device__ void add_lines(C* table, int lines, int piece, int first_channel, int
 }
 
 template <typename Window, int lanes, bool packs, typename T>
-__global__ void __launch_bounds__(kMostThreads, 2)
+__global__ void __launch_bounds__(kMostThreads, 3)
     weight_walks_kernel(Cut cut, int pieces, const T* grad_y, const T* x, Compute<T>* partial) {
   constexpr int K = Window::taps, S = Window::stride, n = kChannels<Window, T>, channels = lanes * n;
   const auto piece = static_cast<int>(blockIdx.x / cut.chunks);

@@ -19,7 +19,6 @@ struct Window {
   static constexpr int strip = 4;                    // output pixels of a thread side by side
   static constexpr int width = (strip - 1) * S + K;  // what they read of a row
   static constexpr int held = (K + S - 1) / S;       // output rows that a row of x belongs to
-  static constexpr int blocks = K == 3 ? 3 : 2;      // on a multiprocessor at least, as registers allow
 };
 
 // Neighbouring channels of a thread: 4 bytes for 9 taps, one for 25, so that sums and filters fit the registers.
