@@ -104,22 +104,6 @@ __global__ void __launch_bounds__(kMostThreads, 3)
   add_lines<lanes>(shared_memory<Compute<T>>(), cut.strips * cut.down, piece, first_channel, cut.C, sums, partial);
 }
 
-// Sums by tap (taps, C), to (C, taps).
-template <typename T>
-struct ByChannel {
-  Divisor C;
-  int64_t taps;
-  T* grad_weight;
-
-  template <int n>
-  __device__ void operator()(int64_t i, const Pack<T, n>& sums) const {
-    for (int j = 0; j < n; ++j) {
-      const int64_t tap = (i + j) / C, c = i + j - tap * C.value();
-      grad_weight[c * taps + tap] = sums.v[j];
-    }
-  }
-};
-
 // The order of the sums does not depend on addresses.
 template <typename Window, typename T>
 void sum_by_walks(const Conv2dShape& s, const T* grad_y, const T* x, float* grad_weight) {
