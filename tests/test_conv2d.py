@@ -355,6 +355,9 @@ def test_tiles_of_cuda(cuda, x, kernel, stride):
     np.testing.assert_array_equal(cuda.conv2d_forward(x, weight, None, **window), y)
     grad_x = reference.conv2d_backward_input(y, weight, x.shape[2:], **window)
     np.testing.assert_array_equal(cuda.conv2d_backward_input(y, weight, x.shape[2:], **window), grad_x)
+    grad_y = rng.integers(-3, 4, y.shape).astype(np.float32)
+    grad_weight = reference.conv2d_backward_weight(grad_y, x, weight.shape[2:], **window)
+    np.testing.assert_array_equal(cuda.conv2d_backward_weight(grad_y, x, weight.shape[2:], **window), grad_weight)
 
 
 def test_cuda_tensor_cores_round_to_the_nearest_and_keep_what_is_not_finite(cuda):

@@ -17,7 +17,7 @@ SOURCES = sorted((ROOT / "csrc" / "kernels" / "cuda").glob("*.cu"))
 PLACES = ["/usr/local/cuda/bin", *Path(sysconfig.get_path("purelib")).glob("nvidia/cu*/bin")]  # those of packages, too
 SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, PLACES)])
 NVCC, CUOBJDUMP = shutil.which("nvcc", path=SEARCHED), shutil.which("cuobjdump", path=SEARCHED)
-PACK = re.compile(r"\b(ld|st)(\.global)?(\.nc|\.wb)?\.v(4\.[a-z]32|2\.[a-z]64)")  # 16 bytes
+PACK = re.compile(r"\b(ld|st)(\.global)?(\.nc|\.wb)?\.v(4\.[a-z]32|2\.[a-z]64)|\bcp\.async\.cg\b")  # 16 bytes
 SINGLE = re.compile(r"\b(ld|st)\.global(\.nc|\.wb)?\.[a-z]16\b")
 UNPACKED = {"values", "capture"}  # look at single numbers, or store few bytes
 # Have kernels that memory limits, for numbers of 16 bits.

@@ -99,7 +99,7 @@ bool work_for_others() {
 }
 
 void run_block(size_t threads) {
-  const size_t step = chosen_order < 3 ? 1 : 7;  // prime to every block size that is a multiple of 32
+  const size_t step = chosen_order < 3 ? 1 : 37;  // prime to every multiple of 32 that a block size may be
   for (;;) {
     bool ended = true, progress = false;
     for (size_t i = 0; i < threads; ++i) {

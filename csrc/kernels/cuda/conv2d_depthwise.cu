@@ -1,8 +1,9 @@
-// Depthwise convolution: each channel by itself, a few multiplications for a number that is read. So memory limits it:
-// a thread has 16 bytes of channels, and four pixels of a row for which it reads a weight once. What windows share
-// comes from the first-level cache of a block, which has a tile of them. Sums are in Compute<T>; numbers of 16 bits
-// stay as they are in registers until they are used.
+// Depthwise convolution: each channel by itself, a few multiplications for a number that is read. So memory limits it.
+// The common windows have walks (conv2d_walks.h). For any other, a thread has 16 bytes of channels, and four pixels of
+// a row for which it reads a weight once. What windows share comes from the first-level cache of a block, which has a
+// tile of them. Sums are in Compute<T>; numbers of 16 bits stay as they are in registers until they are used.
 #include "core/memory.h"
+#include "kernels/cuda/conv2d_depthwise.h"
 #include "kernels/cuda/conv2d_strips.h"
 #include "kernels/cuda/conv2d_target.h"
 
@@ -14,24 +15,15 @@ template <int n, typename T>
 struct Strip {
   Compute<T> sums[kStrip][n] = {};
 
-  // Adds weight[k] * image[(first + i * step + k) * C] for each pixel i and tap k, where that is inside. Weights are C
-  // apart, or -C where the taps go backwards. The weights stay in registers, what is read passes through them.
-  template <typename Taps>
-  __device__ void add(Taps, const T* weight, int64_t apart, const T* row, int first, int step, int size, int64_t C) {
+  // Adds weight * image[(first + i * step) * C] for each pixel i, where that is inside.
+  __device__ void add(const T* weight, const T* row, int first, int step, int size, int64_t C) {
     using M = Pack<T, n>;
-    Held<M, T> factors[Taps::count];
+    const auto factors = hold<M>(weight);
 #pragma unroll
-    for (int k = 0; k < Taps::count; ++k) factors[k] = hold<M>(weight + k * apart);
+    for (int i = 0; i < kStrip; ++i) {
+      const auto pack = hold_pixel<M>(row, first + i * step, size, C);
 #pragma unroll
-    for (int at = 0; at < Taps::width; ++at) {
-      const auto pack = Taps::template read<M>(row, first, step, size, C, at);
-#pragma unroll
-      for (int i = 0; i < kStrip; ++i)
-#pragma unroll
-        for (int k = 0; k < Taps::count; ++k)
-#pragma unroll
-          for (int j = 0; j < n; ++j)
-            if (Taps::place(i, k) == at) add_product(number(pack, j), number(factors[k], j), sums[i][j]);
+      for (int j = 0; j < n; ++j) add_product(number(pack, j), number(factors, j), sums[i][j]);
     }
   }
 
@@ -50,7 +42,7 @@ __global__ void by_tap_kernel(int64_t C, int64_t taps, const T* weight, T* by_ta
   if (i < C * taps) by_tap[i] = weight[i % C * taps + i / C];
 }
 
-template <typename Taps, int n, typename T>
+template <int n, typename T>
 struct Forward {
   int64_t C;
   Axis h, w;
@@ -65,9 +57,8 @@ struct Forward {
     for (int kh = 0; kh < h.taps; ++kh) {
       const int ih = top + kh * h.tap;
       const T* row = x + (place.n * h.size + ih) * w.size * C + place.c;
-      for (int kw = 0; kw < w.taps; kw += Taps::count, weight += Taps::count * C)
-        if (ih >= 0 && ih < h.size)
-          strip.add(Taps{}, weight, C, row, first * w.step + w.first + kw * w.tap, w.step, w.size, C);
+      for (int kw = 0; kw < w.taps; ++kw, weight += C)
+        if (ih >= 0 && ih < h.size) strip.add(weight, row, first * w.step + w.first + kw * w.tap, w.step, w.size, C);
     }
     const int64_t pixel = (place.n * OH + place.h) * OW + first;
 #pragma unroll
@@ -77,7 +68,7 @@ struct Forward {
 };
 
 // The pixels of a strip are the stride apart: the same taps reach them.
-template <typename Taps, int n, typename T>
+template <int n, typename T>
 struct BackwardInput {
   int64_t C, KW;
   Stride h, w;
@@ -95,10 +86,8 @@ struct BackwardInput {
       if (oh < 0 || oh >= rows.size) continue;
       const T* row = grad_y + (place.n * rows.size + oh) * columns.size * C + place.c;
       const T* weight = by_tap + ((taps_h.first + i * taps_h.step) * KW + taps_w.first) * C + place.c;
-      for (int j = 0; j < taps_w.taps; j += Taps::count, weight += taps_w.step * Taps::count * C) {
-        const int leftmost = first + columns.first + (j + Taps::count - 1) * columns.tap;
-        strip.add(Taps{}, weight + (Taps::count - 1) * C, -C, row, leftmost, 1, columns.size, C);
-      }
+      for (int j = 0; j < taps_w.taps; ++j, weight += taps_w.step * C)
+        strip.add(weight, row, first + columns.first + j * columns.tap, 1, columns.size, C);
     }
 #pragma unroll
     for (int i = 0; i < kStrip; ++i) {
@@ -120,20 +109,12 @@ template <typename T>
 void forward(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
   const Workspace<T> by_tap(s.KH * s.KW * s.OC);
   order_by_tap(s.OC, s.KH * s.KW, weight, by_tap.data());
-  const auto run = [&](auto taps, auto n) {
-    const Forward<decltype(taps), n, T> job{s.IC, height_of(s),  width_of(s),  narrow(s.OH), narrow(s.OW),
-                                            x,    by_tap.data(), {y, e, n > 1}};
+  const auto run = [&](auto n) {
+    const Forward<n, T> job{s.IC, height_of(s),  width_of(s),  narrow(s.OH), narrow(s.OW),
+                            x,    by_tap.data(), {y, e, n > 1}};
     for_tiles<n>(s.N, s.OH, strips(s.OW), s.OC, job);
   };
-  const auto run_with = [&](auto n) {
-    with_taps<T>(s.KW, s.dw, s.sw, [&](auto taps) {
-      if constexpr (is_half<T> && taps.width > 10)  // too many numbers for the registers
-        run(Taps<1, 1>{}, n);
-      else
-        run(taps, n);
-    });
-  };
-  with_packs<T>(run_with, s.OC, x, y, e.scale, e.bias, e.residual);
+  with_packs<T>(run, s.OC, x, y, e.scale, e.bias, e.residual);
 }
 
 template <typename T>
@@ -141,32 +122,24 @@ void backward_input(const Conv2dShape& s, const T* grad_y, const T* weight, T* g
   const Workspace<T> by_tap(s.KH * s.KW * s.OC);
   order_by_tap(s.OC, s.KH * s.KW, weight, by_tap.data());
   const Stride h = Stride::of(s.sh, s.ph, s.dh, s.KH, s.IH, s.OH), w = Stride::of(s.sw, s.pw, s.dw, s.KW, s.IW, s.OW);
-  const auto run = [&](auto taps, auto n) {
-    const BackwardInput<decltype(taps), n, T> job{s.IC, s.KW, h, w, grad_y, by_tap.data(), grad_x};
+  const auto run = [&](auto n) {
+    const BackwardInput<n, T> job{s.IC, s.KW, h, w, grad_y, by_tap.data(), grad_x};
     for_tiles<n>(s.N, s.IH, strips(w.pixels()) * w.parts, s.IC, job);
   };
-  with_packs<T>(
-      [&](auto n) {
-        if (s.sw == 1)
-          with_taps<T>(s.KW, s.dw, s.sw, [&](auto taps) {
-            if constexpr (taps.stride == 1) run(taps, n);
-          });
-        else  // of the taps, those that reach a pixel are some apart
-          run(Taps<1, 1>{}, n);
-      },
-      s.IC, grad_y, grad_x);
+  with_packs<T>(run, s.IC, grad_y, grad_x);
 }
 
 }  // namespace
 
 template <typename T>
 void forward_depthwise(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
-  forward(s, x, weight, e, y);
+  if (!forward_by_walks(s, x, weight, e, y)) forward(s, x, weight, e, y);
 }
 
 template <typename T>
 void backward_input_depthwise(const Conv2dShape& s, const T* grad_y, const T* weight, T* grad_x) {
-  backward_input(s, grad_y, weight, grad_x);
+  if (backward_input_by_walks(s, grad_y, weight, grad_x)) return;
+  if (!backward_input_by_walks_of_2(s, grad_y, weight, grad_x)) backward_input(s, grad_y, weight, grad_x);
 }
 
 template void forward_depthwise(const Conv2dShape&, const float*, const float*, const Epilogue<float>&, float*);

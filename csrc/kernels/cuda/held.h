@@ -16,6 +16,10 @@ using Held = std::conditional_t<is_half<T> && M::size % 2 == 0, Pairs<T, M::size
 
 template <typename M, typename T>
 __device__ inline Held<M, T> hold(const T* from) {
+#ifdef __CUDACC__
+  if constexpr (std::is_same_v<Held<M, T>, Pairs<T, 2>> && alignof(M) == 4)  // else nvcc takes the word apart first
+    return {{*reinterpret_cast<const uint32_t*>(from)}};
+#endif
   const M numbers = load_as<M>(from);
   if constexpr (std::is_same_v<Held<M, T>, M>) {
     return numbers;
