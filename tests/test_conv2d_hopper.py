@@ -79,7 +79,9 @@ SIZES = [
     ((1, 32, 2, 150), 16, (3, 3), SAME),  # a row longer than a tile
     ((1, 16, 1, 1), 16, (1, 1), DENSE),
     ((1, 256, 12, 12), 260, (1, 1), DENSE),
-    ((1, 64, 15, 17), 128, (1, 1), DENSE),  # a tile of the weight gradient, cut into shares
+    ((1, 64, 15, 17), 128, (1, 1), DENSE),
+    ((1, 64, 60, 47), 100, (1, 1), DENSE),  # tiles of the weight gradient, cut into shares
+    ((1, 40, 83, 64), 64, (1, 1), DENSE),  # so many that slices of a block share them
     ((2, 128, 9, 9), 64, (1, 1), DENSE),
     ((1, 40, 9, 9), 132, (2, 1), DENSE),
 ]

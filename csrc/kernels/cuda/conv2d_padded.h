@@ -18,22 +18,36 @@ struct Matrices {
   int64_t elements() const { return count * rows * columns; }
 };
 
-// to[m, row, column] = from[m, row, column] where from has that, else 0. Both have as many matrices.
-template <typename T>
-__global__ void resize_kernel(Matrices shape, const T* from, int64_t elements, Divisor rows, Divisor columns, T* to) {
+// to[m, row, column] = from[m, row, column] where from has that, else 0, n columns at a time. Both have as many
+// matrices.
+template <typename T, int n>
+__global__ void resize_kernel(Matrices shape, const T* from, int64_t packs, Divisor rows, Divisor of_row, T* to) {
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < elements; i += step) {
-    const int64_t rest = i / columns, column = i - rest * columns.value();
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < packs; i += step) {
+    const int64_t rest = i / of_row, column = (i - rest * of_row.value()) * n;
     const int64_t m = rest / rows, row = rest - m * rows.value();
-    const bool exists = row < shape.rows && column < shape.columns;
-    to[i] = exists ? from[(m * shape.rows + row) * shape.columns + column] : T{};
+    const T* const from_row = from + (m * shape.rows + row) * shape.columns;
+    Pack<T, n> pack{};
+    if (row < shape.rows)
+#pragma unroll
+      for (int e = 0; e < n; ++e)
+        if (column + e < shape.columns) pack.v[e] = from_row[column + e];
+    store_pack(to + i * n, pack);
   }
 }
 
 template <typename T>
 void resize(const Matrices& shape, const T* from, const Matrices& new_shape, T* to) {
-  launch(resize_kernel<T>, blocks_for(new_shape.elements()), kThreads, shape, from, new_shape.elements(),
-         new_shape.rows, new_shape.columns, to);
+  constexpr int n = 16 / sizeof(T);
+  const auto run = [&](auto pack) {
+    const int64_t packs = new_shape.elements() / pack.size;
+    launch(resize_kernel<T, decltype(pack)::size>, blocks_for(packs), kThreads, shape, from, packs, new_shape.rows,
+           new_shape.columns / pack.size, to);
+  };
+  if (new_shape.columns % n == 0 && are_aligned(to))
+    run(Pack<T, n>{});
+  else
+    run(Pack<T, 1>{});
 }
 
 // The numbers themselves where they have the new shape and an aligned address, else a copy.
