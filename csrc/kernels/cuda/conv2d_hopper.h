@@ -86,26 +86,29 @@ struct HopperTile {
   int rows, columns, stages, blocks;
   double step, more;
 };
-constexpr HopperTile kHopperTiles[] = {{128, 64, 4, 2, 6.5, 6},
-                                       {128, 128, 3, 2, 10, 10},
-                                       {128, 256, 4, 1, 9, 20},
-                                       {128, 128, 6, 1, 5, 14},
-                                       {192, 128, 5, 1, 7, 20}};
+constexpr HopperTile kHopperTiles[] = {{128, 64, 4, 2, 6.3, 8.3},
+                                       {128, 128, 3, 2, 10.4, 10.6},
+                                       {128, 256, 4, 1, 8.5, 24.5},
+                                       {128, 128, 6, 1, 4, 18.7},
+                                       {192, 128, 5, 1, 6, 17.6}};
 
 // The number of a tile, from what it costs: the waves of tiles over the multiprocessors, times a tile's steps and some
 // more for its beginning and end. In a last wave that is not full, a tile goes faster.
-// With the prices fitted to an H200's times of 15 layers, the choice is the fastest for 12 of them and 2 to 5 % off for
-// three (with 16-bit numbers, a step has twice the channels and takes as long). Some of them, TF32, in us for each tile
-// in turn:
-//   1x1 4096>4096, 8192 pixels   1340  903  837  853  859      3x3 128>128, 50176 pixels      57   57  137   46   45
-//   3x3 256>256, 12544 pixels      58   50   51   52   40      1x1 512>128, 50176 pixels      36   42   58   36   37
-//   3x3 512>512, 3136 pixels       62   72   89   47   68      3x3 256>256, 17424 pixels     105   84   98   78   75
+// The prices are fitted to an H200's times of 15 layers forwards and the 13 without a stride backwards, in TF32 and
+// bfloat16: the choice takes 0.8 % longer than the best would, in the mean, and 8 % at most. Some of the times, us for
+// each tile in turn, of TF32 and of bfloat16 (of which a step has twice the channels):
+//   1x1 64>256, 200704 pixels      80   79   76   77   75        39   40   40   43   39
+//   3x3 64>64, 200704 pixels       72  168  337  165  135        36   81  156   80   65
+//   3x3 128>128, 50176 pixels      63   57  136   46   44        28   29   65   25   24
+//   3x3 256>256, 12544 pixels      57   49   49   50   39        31   27   27   28   22
+//   3x3 512>512, 3136 pixels       62   48   89   47   68        32   26   46   26   36
+//   1x1 2048>512, 3136 pixels      29   25   44   24   34        16   14   24   14   18
 inline int hopper_tile(const Conv2dShape& s, int64_t depth) {
   const auto cost = [&](const HopperTile& tile) {
     const int64_t rows = (s.N * s.OH * s.OW + tile.rows - 1) / tile.rows;
     const int64_t tiles = rows * ((s.OC + tile.columns - 1) / tile.columns), wave = kMultiprocessors * tile.blocks;
     const auto rest = static_cast<double>(tiles % wave) / static_cast<double>(wave);
-    const double waves = static_cast<double>(tiles / wave) + (rest > 0 ? 0.6 + 0.4 * rest : 0);
+    const double waves = static_cast<double>(tiles / wave) + (rest > 0 ? 0.55 + 0.45 * rest : 0);
     return waves * tile.step * (static_cast<double>(hopper_steps(s, depth)) + tile.more);
   };
   const HopperTile* best = kHopperTiles;
@@ -127,20 +130,20 @@ struct WeightTile {
   double step;
 };
 constexpr WeightTile kWeightTiles[] = {{32, 64, 64, 32, 32, 4, 3, 0.25},
-                                       {32, 64, 128, 32, 64, 4, 2, 0.46},
-                                       {32, 128, 64, 64, 32, 4, 2, 0.49},
-                                       {32, 128, 128, 64, 64, 3, 2, 0.91},
-                                       {32, 128, 256, 64, 64, 4, 1, 1.75}};
+                                       {32, 64, 128, 32, 64, 4, 2, 0.45},
+                                       {32, 128, 64, 64, 32, 4, 2, 0.47},
+                                       {32, 128, 128, 64, 64, 3, 2, 0.92},
+                                       {32, 128, 256, 64, 64, 4, 1, 1.56}};
 // The same of 16-bit numbers, by warpgroups of 64 rows each.
-constexpr WeightTile kHalfWeightTiles[] = {{64, 64, 64, 16, 64, 4, 3, 0.22},
-                                           {64, 64, 128, 16, 128, 4, 2, 0.37},
-                                           {64, 64, 256, 16, 256, 5, 1, 0.6},
+constexpr WeightTile kHalfWeightTiles[] = {{64, 64, 64, 16, 64, 4, 3, 0.29},
+                                           {64, 64, 128, 16, 128, 4, 2, 0.46},
+                                           {64, 64, 256, 16, 256, 5, 1, 0.55},
                                            {64, 128, 128, 16, 128, 6, 1, 0.52},
-                                           {64, 128, 256, 16, 256, 4, 1, 0.85}};
+                                           {64, 128, 256, 16, 256, 4, 1, 0.78}};
 
 // How the steps of all tiles are cut into shares, a block for each: equal ones, one for each block that runs at a time
 // and none of less than a part is worth; or, where that takes less, one for each tile. Of what does not follow from
-// products, us of an H200: adding up parts takes some to begin with, and writing and reading them a time for each byte.
+// products, us of an H200: adding up parts takes 4 to begin with, and some for each number of a part.
 struct WeightCut {
   int64_t shares;
   double cost;
@@ -155,7 +158,8 @@ inline WeightCut weight_cut(const WeightTile& tile, int64_t tiles, int64_t steps
   return tiles <= most && whole < cut ? WeightCut{tiles, whole} : WeightCut{shares, cut};
 }
 
-// The number of the tile that takes the least.
+// The number of the tile that takes the least. With prices fitted to an H200's times of 15 layers, the choice takes 1 %
+// longer than the best would, in the mean; 18 % in bfloat16 of 1x1 64>64.
 template <int count>
 int weight_tile(const Conv2dShape& s, const WeightTile (&tiles)[count], int64_t pixels) {
   const int64_t chunk = tiles[0].chunk, columns = s.KH * s.KW * ((s.IC + chunk - 1) / chunk) * chunk;
