@@ -30,7 +30,7 @@ class Divisor {
     const uint32_t high = __umulhi(a, d.multiplier_);
     return (high + ((a - high) >> d.shift_)) >> d.last_shift_;
   }
-  __device__ int64_t value() const { return divisor_; }
+  __host__ __device__ int64_t value() const { return divisor_; }
 
  private:
   int64_t divisor_, end_ = 0;  // of the dividends that may be multiplied
