@@ -9,22 +9,25 @@
 namespace atrous {
 namespace {
 
-// Adds what row kh of the taps has of a strip of grad_y and the row of x beneath it.
+// Adds what row kh of the taps has of a strip of grad_y, of which `columns` exist, and the row of x beneath it. What
+// does not exist is no factor, not even as a zero: x may be Inf there.
 template <typename Window, int n, typename C>
-__device__ void add_taps(const C (&row)[Window::width][n], const C (&grad)[Window::strip][n], int kh,
+__device__ void add_taps(const C (&row)[Window::width][n], const C (&grad)[Window::strip][n], int columns, int kh,
                          C (&sums)[Window::taps * Window::taps][n]) {
 #pragma unroll
-  for (int kw = 0; kw < Window::taps; ++kw)
+  for (int i = 0; i < Window::strip; ++i)
+    if (i == 0 || i < columns)
 #pragma unroll
-    for (int i = 0; i < Window::strip; ++i)
+      for (int kw = 0; kw < Window::taps; ++kw)
 #pragma unroll
-      for (int j = 0; j < n; ++j)
-        add_product(grad[i][j], row[i * Window::stride + kw][j], sums[kh * Window::taps + kw][j]);
+        for (int j = 0; j < n; ++j)
+          add_product(grad[i][j], row[i * Window::stride + kw][j], sums[kh * Window::taps + kw][j]);
 }
 
-// The sums over one walk down `rows` rows of grad_y, whose numbers stay in registers for all rows of x that they meet.
+// The sums over one walk down `rows` rows of `columns` of grad_y, whose numbers stay in registers for all rows of x
+// that they meet.
 template <typename Window, int n, int channels, typename T>
-__device__ void add_walk(const T* x, int x_step, const T* grad_y, int grad_step, int rows,
+__device__ void add_walk(const T* x, int x_step, const T* grad_y, int grad_step, int rows, int columns,
                          Compute<T> (&sums)[Window::taps * Window::taps][n]) {
   constexpr int held = Window::held, K = Window::taps, S = Window::stride;
   Compute<T> row[Window::width][n], grads[held][Window::strip][n];
@@ -41,11 +44,12 @@ __device__ void add_walk(const T* x, int x_step, const T* grad_y, int grad_step,
         if (first > 0)
 #pragma unroll
           for (int a = u + 1; a < held; ++a)
-            if (a * S + s < K) add_taps<Window>(row, grads[u - a + held], a * S + s, sums);
+            if (a * S + s < K && first + u - a < rows)
+              add_taps<Window>(row, grads[u - a + held], columns, a * S + s, sums);
         if (first < rows)
 #pragma unroll
           for (int a = 0; a <= u; ++a)
-            if (a * S + s < K) add_taps<Window>(row, grads[u - a], a * S + s, sums);
+            if (a * S + s < K && first + u - a < rows) add_taps<Window>(row, grads[u - a], columns, a * S + s, sums);
       }
     }
 }
@@ -96,10 +100,11 @@ __global__ void __launch_bounds__(kMostThreads, 3)
     wait_copies<0>();
     __syncthreads();
     const int rows = cut.rows_from(tile.top + down * cut.rows);
-    if (down < cut.down && rows > 0)
+    const int columns = cut.W - tile.left - strip;
+    if (down < cut.down && rows > 0 && columns > 0)
       add_walk<Window, n, channels>(
           x_tile + (down * cut.rows * S * cut.tile_w + strip * S) * channels + lane * n, cut.tile_w * channels,
-          grad_tile + (down * cut.rows * width + strip) * channels + lane * n, width * channels, rows, sums);
+          grad_tile + (down * cut.rows * width + strip) * channels + lane * n, width * channels, rows, columns, sums);
   }
   add_lines<lanes>(shared_memory<Compute<T>>(), cut.strips * cut.down, piece, first_channel, cut.C, sums, partial);
 }
