@@ -36,7 +36,8 @@ def draw_roofline(path: Path, title: str, layers: Sequence[LayerTime], roof: Roo
     """
     layers = [layer for layer in layers if layer.operations]
     x = np.array([layer.operations / layer.moved for layer in layers])
-    y = np.array([layer.rate for layer in layers]) / 1e9
+    unit, name = (1e12, "TFLOP/s") if roof.flops >= 1e13 else (1e9, "GFLOP/s")
+    y = np.array([layer.rate for layer in layers]) / unit
     seconds = np.array([layer.forward + layer.backward for layer in layers])
     colours = [KINDS.get(layer.kind.split()[0], GREY) for layer in layers]
     figure = Figure(figsize=(8.4, 5.2), layout="constrained")
@@ -44,7 +45,7 @@ def draw_roofline(path: Path, title: str, layers: Sequence[LayerTime], roof: Roo
     axis = figure.subplots()
     axis.set_xscale("log")
     axis.set_yscale("log")
-    _draw_roof(axis, roof, x, y)
+    _draw_roof(axis, roof, x, y, unit, name)
     axis.scatter(x, y, s=20 + 900 * seconds / seconds.sum(), c=colours, alpha=0.65, edgecolors="white", zorder=3)
     for kind, colour in {**KINDS, "other layers": GREY}.items():
         if any((KINDS.get(layer.kind.split()[0]) or GREY) == colour for layer in layers):
@@ -52,7 +53,7 @@ def draw_roofline(path: Path, title: str, layers: Sequence[LayerTime], roof: Roo
     axis.legend(loc="lower right", frameon=False, fontsize=9, labelcolor=INK)
     axis.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
     axis.set_xlabel("operations a byte that has to be moved", color=INK, fontsize=9)
-    axis.set_ylabel("GFLOP/s", color=INK, fontsize=9)
+    axis.set_ylabel(name, color=INK, fontsize=9)
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.tick_params(colors=GREY, labelsize=8, which="both", length=0)
@@ -62,17 +63,17 @@ def draw_roofline(path: Path, title: str, layers: Sequence[LayerTime], roof: Roo
     figure.savefig(path, dpi=110, facecolor="white")
 
 
-def _draw_roof(axis, roof: Roof, x: np.ndarray, y: np.ndarray) -> None:
-    peak, slope = roof.flops / 1e9, roof.bandwidth / 1e9
+def _draw_roof(axis, roof: Roof, x: np.ndarray, y: np.ndarray, unit: float, name: str) -> None:
+    peak, slope = roof.flops / unit, roof.bandwidth / unit
     ridge = peak / slope
     left, right = 0.6 * min(x.min(), 0.25), 2 * max(x.max(), ridge)
     axis.plot([left, ridge, right], [left * slope, peak, peak], color=INK, lw=1.5, zorder=2)
     axis.set_xlim(left, right)
     axis.set_ylim(0.5 * min(y.min(), left * slope), 2 * max(y.max(), peak))
     above = {"textcoords": "offset points", "fontsize": 8, "color": INK}
-    axis.annotate(f"{peak:.0f} GFLOP/s, multiply-adds", (ridge, peak), (0, 5), **above)
+    axis.annotate(f"{peak:.0f} {name}, multiply-adds", (ridge, peak), (0, 5), **above)
     middle = (left * ridge) ** 0.5
-    axis.annotate(f"{slope:.0f} GB/s, copy", (middle, middle * slope), (-4, 6), ha="right", **above)
+    axis.annotate(f"{roof.bandwidth / 1e9:.0f} GB/s, copy", (middle, middle * slope), (-4, 6), ha="right", **above)
 
 
 def _name_the_slowest(axis, layers: Sequence[LayerTime], x: np.ndarray, y: np.ndarray, roof: Roof) -> None:
