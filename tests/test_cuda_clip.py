@@ -86,6 +86,15 @@ def test_gradients_within_the_norm_keep_their_bits():
     assert [a.tobytes() for a in values_of(params)] == [a.tobytes() for a in grads]
 
 
+def test_a_norm_that_is_a_gradient_is_read_before_it_is_scaled():
+    grads = [np.float32(4), np.ones(40_000, "float32")]  # blocks that come late scale the second
+    for device in ("cuda", "cpu"):
+        params = parameters(grads, device)
+        utils.clip_grads_with_norm_(params, 1.0, params[1].grad)
+        np.testing.assert_allclose(params[2].grad.cpu().numpy(), 0.25, rtol=1e-6)
+        np.testing.assert_allclose(params[1].grad.item(), 1, rtol=1e-6)
+
+
 def test_norms_that_are_not_finite_are_errors_if_asked_for():
     params = parameters([np.array([math.inf, 1.0], "float32")])
     with pytest.raises(RuntimeError, match=r"the norm of order 2\.0 is inf; expected a finite one"):

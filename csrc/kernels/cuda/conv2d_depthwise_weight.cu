@@ -63,8 +63,9 @@ __global__ void __launch_bounds__(kThreads)
           for (int i = 0; i < kStrip; ++i) {
             const auto pack =
                 hold_pixel<M>(images + int64_t{ih} * w.size * cut.C, left + kw * w.tap + i * w.step, w.size, cut.C);
+            if (i == 0 || first + i < OW)  // else grad_y has no such pixel, and x may be Inf
 #pragma unroll
-            for (int j = 0; j < n; ++j) add_product(number(g[i], j), number(pack, j), sums[tap][j]);
+              for (int j = 0; j < n; ++j) add_product(number(g[i], j), number(pack, j), sums[tap][j]);
           }
         }
         if (++kw == w.taps) kw = 0, ++kh;

@@ -165,7 +165,9 @@ bool with_window(const Conv2dShape& s, F&& f) {
   if constexpr (sizeof(T) <= 4) {
     constexpr int64_t kMost = int64_t{1} << 30;  // numbers of a row with its border, which 32 bits count
     const bool counted = (s.IW + 2 * s.pw + 64) * s.IC < kMost && (s.OW + s.KW + 64) * s.IC < kMost;
-    if (counted && s.KH == s.KW && s.sh == s.sw && s.dh == 1 && s.dw == 1) {
+    const int64_t H = std::max(s.IH, s.OH), W = std::max(s.IW, s.OW);
+    const bool enough = s.N * (H / 3 + 1) * (W / 4 + 1) * (s.IC / 24 + 1) < int64_t{1} << 31;  // blocks
+    if (counted && enough && s.KH == s.KW && s.sh == s.sw && s.dh == 1 && s.dw == 1) {
       if (s.KH == 3 && s.sh == 1) return f(Window<3, 1>{}), true;
       if (s.KH == 3 && s.sh == 2) return f(Window<3, 2>{}), true;
       if (s.KH == 5 && s.sh == 1) return f(Window<5, 1>{}), true;

@@ -32,10 +32,10 @@ def batch_norm_update_running(
 
     The right-hand side is float64. `batches`, an int64 array of shape (), goes up by one.
     """
-    if batches is not None:
-        batches += 1
     for running, batch in ((running_mean, mean), (running_var, count / (count - 1) * var)):
         running[...] = (1 - momentum) * running.astype(np.float64) + momentum * batch
+    if batches is not None:
+        batches += 1
 
 
 def batch_norm_forward(

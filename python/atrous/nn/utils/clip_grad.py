@@ -133,6 +133,8 @@ def clip_grads_with_norm_(
     grads = [param.grad for param in found if param.grad is not None]
     norm = total_norm.detach().reshape(())
     if gpu.holds(norm.data):
+        if any(_lies_in(norm.data, grad.data) for grad in grads):
+            norm = norm.clone()
         grads = _scale_there(grads, norm, float(max_norm))
         if not grads:
             return
@@ -200,6 +202,11 @@ def _norm_there(arrays: list[Any], p: float) -> Any:
     for array in arrays:
         total = total + _power(array, scale, p).sum()
     return xp.where(regular, largest * total ** (1 / p), largest)
+
+
+def _lies_in(value: Any, array: Any) -> bool:
+    """Whether a number on the GPU is in the memory of an array there."""
+    return gpu.holds(array) and 0 <= value.data.ptr - array.data.ptr < array.nbytes
 
 
 def _scale_there(grads: list[Tensor], norm: Tensor, max_norm: float) -> list[Tensor]:
