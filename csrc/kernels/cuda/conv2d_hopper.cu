@@ -34,6 +34,7 @@ struct Layer : Geometry {
   int steps, column_tiles, tiles;
   Grid grid;
   Taps taps;
+  bool plain;  // the epilogue does nothing
 
   __device__ int64_t place(int m) const {
     if (grid.dense) return m;
@@ -112,7 +113,11 @@ __device__ void change(const Layer& layer, const Target<T>& target, int m, int o
   if (pixel >= layer.M) return;
   const int64_t place = layer.place(pixel) * layer.OC;
 #pragma unroll
-  for (int i = 0; i < n; i += 4) target.change(place, column + 2 * i, layer.OC, sums + i);
+  for (int i = 0; i < n; i += 4) {
+    Pack<float, 2> two{{sums[i], sums[i + 1]}};
+    target.change(place, column + 2 * i, layer.OC, two);
+    sums[i] = two.v[0], sums[i + 1] = two.v[1];
+  }
 }
 
 // The sums of a warp, of 16 pixels from m on and the columns from oc on, through the epilogue into y.
@@ -131,7 +136,7 @@ __device__ void store(const Layer& layer, const Target<T>& target, uint32_t room
       const int first = oc + pass * kPass, column = first + own_column;
       if (first >= layer.OC) break;
       float* const of_pass = sums + pass * kPass / 2 + 2 * half;
-      if (target.changes_sums()) change<T, kPass / 2>(layer, target, m, first, of_pass);
+      if (!layer.plain) change<T, kPass / 2>(layer, target, m, first, of_pass);
 #pragma unroll
       for (int i = 0; i < kPass / 2; i += 4)
         store_shared(to ^ 2 * i * kBytes, round_to<T>(Pack<float, 2>{{of_pass[i], of_pass[i + 1]}}));
@@ -216,7 +221,7 @@ void launch_hopper(const Conv2dShape& s, const T* x, const Filters<T>& filters, 
   const int64_t M = s.N * s.OH * s.OW, column_tiles = divide_up(s.OC, Tile::kColumns);
   const int64_t tiles = divide_up(M, Tile::kRows) * column_tiles;
   const Layer layer{geometry_of(s), narrow(hopper_steps(s, kDepth)), narrow(column_tiles), narrow(tiles), grid,
-                    filters.taps};
+                    filters.taps,   does_nothing(target.then)};
   const int64_t at_once = Tile::kBlocks * int64_t{attribute(cudaDevAttrMultiProcessorCount)};
   const CUtensorMap map =
       by_columns ? map_of_boxes(filters.data, s.OC, filters.all_taps, s.IC, kBox, kBox, "the weight")

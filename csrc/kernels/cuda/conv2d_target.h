@@ -18,37 +18,31 @@ struct Target {
 
   template <int n>
   __device__ void put(int64_t row, int64_t column, Pack<C, n> sums) const {
-    const int64_t at = row + column;
-    if (then.scale) combine(then.scale + column, [](C v, C scale) { return v * scale; }, sums);
-    if (then.bias) combine(then.bias + column, [](C v, C bias) { return v + bias; }, sums);
-    if (then.relu) clamp(sums);
-    if (then.residual) combine(then.residual + at, [](C v, C added) { return v + added; }, sums);
-    if (then.relu_last) clamp(sums);
-    store_pack(y + at, round_to<T>(sums));
+    in_order(row, column, [&](const auto* from, auto f) { combine(from, f, sums); }, [&] { clamp(sums); });
+    store_pack(y + row + column, round_to<T>(sums));
   }
 
-  // The same of two sums in columns of `columns`, which stay where they are. A row of y may end behind the first.
-  __device__ bool changes_sums() const {
-    return then.scale || then.bias || then.relu || then.residual || then.relu_last;
-  }
-  __device__ void change(int64_t row, int column, int columns, C* sums) const {
+  // The epilogue of two sums in columns of `columns`, which stay where they are. A row of y may end behind the first.
+  __device__ void change(int64_t row, int column, int columns, Pack<C, 2>& sums) const {
     const int count = columns - column;
     if (count <= 0) return;
     const auto with = [&](const auto* from, auto f) {
       const auto others = two_of(from, count);
-      sums[0] = f(sums[0], others.v[0]), sums[1] = f(sums[1], others.v[1]);
+      sums = {{f(sums.v[0], others.v[0]), f(sums.v[1], others.v[1])}};
     };
-    const auto clamp_two = [&] {
-      for (int i = 0; i < 2; ++i) sums[i] = sums[i] < C(0) ? C(0) : sums[i];
-    };
-    if (then.scale) with(then.scale + column, [](C v, C scale) { return v * scale; });
-    if (then.bias) with(then.bias + column, [](C v, C bias) { return v + bias; });
-    if (then.relu) clamp_two();
-    if (then.residual) with(then.residual + row + column, [](C v, C added) { return v + added; });
-    if (then.relu_last) clamp_two();
+    in_order(row, column, with, [&] { clamp(sums); });
   }
 
  private:
+  // with(numbers, f): each sum becomes f(sum, its number).
+  template <typename With, typename Clamp>
+  __device__ void in_order(int64_t row, int64_t column, const With& with, const Clamp& clamp) const {
+    if (then.scale) with(then.scale + column, [](C v, C scale) { return v * scale; });
+    if (then.bias) with(then.bias + column, [](C v, C bias) { return v + bias; });
+    if (then.relu) clamp();
+    if (then.residual) with(then.residual + row + column, [](C v, C added) { return v + added; });
+    if (then.relu_last) clamp();
+  }
   template <typename From>
   __device__ Pack<C, 2> two_of(const From* from, int count) const {
     if (packed) return to_compute(load_pack<2>(from));
