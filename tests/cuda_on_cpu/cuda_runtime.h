@@ -15,7 +15,7 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __grid_constant__
-#define __shared__ static  // blocks run one after the other
+#define __shared__ static  // blocks run one after the other, but for clusters, whose kernels declare none
 
 struct dim3 {
   unsigned x, y, z;
@@ -24,12 +24,16 @@ struct dim3 {
 
 namespace cuda_on_cpu {
 
+constexpr unsigned kMostThreads = 4096;  // of a cluster: four blocks
+
 struct Place {
   dim3 thread, block, block_size, grid;
+  unsigned number;  // of the thread among those of its cluster
 };
 extern Place* place;  // of the thread that runs now
 
-void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shared_bytes = 0);
+// The blocks of a cluster, neighbours along x, run at a time.
+void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shared_bytes = 0, unsigned cluster = 1);
 
 // While a stream captures a graph, what it is given is put down here and not done (cupy/capture.py).
 using Recorded = std::vector<std::function<void()>>;
@@ -37,6 +41,7 @@ inline Recorded* recording = nullptr;
 void set_order(int order);  // 1: descending, 2: ascending, as at first, from 3 on: shuffled
 int order();
 
+void cluster_barrier();  // for those that have not ended
 void block_barrier();
 void warp_barrier();
 uint64_t exchange(uint64_t bits, unsigned lane);  // the bits that this lane of the warp gave
@@ -55,9 +60,9 @@ inline unsigned lane() { return place->thread.x % 32; }
 // What each lane of the warp gives. All lanes call it; the table lasts until the next call but one.
 template <typename T>
 const T* of_warp(const T& given) {
-  static T table[2][1024];
-  static bool turn[1024];
-  const unsigned self = place->thread.x;
+  static T table[2][kMostThreads];
+  static bool turn[kMostThreads];
+  const unsigned self = place->number;
   T* const half = table[turn[self] = !turn[self]];
   half[self] = given;
   warp_barrier();
@@ -67,7 +72,10 @@ const T* of_warp(const T& given) {
 // Notes an address at which a GPU cannot read or write so many bytes at once: run() then throws.
 void require_aligned(const void* address, size_t bytes);
 
-void* shared_memory();  // of the size that the block was launched with, NaN at first
+// Of the thread's block, of the size that it was launched with: NaN at first, and again when the block has ended.
+void* shared_memory();
+void* shared_memory_of(unsigned rank);  // in the cluster
+unsigned rank();
 
 // Copies that are put off until they are waited for, thread by thread; zeros from nullptr.
 void copy_later(void* to, const void* from, size_t bytes);

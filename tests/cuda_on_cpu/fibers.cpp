@@ -1,4 +1,5 @@
-// The threads of a block as fibers on one thread of the CPU: each runs until it waits or ends.
+// The threads of a block, or of the blocks of a cluster, as fibers on one thread of the CPU: each runs until it waits
+// or ends.
 #include <ucontext.h>
 
 #include <csetjmp>
@@ -16,7 +17,9 @@ Place* place = nullptr;
 
 namespace {
 
-enum class State { ready, waits_for_warp, waits_for_block, waits_for_others, ended };
+constexpr size_t kRest = 8;  // turns
+
+enum class State { ready, waits_for_warp, waits_for_block, waits_for_cluster, waits_for_others, ended };
 
 struct Copy {
   void* to;
@@ -44,9 +47,19 @@ const std::function<void()>* work = nullptr;
 Fiber* current = nullptr;
 jmp_buf scheduler;
 int chosen_order = 2;
-uint64_t lanes[1024];
-std::vector<std::max_align_t> shared;
-std::vector<std::function<void()>> put_off;
+uint64_t lanes[kMostThreads];
+
+using Shared = std::vector<std::max_align_t>;
+std::vector<Shared> shared;  // of each block of the cluster
+unsigned current_rank = 0;   // of the block whose thread or copy it is
+
+void fill_with_nan(Shared& memory) { std::memset(memory.data(), 0xFF, memory.size() * sizeof(std::max_align_t)); }
+
+struct Work {
+  unsigned rank;
+  std::function<void()> run;
+};
+std::vector<Work> put_off;
 bool misaligned = false;  // a thread's exception could not leave its fiber
 
 void leave(State state) {
@@ -62,9 +75,12 @@ void live() {
   }
 }
 
+unsigned rank_of(const Fiber& fiber) { return fiber.place.number / fiber.place.block_size.x; }
+
 void resume(Fiber& fiber) {
   current = &fiber;
   place = &fiber.place;
+  current_rank = rank_of(fiber);
   if (_setjmp(scheduler) != 0) return;
   if (fiber.started) _longjmp(fiber.here, 1);
   fiber.started = true;
@@ -76,15 +92,18 @@ void resume(Fiber& fiber) {
   setcontext(&fiber.first);
 }
 
-size_t number_of(const Fiber& fiber) { return fiber.place.thread.x; }
-
 // Lets those go on that wait from `begin` to `end` for the same thing. A real GPU would hang, or worse, where one of
-// them has ended.
+// them has ended; clusters alone wait for none of those.
 bool release(State waiting, size_t begin, size_t end) {
-  size_t count = 0;
-  for (size_t i = begin; i < end; ++i) count += fibers[i]->state == waiting;
-  if (count < end - begin) return false;
-  for (size_t i = begin; i < end; ++i) fibers[i]->state = State::ready;
+  const auto count = [&](State state) {
+    size_t count = 0;
+    for (size_t i = begin; i < end; ++i) count += fibers[i]->state == state;
+    return count;
+  };
+  const size_t ended = waiting == State::waits_for_cluster ? count(State::ended) : 0, found = count(waiting);
+  if (found == 0 || found + ended < end - begin) return false;
+  for (size_t i = begin; i < end; ++i)
+    if (fibers[i]->state == waiting) fibers[i]->state = State::ready;
   return true;
 }
 
@@ -92,27 +111,50 @@ bool release(State waiting, size_t begin, size_t end) {
 bool work_for_others() {
   if (put_off.empty()) return false;
   const auto next = chosen_order == 2 ? put_off.begin() : put_off.end() - 1;
-  const std::function<void()> work = std::move(*next);
+  const Work work = std::move(*next);
   put_off.erase(next);
-  work();
+  current_rank = work.rank;
+  work.run();
   return true;
 }
 
-void run_block(size_t threads) {
+// Whether others must do something before the fiber can go on.
+bool must_wait(const Fiber& fiber) {
+  current_rank = rank_of(fiber);
+  return !fiber.holds();
+}
+
+// In order 3, every other warp rests for some turns, then the others do: some are ahead of others.
+bool rests(size_t warp, size_t turn) { return chosen_order == 3 && warp % 2 == turn / kRest % 2; }
+
+// The blocks of a cluster, of so many threads each.
+void run_blocks(size_t cluster, size_t block) {
+  const size_t threads = cluster * block;
+  size_t left = threads;
+  std::vector<size_t> left_of(cluster, block);
   const size_t step = chosen_order < 3 ? 1 : 37;  // prime to every multiple of 32 that a block size may be
-  for (;;) {
-    bool ended = true, progress = false;
+  for (size_t turn = 0;; ++turn) {
+    bool progress = false;
     for (size_t i = 0; i < threads; ++i) {
       const size_t at = i * step % threads;
       Fiber& fiber = *fibers[chosen_order == 1 ? threads - 1 - at : at];
-      if (fiber.state == State::waits_for_others && fiber.holds()) fiber.state = State::ready;
-      if (fiber.state == State::ready) resume(fiber), progress = true;
+      if (fiber.state == State::waits_for_others && !must_wait(fiber)) fiber.state = State::ready;
+      if (fiber.state != State::ready) continue;
+      if (rests(at / 32, turn)) {
+        progress = true;
+        continue;
+      }
+      resume(fiber), progress = true;
+      if (fiber.state != State::ended) continue;
+      --left;
+      if (--left_of[rank_of(fiber)] == 0) fill_with_nan(shared[rank_of(fiber)]);
     }
-    for (size_t i = 0; i < threads; ++i) ended = ended && fibers[i]->state == State::ended;
-    if (ended) return;
+    if (left == 0) return;
     for (size_t warp = 0; warp < threads; warp += 32)
-      progress = release(State::waits_for_warp, warp, warp + 32 < threads ? warp + 32 : threads) || progress;
-    progress = release(State::waits_for_block, 0, threads) || progress;
+      progress = release(State::waits_for_warp, warp, warp + 32) || progress;
+    for (size_t first = 0; first < threads; first += block)
+      progress = release(State::waits_for_block, first, first + block) || progress;
+    progress = release(State::waits_for_cluster, 0, threads) || progress;
     if (!progress && !work_for_others()) {
       fibers.clear();  // with what is on their stacks
       throw std::runtime_error("a kernel hangs: some threads of a block wait where others do not come");
@@ -122,26 +164,28 @@ void run_block(size_t threads) {
 
 }  // namespace
 
-void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shared_bytes) {
+void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shared_bytes, unsigned cluster) {
   if (block.y != 1 || block.z != 1 || block.x > 1024 || block.x % 32 != 0)
     throw std::runtime_error("blocks must be one-dimensional, of whole warps");
-  if (recording) return recording->push_back([=] { run(grid, block, thread, shared_bytes); });
-  while (fibers.size() < block.x) fibers.push_back(std::make_unique<Fiber>());
+  if (cluster * block.x > kMostThreads || grid.x % cluster != 0)
+    throw std::runtime_error("a grid must be of whole clusters, of four blocks at most");
+  if (recording) return recording->push_back([=] { run(grid, block, thread, shared_bytes, cluster); });
+  while (fibers.size() < cluster * block.x) fibers.push_back(std::make_unique<Fiber>());
   work = &thread;
   put_off.clear();
-  shared.resize(shared_bytes / sizeof(std::max_align_t) + 1);
+  shared.assign(cluster, Shared(shared_bytes / sizeof(std::max_align_t) + 1));
+  for (Shared& memory : shared) fill_with_nan(memory);
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
-      for (unsigned x = 0; x < grid.x; ++x) {
-        for (unsigned t = 0; t < block.x; ++t) {
-          fibers[t]->place = {dim3(t, 0, 0), dim3(x, y, z), block, grid};
+      for (unsigned x = 0; x < grid.x; x += cluster) {
+        for (unsigned t = 0; t < cluster * block.x; ++t) {
+          fibers[t]->place = {dim3(t % block.x, 0, 0), dim3(x + t / block.x, y, z), block, grid, t};
           fibers[t]->state = State::ready;
           fibers[t]->copies.clear();
           fibers[t]->groups.clear();
           fibers[t]->ungrouped = 0;
         }
-        std::memset(shared.data(), 0xFF, shared.size() * sizeof(std::max_align_t));
-        run_block(block.x);
+        run_blocks(cluster, block.x);
       }
   if (std::exchange(misaligned, false)) throw std::runtime_error("a kernel reads or writes at a misaligned address");
 }
@@ -151,7 +195,7 @@ int order() { return chosen_order; }
 
 void do_later(std::function<void()> work) {
   if (chosen_order == 3) return work();  // at once, over what is read too late
-  put_off.push_back(std::move(work));
+  put_off.push_back({current_rank, std::move(work)});
 }
 
 void wait_until(std::function<bool()> holds) {
@@ -161,17 +205,18 @@ void wait_until(std::function<bool()> holds) {
 }
 
 void give_way() {
-  for (int turn = 0; chosen_order == 3 && turn < 4; ++turn) {
+  for (size_t turn = 0; chosen_order == 3 && turn < 2 * kRest + 4; ++turn) {
     current->holds = [] { return true; };
     leave(State::waits_for_others);
   }
 }
 
+void cluster_barrier() { leave(State::waits_for_cluster); }
 void block_barrier() { leave(State::waits_for_block); }
 void warp_barrier() { leave(State::waits_for_warp); }
 
 uint64_t exchange(uint64_t bits, unsigned lane) {
-  const size_t self = number_of(*current), warp = self / 32 * 32;
+  const size_t self = current->place.number, warp = self / 32 * 32;
   lanes[self] = bits;
   warp_barrier();
   const uint64_t given = lanes[warp + lane % 32];
@@ -179,7 +224,9 @@ uint64_t exchange(uint64_t bits, unsigned lane) {
   return given;
 }
 
-void* shared_memory() { return shared.data(); }
+unsigned rank() { return current_rank; }
+void* shared_memory() { return shared_memory_of(current_rank); }
+void* shared_memory_of(unsigned rank) { return shared[rank].data(); }
 
 void require_aligned(const void* address, size_t bytes) {
   const size_t at_once = bytes < 16 ? bytes : 16;

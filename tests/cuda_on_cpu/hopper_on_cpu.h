@@ -20,23 +20,34 @@ namespace atrous {
 // Addresses count from a place that is no multiple of the 1024 bytes which kernels need.
 constexpr uint32_t kSharedStart = 1040;
 
-inline char* shared_place(uint32_t address) {
-  return static_cast<char*>(cuda_on_cpu::shared_memory()) + (address - kSharedStart);
+inline char* shared_place(uint32_t address, unsigned rank = cuda_on_cpu::rank()) {
+  return static_cast<char*>(cuda_on_cpu::shared_memory_of(rank)) + (address - kSharedStart);
 }
 
 inline uint32_t shared_address(const void* place) {
   return static_cast<uint32_t>(static_cast<const char*>(place) - shared_place(0));
 }
 
-template <typename T>
-void store_shared(uint32_t to, const Pack<T, 2>& two) {
-  std::memcpy(shared_place(to), &two, sizeof(two));
+template <typename T, int n>
+void store_shared(uint32_t to, const Pack<T, n>& pack) {
+  std::memcpy(shared_place(to), &pack, sizeof(pack));
 }
 
 template <int n = 4, typename T = float>
 Pack<T, n> load_shared(uint32_t from) {
   Pack<T, n> pack;
   std::memcpy(&pack, shared_place(from), sizeof(pack));
+  return pack;
+}
+
+template <bool wrote = true>
+void cluster_barrier() {
+  cuda_on_cpu::cluster_barrier();
+}
+
+inline Pack<float, 4> load_shared_of(int rank, uint32_t from) {
+  Pack<float, 4> pack;
+  std::memcpy(&pack, shared_place(from, static_cast<unsigned>(rank)), sizeof(pack));
   return pack;
 }
 
@@ -53,8 +64,8 @@ struct Barrier {
 };
 
 inline Barrier& barrier_at(uint32_t address) {
-  static std::unordered_map<uint32_t, Barrier> barriers;
-  return barriers[address];
+  static std::unordered_map<uint64_t, Barrier> barriers;
+  return barriers[uint64_t{cuda_on_cpu::rank()} << 32 | address];
 }
 
 inline void barrier_init(uint32_t barrier, uint32_t arrivals) {
@@ -153,8 +164,8 @@ struct Products {
 };
 
 inline Products& products_of_thread() {
-  static Products of_thread[1024];
-  return of_thread[threadIdx.x];
+  static Products of_thread[cuda_on_cpu::kMostThreads];
+  return of_thread[cuda_on_cpu::place->number];
 }
 
 // Number k of row i of a factor, as far as the units see it.
@@ -209,6 +220,7 @@ void wgmma_wait() {
 }
 
 inline int lane_number() { return static_cast<int>(threadIdx.x) % 32; }
+inline int block_number() { return static_cast<int>(blockIdx.x); }
 
 template <int count>
 void give_registers() {}
