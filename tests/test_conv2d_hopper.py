@@ -80,7 +80,7 @@ SIZES = [
     ((1, 16, 1, 1), 16, (1, 1), DENSE),
     ((1, 256, 12, 12), 260, (1, 1), DENSE),
     ((1, 64, 15, 17), 128, (1, 1), DENSE),
-    ((1, 64, 60, 47), 100, (1, 1), DENSE),  # tiles of the weight gradient, cut into shares
+    ((1, 64, 60, 47), 100, (1, 1), DENSE),  # tiles of the weight gradient, cut into parts
     ((1, 40, 83, 64), 64, (1, 1), DENSE),  # so many that slices of a block share them
     ((2, 128, 9, 9), 64, (1, 1), DENSE),
     ((1, 40, 9, 9), 132, (2, 1), DENSE),
@@ -162,6 +162,51 @@ def test_16_bits_against_float64(function, sizes):
         COMPILED.set_order(3)
     assert np.array_equal(y, run(function, given))  # the same bits again
     assert np.array_equal(y, run(function, given, offset=1))  # and from any address
+
+
+def check_whole_weight_gradient(IC, OC, kernel, image, dtype, orders=(2,)):
+    """In whole numbers: every sum is exact."""
+    rng = np.random.default_rng(IC)
+    whole = lambda *shape: rng.integers(-2, 3, shape).astype(np.float32)  # noqa: E731
+    size = [i - k + 1 for i, k in zip(image, kernel, strict=True)]
+    given = {"grad_y": whole(1, OC, *size), "x": whole(1, IC, *image), "kernel_size": kernel, **DENSE}
+    expected = reference.conv2d_backward_weight(**given)
+    given = in_dtype("conv2d_backward_weight", given, dtype)
+    for order in orders:
+        if EMULATED:
+            COMPILED.set_order(order)
+        assert np.array_equal(run("conv2d_backward_weight", given), expected)
+
+
+@pytest.mark.parametrize("dtype", [DTYPES[0], DTYPES[-1]], ids=str)
+@pytest.mark.parametrize(
+    ("IC", "OC", "kernel", "image"),
+    [
+        (32, 32, (1, 1), (33, 32)),  # a cluster of two in 16 bits, of four in TF32
+        (64, 128, (1, 1), (59, 47)),  # of four
+        (36, 72, (1, 1), (83, 64)),  # parts
+        (64, 200, (1, 2), (150, 60)),  # parts, of clusters
+    ],
+)
+def test_the_cuts_of_the_weight_gradient(IC, OC, kernel, image, dtype):
+    check_whole_weight_gradient(IC, OC, kernel, image, dtype, orders=(1, 2, 3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [DTYPES[0], DTYPES[-1]], ids=str)
+@pytest.mark.parametrize(
+    ("IC", "OC", "kernel", "image"),
+    [
+        (96, 512, (3, 3), (4, 16)),  # 64 x 192 in 16 bits
+        (384, 512, (3, 3), (4, 16)),  # 128 x 128
+        (512, 512, (3, 3), (4, 16)),  # 128 x 192
+        (512, 192, (2, 2), (40, 64)),  # 64 x 256, clusters of four
+        (384, 192, (3, 3), (40, 64)),  # 128 x 256
+        (1024, 512, (1, 1), (34, 63)),  # 128 x 192; of TF32, shares of more than 32 steps
+    ],
+)
+def test_the_tiles_of_the_weight_gradient(IC, OC, kernel, image, dtype):
+    check_whole_weight_gradient(IC, OC, kernel, image, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

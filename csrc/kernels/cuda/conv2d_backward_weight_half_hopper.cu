@@ -34,22 +34,18 @@ __device__ void for_fours(const float (&sums)[n], const Put& put) {
 }
 
 template <typename T, typename Tile>
-__device__ void multiply(const Layer& layer, const typename Tile::Stages& stages, int warp, int64_t from, int64_t to,
+__device__ void multiply(const Layer& layer, const Share& share, const typename Tile::Stages& stages, int warp,
                          float* parts, float* grad_weight) {
   Ring<Tile::kStages> ring;
-  while (from < to) {
-    const Part part(layer, from, to);
-    float sums[Tile::kColumns / 2];
-    add_steps(stages, ring, part.end - part.first, sums, [&](uint32_t stage) {
-      const uint64_t rows = matrix_descriptor(stage + warp / 4 * Tile::kChunkBytes);
-      const uint64_t columns = matrix_descriptor(stage + Tile::kRowChunks * Tile::kChunkBytes, Tile::kChunkBytes);
+  float sums[Tile::kColumns / 2];
+  add_steps(stages, ring, share.end - share.first, sums, [&](uint32_t stage) {
+    const uint64_t rows = matrix_descriptor(stage + warp / 4 * Tile::kChunkBytes);
+    const uint64_t columns = matrix_descriptor(stage + Tile::kRowChunks * Tile::kChunkBytes, Tile::kChunkBytes);
 #pragma unroll
-      for (int pixel = 0; pixel < Tile::kPixels; pixel += 16)
-        wgmma<T, true, true>(sums, rows + pixel * 128 / 16, columns + pixel * 128 / 16);
-    });
-    put_part<Tile>(layer, part, warp, parts, grad_weight, [&](const auto& put) { for_fours(sums, put); });
-    from += part.end - part.first;
-  }
+    for (int pixel = 0; pixel < Tile::kPixels; pixel += 16)
+      wgmma<T, true, true>(sums, rows + pixel * 128 / 16, columns + pixel * 128 / 16);
+  });
+  put_share<Tile>(layer, stages, ring, warp, parts, grad_weight, [&](const auto& put) { for_fours(sums, put); });
 }
 
 template <typename T, typename Tile>
@@ -61,12 +57,11 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
       __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 32, 0);  // tells the compiler: the same in all lanes
   if (threadIdx.x == 0) stages.begin(Tile::kWarps);
   __syncthreads();
-  const int share = static_cast<int>(blockIdx.x);
-  const int64_t from = layer.begin(share), to = layer.begin(share + 1);
+  const Share share(layer);
   if (warp < Tile::kWarps)
-    multiply<T, Tile>(layer, stages, warp, from, to, parts, grad_weight);
+    multiply<T, Tile>(layer, share, stages, warp, parts, grad_weight);
   else
-    fill<Tile>(layer, stages, from, to, &grad_y, &pixels);
+    fill<Tile>(layer, share, stages, &grad_y, &pixels);
 }
 
 }  // namespace
@@ -74,7 +69,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
 template <typename T>
 bool backward_weight_half_hopper(const Conv2dShape& s, const T* grad_y, const T* x, float* grad_weight) {
   if (!weight_fits(s, kHopperDepth<T>) || !is_hopper()) return false;
-  with_number(weight_tile(s, kHalfWeightTiles, 64), [&](auto number) {
+  with_number<std::size(kHalfWeightTiles)>(weight_tile(s, kHalfWeightTiles, 64), [&](auto number) {
     using Chosen = Tile<decltype(number)::value>;
     launch_shares<Chosen>(weight_kernel<T, Chosen>, s, grad_y, x, grad_weight);
   });

@@ -92,28 +92,24 @@ __device__ void for_fours(const Sums<WM, WN>& sums, const Put& put) {
 }
 
 template <typename Tile>
-__device__ void multiply(const Layer& layer, const typename Tile::Stages& stages, int warp, int64_t from, int64_t to,
+__device__ void multiply(const Layer& layer, const Share& share, const typename Tile::Stages& stages, int warp,
                          float* parts, float* grad_weight) {
   const int first_row = warp / Tile::kAcross * Tile::WM, first_column = warp % Tile::kAcross * Tile::WN;
   const uint32_t rows = first_row / Tile::kChunk * Tile::kChunkBytes;
   const uint32_t columns = (Tile::kRowChunks + first_column / Tile::kChunk) * Tile::kChunkBytes;
+  const Lane lane(lane_number());
   Ring<Tile::kStages> ring;
-  while (from < to) {
-    const Part part(layer, from, to);
-    const Lane lane(lane_number());
-    Sums<Tile::WM, Tile::WN> sums{};
-    for (int step = part.first; step < part.end; ++step, ring.next()) {
-      barrier_wait(stages.full(ring.stage), ring.parity);
-      const uint32_t stage = stages.stage(ring.stage);
+  Sums<Tile::WM, Tile::WN> sums{};
+  for (int step = share.first; step < share.end; ++step, ring.next()) {
+    barrier_wait(stages.full(ring.stage), ring.parity);
+    const uint32_t stage = stages.stage(ring.stage);
 #pragma unroll
-      for (int pixel = 0; pixel < Tile::kPixels; pixel += 8)
-        add_eight<Tile>(lane, stage + rows + pixel * 128, stage + columns + pixel * 128, sums);
-      __syncwarp();
-      if (threadIdx.x % 32 == 0) barrier_arrive(stages.empty(ring.stage));
-    }
-    put_part<Tile>(layer, part, warp, parts, grad_weight, [&](const auto& put) { for_fours(sums, put); });
-    from += part.end - part.first;
+    for (int pixel = 0; pixel < Tile::kPixels; pixel += 8)
+      add_eight<Tile>(lane, stage + rows + pixel * 128, stage + columns + pixel * 128, sums);
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) barrier_arrive(stages.empty(ring.stage));
   }
+  put_share<Tile>(layer, stages, ring, warp, parts, grad_weight, [&](const auto& put) { for_fours(sums, put); });
 }
 
 template <typename Tile>
@@ -125,14 +121,13 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
       __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 32, 0);  // tells the compiler: the same in all lanes
   if (threadIdx.x == 0) stages.begin(Tile::kWarps);
   __syncthreads();
-  const int share = static_cast<int>(blockIdx.x);
-  const int64_t from = layer.begin(share), to = layer.begin(share + 1);
+  const Share share(layer);
   if (warp < Tile::kWarps) {
     take_registers<Tile::kRegisters>();
-    multiply<Tile>(layer, stages, warp, from, to, parts, grad_weight);
+    multiply<Tile>(layer, share, stages, warp, parts, grad_weight);
   } else {
     give_registers<Tile::kFew>();
-    if (warp == Tile::kWarps) fill<Tile>(layer, stages, from, to, &grad_y, &pixels);
+    if (warp == Tile::kWarps) fill<Tile>(layer, share, stages, &grad_y, &pixels);
   }
 }
 
@@ -141,7 +136,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
 bool backward_weight_hopper(const Conv2dShape& s, const float* grad_y, const float* x, float* grad_weight) {
   if (!weight_fits(s, kHopperDepth<float>) || !is_hopper()) return false;
   const Aligned factor(grad_y, s.N * s.OH * s.OW * s.OC), pixels(x, s.N * s.IH * s.IW * s.IC);
-  with_number(weight_tile(s, kWeightTiles, 32), [&](auto number) {
+  with_number<std::size(kWeightTiles)>(weight_tile(s, kWeightTiles, 32), [&](auto number) {
     using Chosen = Tile<decltype(number)::value>;
     launch_shares<Chosen>(weight_kernel<Chosen>, s, factor.data(), pixels.data(), grad_weight);
   });

@@ -235,7 +235,7 @@ template <typename T, bool by_columns = false>
 void run_hopper(const Conv2dShape& s, const T* x, const Filters<T>& filters, const Epilogue<T>& e, T* y,
                 const Grid& grid) {
   const Target<T> target{y, e, may_be_packed<Target<T>::kPack>(s.OC, y, e.scale, e.bias, e.residual)};
-  with_number(hopper_tile(s, kHopperDepth<T>), [&](auto number) {
+  with_number<std::size(kHopperTiles)>(hopper_tile(s, kHopperDepth<T>), [&](auto number) {
     launch_hopper<T, Tile<decltype(number)::value>, by_columns>(s, x, filters, target, grid);
   });
 }

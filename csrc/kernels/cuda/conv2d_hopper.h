@@ -1,6 +1,8 @@
 // The convolution by Hopper's copy engine and matrix units: which sizes it takes, and into what tiles it is cut.
 #pragma once
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <numeric>
 
 #include "kernels/conv2d.h"
@@ -135,31 +137,50 @@ constexpr WeightTile kWeightTiles[] = {{32, 64, 64, 32, 32, 4, 3, 0.25},
                                        {32, 128, 128, 64, 64, 3, 2, 0.92},
                                        {32, 128, 256, 64, 64, 4, 1, 1.56}};
 // The same of 16-bit numbers, by warpgroups of 64 rows each.
-constexpr WeightTile kHalfWeightTiles[] = {{64, 64, 64, 16, 64, 4, 3, 0.29},
-                                           {64, 64, 128, 16, 128, 4, 2, 0.46},
-                                           {64, 64, 256, 16, 256, 5, 1, 0.55},
-                                           {64, 128, 128, 16, 128, 6, 1, 0.52},
-                                           {64, 128, 256, 16, 256, 4, 1, 0.78}};
+constexpr WeightTile kHalfWeightTiles[] = {{64, 64, 64, 16, 64, 4, 3, 0.29},    {64, 64, 192, 16, 192, 6, 1, 0.49},
+                                           {64, 64, 256, 16, 256, 5, 1, 0.55},  {64, 128, 128, 16, 128, 6, 1, 0.52},
+                                           {64, 128, 192, 16, 192, 5, 1, 0.65}, {64, 128, 256, 16, 256, 4, 1, 0.78}};
 
-// How the steps of all tiles are cut into shares, a block for each: equal ones, one for each block that runs at a time
-// and none of less than a part is worth; or, where that takes less, one for each tile. Of what does not follow from
-// products, us of an H200: adding up parts takes 4 to begin with, and some for each number of a part.
+// How the steps of a tile are cut: into parts, and each part into equal shares, one for each block of a cluster. A
+// share of fewer steps than kLeast is not worth its beginning and end.
 struct WeightCut {
-  int64_t shares;
+  int64_t parts;
+  int cluster;
   double cost;
 };
-inline WeightCut weight_cut(const WeightTile& tile, int64_t tiles, int64_t steps) {
-  constexpr int64_t kLeast = 8;
-  const int64_t most = int64_t{kMultiprocessors} * tile.blocks, worth = (tiles * steps + kLeast - 1) / kLeast;
-  const int64_t shares = worth < most ? worth : most, rounds = (tiles + kMultiprocessors - 1) / kMultiprocessors;
-  const auto all = static_cast<double>(tiles * steps), parts = static_cast<double>(shares + tiles);
-  const double cut = all / kMultiprocessors * tile.step + 4 + parts * (tile.rows * tile.columns) * 3e-6;
-  const double whole = static_cast<double>(rounds * steps) * tile.step;
-  return tiles <= most && whole < cut ? WeightCut{tiles, whole} : WeightCut{shares, cut};
+
+// The time it takes, us of an H200. Where fewer blocks are on a multiprocessor than it has room for, a step of theirs
+// takes longer. Of what does not follow from products, the blocks of a cluster take some for adding up, and so does the
+// second launch, which adds up parts.
+inline double cost_of(const WeightTile& tile, int64_t tiles, int64_t steps, int64_t parts, int cluster) {
+  const int64_t shares = parts * cluster, blocks = tiles * shares, wave = int64_t{kMultiprocessors} * tile.blocks;
+  const int64_t of_last_wave = (blocks % wave + kMultiprocessors - 1) / kMultiprocessors;
+  const double last = static_cast<double>(of_last_wave), longer = 1 + 0.6 * (1 - last / tile.blocks);
+  const double on_each = static_cast<double>(blocks / wave * tile.blocks) + last * longer;
+  const double products = on_each * static_cast<double>((steps + shares - 1) / shares) * tile.step;
+  const double size = tile.rows * tile.columns;
+  const double in_clusters = cluster > 1 ? 0.8 + size * 4.5e-5 : 0;
+  return products + in_clusters + (parts > 1 ? 4 + static_cast<double>(tiles * parts) * size * 3e-6 : 0);
 }
 
-// The number of the tile that takes the least. With prices fitted to an H200's times of 15 layers, the choice takes 1 %
-// longer than the best would, in the mean; 18 % in bfloat16 of 1x1 64>64.
+// A cluster of four runs within a GPC, of which some have 18 multiprocessors, most 16 and some fewer: 120 blocks at a
+// time have room.
+inline WeightCut weight_cut(const WeightTile& tile, int64_t tiles, int64_t steps) {
+  constexpr int64_t kLeast = 8, kOfFours = 120;
+  WeightCut best{1, 1, cost_of(tile, tiles, steps, 1, 1)};
+  for (const int cluster : {1, 2, 4}) {
+    const int64_t at_once = cluster == 4 && tile.blocks == 1 ? kOfFours : int64_t{kMultiprocessors} * tile.blocks;
+    const int64_t most = std::min(at_once / (tiles * cluster), steps / (kLeast * cluster));
+    for (int64_t parts = most; parts > 0; parts /= 2) {
+      const double cost = cost_of(tile, tiles, steps, parts, cluster);
+      if (cost < best.cost) best = {parts, cluster, cost};
+    }
+  }
+  return best;
+}
+
+// The number of the tile that takes the least. The prices were fitted to an H200's times of 15 layers when parts were
+// cut otherwise; those of 192 columns and of clusters are estimates.
 template <int count>
 int weight_tile(const Conv2dShape& s, const WeightTile (&tiles)[count], int64_t pixels) {
   const int64_t chunk = tiles[0].chunk, columns = s.KH * s.KW * ((s.IC + chunk - 1) / chunk) * chunk;

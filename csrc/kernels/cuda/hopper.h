@@ -21,6 +21,12 @@ __device__ inline uint32_t shared_address(const void* place) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(place));
 }
 
+__device__ inline void store_shared(uint32_t to, const Pack<float, 4>& four) {
+  asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to), "f"(four.v[0]), "f"(four.v[1]), "f"(four.v[2]),
+               "f"(four.v[3])
+               : "memory");
+}
+
 template <typename T>
 __device__ inline void store_shared(uint32_t to, const Pack<T, 2>& two) {
   if constexpr (sizeof(two) == 8) {
@@ -35,6 +41,28 @@ __device__ inline void store_shared(uint32_t to, const Pack<T, 2>& two) {
 template <int n = 4, typename T = float>
 __device__ inline Pack<T, n> load_shared(uint32_t from) {
   return *static_cast<const Pack<T, n>*>(__cvta_shared_to_generic(from));
+}
+
+// Blocks of a cluster run at a time and read one another's shared memory, while none has ended. At their barrier
+// whole warps wait for all of the cluster's that have not ended; then each sees what the others `wrote`, if they did.
+template <bool wrote = true>
+__device__ inline void cluster_barrier() {
+  if constexpr (wrote)
+    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+  else
+    asm volatile("barrier.cluster.arrive.relaxed.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
+}
+
+// What the cluster's block `rank` has at this address.
+__device__ inline Pack<float, 4> load_shared_of(int rank, uint32_t from) {
+  uint32_t there;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(from), "r"(rank));
+  Pack<float, 4> pack;
+  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(pack.v[0]), "=f"(pack.v[1]), "=f"(pack.v[2]), "=f"(pack.v[3])
+               : "r"(there)
+               : "memory");
+  return pack;
 }
 
 // A barrier's phase ends when `arrivals` threads have arrived and the copy engine has written all bytes they announced.
@@ -99,12 +127,17 @@ __device__ inline void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(left) : "memory");
 }
 
-// The number of a thread in its warp. Asked for by such an instruction, what follows from it is not kept in registers
-// beyond its use.
+// The number of a thread in its warp, and of its block. Asked for by such an instruction, what follows from it is not
+// kept in registers beyond its use.
 __device__ inline int lane_number() {
   int lane;
   asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
   return lane;
+}
+__device__ inline int block_number() {
+  int block;
+  asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));
+  return block;
 }
 
 // Changes how many registers each thread of this warp has, of its block's; by all four warps of a warpgroup alike.
@@ -174,6 +207,12 @@ struct Ring {
     parity ^= 1;
   }
 };
+
+// Until all stages are empty, so that a reader may use their room for something else.
+template <int count, int bytes>
+__device__ inline void wait_for_readers(const Stages<count, bytes>& stages, Ring<count> ring) {
+  for (int i = 0; i < count; ++i, ring.next()) barrier_wait(stages.empty(ring.stage), ring.parity ^ 1);
+}
 
 // sums = the products of so many steps, by a warpgroup; start(stage) starts those of a filled stage. A stage is freed
 // one step later, when its products are done.

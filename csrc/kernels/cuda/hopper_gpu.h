@@ -40,6 +40,12 @@ struct Corner {
     h = (row - n * g.OH) * g.sh - g.ph;
     w = (m - row * g.OW) * g.sw - g.pw;
   }
+  __device__ Corner(int n_, int h_, int w_) : n(n_), h(h_), w(w_) {}
+
+  // The one that a lane of this warp has.
+  __device__ Corner of(int lane) const {
+    return {__shfl_sync(~0u, n, lane), __shfl_sync(~0u, h, lane), __shfl_sync(~0u, w, lane)};
+  }
 };
 
 int attribute(cudaDeviceAttr of) {
@@ -55,21 +61,12 @@ bool is_hopper() {
          MapEncoders::get().exist();
 }
 
-// f(integral_constant<int, number>), for the number of one of five tiles.
-template <typename F>
+// f(integral_constant<int, number>), for the number of one of so many tiles.
+template <int count, typename F>
 void with_number(int number, const F& f) {
-  switch (number) {
-    case 0:
-      return f(std::integral_constant<int, 0>{});
-    case 1:
-      return f(std::integral_constant<int, 1>{});
-    case 2:
-      return f(std::integral_constant<int, 2>{});
-    case 3:
-      return f(std::integral_constant<int, 3>{});
-    default:
-      return f(std::integral_constant<int, 4>{});
-  }
+  if constexpr (count > 1)
+    if (number < count - 1) return with_number<count - 1>(number, f);
+  f(std::integral_constant<int, count - 1>{});
 }
 
 // Numbers where the copy engine can read them: itself, or a copy that begins at a multiple of 16 bytes.

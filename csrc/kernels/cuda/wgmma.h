@@ -39,6 +39,28 @@ namespace atrous {
       "+f"(sums[49]), "+f"(sums[50]), "+f"(sums[51]), "+f"(sums[52]), "+f"(sums[53]), "+f"(sums[54]), "+f"(sums[55]), \
       "+f"(sums[56]), "+f"(sums[57]), "+f"(sums[58]), "+f"(sums[59]), "+f"(sums[60]), "+f"(sums[61]), "+f"(sums[62]), \
       "+f"(sums[63])
+#define ATROUS_NAMES_96                                                              \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "           \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, " \
+  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, " \
+  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define ATROUS_SUMS_96                                                                                                \
+  "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3]), "+f"(sums[4]), "+f"(sums[5]), "+f"(sums[6]),            \
+      "+f"(sums[7]), "+f"(sums[8]), "+f"(sums[9]), "+f"(sums[10]), "+f"(sums[11]), "+f"(sums[12]), "+f"(sums[13]),    \
+      "+f"(sums[14]), "+f"(sums[15]), "+f"(sums[16]), "+f"(sums[17]), "+f"(sums[18]), "+f"(sums[19]), "+f"(sums[20]), \
+      "+f"(sums[21]), "+f"(sums[22]), "+f"(sums[23]), "+f"(sums[24]), "+f"(sums[25]), "+f"(sums[26]), "+f"(sums[27]), \
+      "+f"(sums[28]), "+f"(sums[29]), "+f"(sums[30]), "+f"(sums[31]), "+f"(sums[32]), "+f"(sums[33]), "+f"(sums[34]), \
+      "+f"(sums[35]), "+f"(sums[36]), "+f"(sums[37]), "+f"(sums[38]), "+f"(sums[39]), "+f"(sums[40]), "+f"(sums[41]), \
+      "+f"(sums[42]), "+f"(sums[43]), "+f"(sums[44]), "+f"(sums[45]), "+f"(sums[46]), "+f"(sums[47]), "+f"(sums[48]), \
+      "+f"(sums[49]), "+f"(sums[50]), "+f"(sums[51]), "+f"(sums[52]), "+f"(sums[53]), "+f"(sums[54]), "+f"(sums[55]), \
+      "+f"(sums[56]), "+f"(sums[57]), "+f"(sums[58]), "+f"(sums[59]), "+f"(sums[60]), "+f"(sums[61]), "+f"(sums[62]), \
+      "+f"(sums[63]), "+f"(sums[64]), "+f"(sums[65]), "+f"(sums[66]), "+f"(sums[67]), "+f"(sums[68]), "+f"(sums[69]), \
+      "+f"(sums[70]), "+f"(sums[71]), "+f"(sums[72]), "+f"(sums[73]), "+f"(sums[74]), "+f"(sums[75]), "+f"(sums[76]), \
+      "+f"(sums[77]), "+f"(sums[78]), "+f"(sums[79]), "+f"(sums[80]), "+f"(sums[81]), "+f"(sums[82]), "+f"(sums[83]), \
+      "+f"(sums[84]), "+f"(sums[85]), "+f"(sums[86]), "+f"(sums[87]), "+f"(sums[88]), "+f"(sums[89]), "+f"(sums[90]), \
+      "+f"(sums[91]), "+f"(sums[92]), "+f"(sums[93]), "+f"(sums[94]), "+f"(sums[95])
 #define ATROUS_NAMES_128                                                                         \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                       \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "             \
@@ -105,6 +127,18 @@ __device__ inline void wgmma(float (&sums)[64], uint64_t a, uint64_t b) {
 }
 
 template <typename T, bool a_by_columns = false, bool b_by_columns = false>
+__device__ inline void wgmma(float (&sums)[96], uint64_t a, uint64_t b) {
+  if constexpr (std::is_same_v<T, BFloat16>)
+    asm volatile(ATROUS_START "n192k16.f32.bf16.bf16 {" ATROUS_NAMES_96 "}, %96, %97, p, 1, 1, %98, %99;\n}"
+                 : ATROUS_SUMS_96
+                 : "l"(a), "l"(b), "n"(a_by_columns ? 1 : 0), "n"(b_by_columns ? 1 : 0));
+  else
+    asm volatile(ATROUS_START "n192k16.f32.f16.f16 {" ATROUS_NAMES_96 "}, %96, %97, p, 1, 1, %98, %99;\n}"
+                 : ATROUS_SUMS_96
+                 : "l"(a), "l"(b), "n"(a_by_columns ? 1 : 0), "n"(b_by_columns ? 1 : 0));
+}
+
+template <typename T, bool a_by_columns = false, bool b_by_columns = false>
 __device__ inline void wgmma(float (&sums)[128], uint64_t a, uint64_t b) {
   if constexpr (std::is_same_v<T, BFloat16>)
     asm volatile(ATROUS_START "n256k16.f32.bf16.bf16 {" ATROUS_NAMES_128 "}, %128, %129, p, 1, 1, %130, %131;\n}"
@@ -124,6 +158,8 @@ __device__ inline void wgmma(float (&sums)[128], uint64_t a, uint64_t b) {
 #undef ATROUS_SUMS_32
 #undef ATROUS_NAMES_64
 #undef ATROUS_SUMS_64
+#undef ATROUS_NAMES_96
+#undef ATROUS_SUMS_96
 #undef ATROUS_NAMES_128
 #undef ATROUS_SUMS_128
 #undef ATROUS_START
