@@ -70,6 +70,8 @@ SIZES = [
     ((1, 16, 14, 13), 16, (3, 3), {**SAME, "stride": (2, 3), "dilation": (3, 2)}),
     ((2, 16, 7, 9), 36, (1, 1), {**DENSE, "padding": (1, 2)}),  # padding that is negative backwards
     ((1, 20, 3, 17), 16, (3, 3), {**SAME, "stride": (4, 4)}),  # fewer rows than the stride
+    ((1, 68, 43, 18), 16, (4, 3), {**DENSE, "stride": (3, 2), "padding": (2, 1)}),  # six phases of 1 to 4 taps, in tiles
+    ((2, 72, 26, 18), 20, (2, 3), {**SAME, "stride": (3, 2)}),  # two of six phases get nothing
     ((1, 72, 33, 33), 68, (3, 3), {**DENSE, "padding": (6, 6), "dilation": (6, 6)}),
     ((1, 20, 19, 17), 20, (3, 3), {**DENSE, "padding": (12, 12), "dilation": (12, 12)}),
     ((1, 16, 4, 4), 16, (3, 3), {**DENSE, "padding": (100, 60)}),  # far more padding than image

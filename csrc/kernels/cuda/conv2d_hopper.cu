@@ -44,19 +44,22 @@ struct Layer : Geometry {
   }
 };
 
-// Convolutions of the same filters that share a launch: one, or phases of the input's gradient. The tiles of all stand
-// in one list, those of the most steps first: the shorter ones behind them fill up the last wave.
+// Convolutions by the same filters that share a launch: one, or phases of an input's gradient. The tiles of all stand
+// in one list, those of the most steps first.
 struct Layers {
   Layer of[kHopperLayers];
   int tiles;
 };
 
-// f(layer, m, oc) for each of the block's tiles, where it begins.
+// f(layer, m, oc) for where each of the block's tiles begins. The blocks take them in turns, every second time in
+// reverse: who had one of more steps than others gets one of fewer.
 template <typename Tile, typename F>
 __device__ void each_tile(const Layers& layers, const F& f) {
   const Layer* layer = layers.of;
   int before = 0;  // the layer's tiles
-  for (int tile = blockIdx.x; tile < layers.tiles; tile += gridDim.x) {
+  const int two_turns = 2 * static_cast<int>(gridDim.x);
+  int tile = static_cast<int>(blockIdx.x);
+  for (int step = 2 * tile + 1; tile < layers.tiles; step = two_turns - step, tile += step) {
     while (tile >= layer->end) before = layer++->end;
     const int number = tile - before;
     f(*layer, number / layer->column_tiles * Tile::kRows, number % layer->column_tiles * Tile::kColumns);
