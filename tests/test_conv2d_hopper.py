@@ -70,6 +70,13 @@ SIZES = [
     ((1, 16, 14, 13), 16, (3, 3), {**SAME, "stride": (2, 3), "dilation": (3, 2)}),
     ((2, 16, 7, 9), 36, (1, 1), {**DENSE, "padding": (1, 2)}),  # padding that is negative backwards
     ((1, 20, 3, 17), 16, (3, 3), {**SAME, "stride": (4, 4)}),  # fewer rows than the stride
+    (
+        (1, 68, 43, 18),
+        16,
+        (4, 3),
+        {**DENSE, "stride": (3, 2), "padding": (2, 1)},
+    ),  # six phases of 1 to 4 taps, in tiles
+    ((2, 72, 26, 18), 20, (2, 3), {**SAME, "stride": (3, 2)}),  # two of six phases get nothing
     ((1, 72, 33, 33), 68, (3, 3), {**DENSE, "padding": (6, 6), "dilation": (6, 6)}),
     ((1, 20, 19, 17), 20, (3, 3), {**DENSE, "padding": (12, 12), "dilation": (12, 12)}),
     ((1, 16, 4, 4), 16, (3, 3), {**DENSE, "padding": (100, 60)}),  # far more padding than image
@@ -224,6 +231,19 @@ def test_the_epilogue(OC, then, dtype):
     given = in_dtype("conv2d_forward", given, dtype)
     for offset in (0, 1, 2):
         assert np.array_equal(run("conv2d_forward", given, offset), expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("stride", "kernel"), [((2, 2), (3, 3)), ((3, 2), (4, 3)), ((3, 2), (2, 3)), ((4, 4), (3, 5))])
+def test_phases_of_whole_numbers(stride, kernel, dtype):
+    """Up to 4 taps of 64 products, of at most 16 each: sums are exact, and in 16 bits rounded once."""
+    rng = np.random.default_rng(kernel)
+    window = {**SAME, "stride": stride, "input_size": (26, 31)}
+    size = [(i + 2 - k) // s + 1 for i, k, s in zip((26, 31), kernel, stride, strict=True)]
+    given = {"grad_y": rng.integers(-4, 5, (2, 64, *size)), "weight": rng.integers(-4, 5, (64, 72, *kernel))}
+    given = {name: array.astype(np.float32) for name, array in given.items()} | window
+    expected = reference.conv2d_backward_input(**given).astype(dtype)
+    assert np.array_equal(run("conv2d_backward_input", in_dtype("conv2d_backward_input", given, dtype)), expected)
 
 
 @pytest.mark.skipif(not EMULATED, reason="a GPU does not tell which kernel ran")

@@ -1,15 +1,15 @@
 // The convolution by Hopper's matrix units, as a product of matrices that is nowhere in memory:
 //   y[m, oc] = sum over k of pixels[m, k] * filters[oc, k]
 // m counts output pixels (n, oh, ow), k taps and input channels (kh, kw, ic), as they lie in weight. A block computes
-// tiles of kRows pixels x kColumns channels, one after the other. One thread asks the copy engine to fill a ring of
-// stages in shared memory, each with the tile's pixels and filters at one tap and 128 bytes of channels; two or three
-// warpgroups multiply, each for 64 of the pixels, with all sums in registers. A stage has two barriers: `full`, on
-// which the warpgroups wait, and `empty`, on which the engine's thread waits.
-#include <utility>
-#include <vector>
+// tiles of kRows pixels x kColumns channels, one after the other, of one convolution or of some. One thread asks the
+// copy engine to fill a ring of stages in shared memory, each with the tile's pixels and filters at one tap and 128
+// bytes of channels; two or three warpgroups multiply, each for 64 of the pixels, with all sums in registers. A stage
+// has two barriers: `full`, on which the warpgroups wait, and `empty`, on which the engine's thread waits.
+#include <algorithm>
 
 #include "core/memory.h"
 #include "kernels/cuda/conv2d_hopper.h"
+#include "kernels/cuda/conv2d_phases.h"
 #include "kernels/cuda/conv2d_tiles.h"
 #include "kernels/cuda/hopper.h"
 #include "kernels/cuda/hopper_gpu.h"
@@ -17,31 +17,6 @@
 
 namespace atrous {
 namespace {
-
-// Where pixels of the result stand in y: in each image of H x W, from `first` on, so many steps apart.
-struct Grid {
-  int64_t first;
-  int H, W, step_h, step_w;
-  bool dense;  // all of them, one after the other
-};
-
-// Where the taps that a convolution goes through stand among those of weight.
-struct Taps {
-  int first, step_h, step_w;
-};
-
-struct Layer : Geometry {
-  int steps, column_tiles, tiles;
-  Grid grid;
-  Taps taps;
-  bool plain;  // the epilogue does nothing
-
-  __device__ int64_t place(int m) const {
-    if (grid.dense) return m;
-    const int row = m / OW, n = row / OH;
-    return grid.first + (int64_t{n} * grid.H + (row - n * OH) * grid.step_h) * grid.W + (m - row * OW) * grid.step_w;
-  }
-};
 
 // A warp turns its sums into rows by way of a room in shared memory: 8 rows of 128 bytes at a time. Their 16-byte units
 // are permuted, by XOR with this, so that no two lanes write to one bank; rooms begin at multiples of 128 bytes.
@@ -72,26 +47,27 @@ __device__ void fill_filters(const CUtensorMap* filters, uint32_t to, uint32_t f
 }
 
 template <typename T, typename Tile, bool by_columns>
-__device__ void fill(const Layer& layer, const typename Tile::Stages& stages, const CUtensorMap* pixels,
-                     const CUtensorMap* filters) {
+__device__ void fill(const Layers& layers, const typename Tile::Stages& stages, const CUtensorMap* filters) {
   Ring<Tile::kStages> ring;
-  for (int tile = blockIdx.x; tile < layer.tiles; tile += gridDim.x) {
-    const int m = tile / layer.column_tiles * Tile::kRows, oc = tile % layer.column_tiles * Tile::kColumns;
+  each_tile<Tile>(layers, [&](const Layer& layer, int m, int oc) {
     const Corner corner(layer, m);
+    const Taps taps = layer.taps;  // in registers: else all of it would be read again at each step
+    const CUtensorMap* const pixels = &layer.pixels;
+    const int steps = layer.steps, IC = layer.IC, KW = layer.KW, dh = layer.dh, dw = layer.dw;
     int kh = 0, kw = 0, c = 0;
-    for (int step = 0; step < layer.steps; ++step, ring.next()) {
+    for (int step = 0; step < steps; ++step, ring.next()) {
       barrier_wait(stages.empty(ring.stage), ring.parity ^ 1);
       const uint32_t to = stages.stage(ring.stage), full = stages.full(ring.stage);
       barrier_arrive_expecting(full, Tile::kStageBytes);
-      copy_pixels(to, pixels, full, c, corner.w, corner.h, corner.n, static_cast<uint16_t>(kw * layer.dw),
-                  static_cast<uint16_t>(kh * layer.dh));
+      copy_pixels(to, pixels, full, c, corner.w, corner.h, corner.n, static_cast<uint16_t>(kw * dw),
+                  static_cast<uint16_t>(kh * dh));
       fill_filters<Tile, by_columns>(filters, to + Tile::kPixelBytes, full, c,
-                                     layer.taps.first + kh * layer.taps.step_h + kw * layer.taps.step_w, oc);
-      if ((c += kHopperDepth<T>) < layer.IC) continue;
+                                     taps.first + kh * taps.step_h + kw * taps.step_w, oc);
+      if ((c += kHopperDepth<T>) < IC) continue;
       c = 0;
-      if (++kw == layer.KW) kw = 0, ++kh;
+      if (++kw == KW) kw = 0, ++kh;
     }
-  }
+  });
 }
 
 template <typename T, int n>
@@ -150,11 +126,11 @@ __device__ void store(const Layer& layer, const Target<T>& target, uint32_t room
 }
 
 template <typename T, typename Tile, bool by_columns>
-__device__ void multiply(const Layer& layer, const typename Tile::Stages& stages, int warp, const Target<T>& target) {
+__device__ void multiply(const Layers& layers, const typename Tile::Stages& stages, int warp, const Target<T>& target) {
   const int group = warp / 4;
   const uint32_t rooms = (stages.end() + 127) & ~127u;
   Ring<Tile::kStages> ring;
-  for (int tile = blockIdx.x; tile < layer.tiles; tile += gridDim.x) {
+  each_tile<Tile>(layers, [&](const Layer& layer, int m, int oc) {
     float sums[Tile::kColumns / 2];
     add_steps(stages, ring, layer.steps, sums, [&](uint32_t stage) {
       const uint64_t pixels = matrix_descriptor(stage + group * 64 * 128);
@@ -164,43 +140,41 @@ __device__ void multiply(const Layer& layer, const typename Tile::Stages& stages
       for (int k = 0; k < 4; ++k)  // 32 bytes of each pixel, and as much of each filter, or 16 of its rows
         wgmma<T, false, by_columns>(sums, pixels + 2 * k, filters + kNext * k);
     });
-    const int m = tile / layer.column_tiles * Tile::kRows + 16 * warp, oc = tile % layer.column_tiles * Tile::kColumns;
-    store(layer, target, rooms + warp * kRoom, m, oc, sums);
-  }
+    store(layer, target, rooms + warp * kRoom, m + 16 * warp, oc, sums);
+  });
 }
 
 template <typename T, typename Tile, bool by_columns>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
-    hopper_kernel(const __grid_constant__ Layer layer, const __grid_constant__ Target<T> target,
-                  const __grid_constant__ CUtensorMap pixels, const __grid_constant__ CUtensorMap filters) {
+    hopper_kernel(const __grid_constant__ Layers layers, const __grid_constant__ Target<T> target,
+                  const __grid_constant__ CUtensorMap filters) {
   const typename Tile::Stages stages;
   const int warp =
       __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 32, 0);  // tells the compiler: the same in all lanes
   if (threadIdx.x == 0) stages.begin(Tile::kWarps);
   __syncthreads();
   if (warp < Tile::kWarps)
-    multiply<T, Tile, by_columns>(layer, stages, warp, target);
+    multiply<T, Tile, by_columns>(layers, stages, warp, target);
   else if (threadIdx.x == 32 * Tile::kWarps)
-    fill<T, Tile, by_columns>(layer, stages, &pixels, &filters);
+    fill<T, Tile, by_columns>(layers, stages, &filters);
 }
 
-// to (IC, taps, OC) = from (OC, all taps, IC), by those taps that `taps` goes through. A block takes 32 x 32 numbers of
-// a tap by way of shared memory, so that both sides are read and written along their rows.
-__global__ void transpose_kernel(const float* from, Taps taps, int64_t all_taps, int KH, int KW, int OC, int IC,
-                                 int oc_tiles, int ic_tiles, float* to) {
+// to (IC, taps, OC) = from (OC, taps, IC). A block takes 32 x 32 numbers of a tap by way of shared memory, so that both
+// sides are read and written along their rows.
+__global__ void transpose_kernel(const float* from, int64_t taps, int OC, int IC, int oc_tiles, int ic_tiles,
+                                 float* to) {
   __shared__ float square[32][33];
   const int x = static_cast<int>(threadIdx.x) % 32, y = static_cast<int>(threadIdx.x) / 32;
-  const int rest = blockIdx.x / ic_tiles, tap = rest / oc_tiles, h = tap / KW, w = tap - h * KW;
+  const int rest = blockIdx.x / ic_tiles, tap = rest / oc_tiles;
   const int64_t first_ic = blockIdx.x % ic_tiles * 32, first_oc = rest % oc_tiles * 32;
-  const int64_t all_before = int64_t{taps.first} + h * taps.step_h + w * taps.step_w;
   for (int i = y; i < 32; i += kThreads / 32) {
     const int64_t oc = first_oc + i, ic = first_ic + x;
-    if (oc < OC && ic < IC) square[i][x] = from[(oc * all_taps + all_before) * IC + ic];
+    if (oc < OC && ic < IC) square[i][x] = from[(oc * taps + tap) * IC + ic];
   }
   __syncthreads();
   for (int i = y; i < 32; i += kThreads / 32) {
     const int64_t ic = first_ic + i, oc = first_oc + x;
-    if (oc < OC && ic < IC) to[(ic * KH * KW + tap) * OC + oc] = square[x][i];
+    if (oc < OC && ic < IC) to[(ic * taps + tap) * OC + oc] = square[x][i];
   }
 }
 
@@ -210,57 +184,42 @@ __global__ void transpose_kernel(const float* from, Taps taps, int64_t all_taps,
 template <typename T>
 struct Filters {
   const T* data;
-  int64_t all_taps;
-  Taps taps;
+  int64_t taps;
 };
 
 template <typename T, typename Tile, bool by_columns>
-void launch_hopper(const Conv2dShape& s, const T* x, const Filters<T>& filters, const Target<T>& target,
-                   const Grid& grid) {
-  constexpr int kDepth = kHopperDepth<T>;
-  const int64_t M = s.N * s.OH * s.OW, column_tiles = divide_up(s.OC, Tile::kColumns);
-  const int64_t tiles = divide_up(M, Tile::kRows) * column_tiles;
-  const Layer layer{geometry_of(s), narrow(hopper_steps(s, kDepth)), narrow(column_tiles), narrow(tiles), grid,
-                    filters.taps,   does_nothing(target.then)};
-  const int64_t at_once = Tile::kBlocks * int64_t{attribute(cudaDevAttrMultiProcessorCount)};
+void launch_hopper(const Parts& parts, const T* x, const Filters<T>& filters, const Target<T>& target) {
+  const Layers layers = layers_of<T, Tile>(parts, x, does_nothing(target.then));
+  const int at_once = Tile::kBlocks * attribute(cudaDevAttrMultiProcessorCount);
+  const int64_t IC = parts[0].IC, OC = parts[0].OC;
   const CUtensorMap map =
-      by_columns ? map_of_boxes(filters.data, s.OC, filters.all_taps, s.IC, kBox, kBox, "the weight")
-                 : map_of_boxes(filters.data, s.IC, filters.all_taps, s.OC, kDepth, Tile::kColumns, "the weight");
-  launch_shared(hopper_kernel<T, Tile, by_columns>, static_cast<unsigned>(tiles < at_once ? tiles : at_once),
-                Tile::kThreads, Tile::kShared, layer, target, map_of_pixels(s, x, Tile::kRows, kDepth), map);
+      by_columns ? map_of_boxes(filters.data, OC, filters.taps, IC, kBox, kBox, "the weight")
+                 : map_of_boxes(filters.data, IC, filters.taps, OC, kHopperDepth<T>, Tile::kColumns, "the weight");
+  launch_shared(hopper_kernel<T, Tile, by_columns>, static_cast<unsigned>(std::min(layers.tiles, at_once)),
+                Tile::kThreads, Tile::kShared, layers, target, map);
 }
 
-// Both factors aligned.
+// Both factors aligned; kHopperLayers parts at most.
 template <typename T, bool by_columns = false>
-void run_hopper(const Conv2dShape& s, const T* x, const Filters<T>& filters, const Epilogue<T>& e, T* y,
-                const Grid& grid) {
-  const Target<T> target{y, e, may_be_packed<Target<T>::kPack>(s.OC, y, e.scale, e.bias, e.residual)};
-  with_number<std::size(kHopperTiles)>(hopper_tile(s, kHopperDepth<T>), [&](auto number) {
-    launch_hopper<T, Tile<decltype(number)::value>, by_columns>(s, x, filters, target, grid);
+void run_hopper(const Parts& parts, const T* x, const Filters<T>& filters, const Epilogue<T>& e, T* y) {
+  const Target<T> target{y, e, may_be_packed<Target<T>::kPack>(parts[0].OC, y, e.scale, e.bias, e.residual)};
+  with_number<std::size(kHopperTiles)>(hopper_tile(parts, kHopperDepth<T>), [&](auto number) {
+    launch_hopper<T, Tile<decltype(number)::value>, by_columns>(parts, x, filters, target);
   });
 }
 
-Taps all_taps_of(const Conv2dShape& s) { return {0, narrow(s.KW), 1}; }
-
-// In reverse.
-Taps taps_of(const Conv2dShape& s, const Phase& h, const Phase& w) {
-  const int64_t last_h = h.tap + (h.taps - 1) * h.period, last_w = w.tap + (w.taps - 1) * w.period;
-  return {narrow(last_h * s.KW + last_w), narrow(-h.period * s.KW), narrow(-w.period)};
+template <bool by_columns, typename T>
+void run_phases(const Parts& phases, const T* grad_y, const Filters<T>& filters, T* grad_x) {
+  for (size_t i = 0; i < phases.size(); i += kHopperLayers) {
+    const auto first = phases.data() + i, end = phases.data() + std::min(i + kHopperLayers, phases.size());
+    run_hopper<T, by_columns>({first, end}, grad_y, filters, {}, grad_x);
+  }
 }
 
-// The phase's part of the input's gradient. Of float32 numbers, the matrix units take only filters that lie along K.
-void run_phase(const Conv2dShape& phase, const float* grad_y, const Filters<float>& filters, float* grad_x,
-               const Grid& grid) {
-  const int64_t oc_tiles = divide_up(phase.IC, 32), ic_tiles = divide_up(phase.OC, 32), taps = phase.KH * phase.KW;
-  const Workspace<float> transposed(phase.OC * taps * phase.IC);
-  launch(transpose_kernel, static_cast<unsigned>(taps * oc_tiles * ic_tiles), kThreads, filters.data, filters.taps,
-         filters.all_taps, narrow(phase.KH), narrow(phase.KW), narrow(phase.IC), narrow(phase.OC), narrow(oc_tiles),
-         narrow(ic_tiles), transposed.data());
-  run_hopper<float>(phase, grad_y, {transposed.data(), taps, all_taps_of(phase)}, {}, grad_x, grid);
-}
-template <typename T>
-void run_phase(const Conv2dShape& phase, const T* grad_y, const Filters<T>& filters, T* grad_x, const Grid& grid) {
-  run_hopper<T, true>(phase, grad_y, filters, {}, grad_x, grid);
+void transpose(const Conv2dShape& s, const float* weight, float* to) {
+  const int64_t taps = s.KH * s.KW, oc_tiles = divide_up(s.OC, 32), ic_tiles = divide_up(s.IC, 32);
+  launch(transpose_kernel, static_cast<unsigned>(taps * oc_tiles * ic_tiles), kThreads, weight, taps, narrow(s.OC),
+         narrow(s.IC), narrow(oc_tiles), narrow(ic_tiles), to);
 }
 
 template <typename T>
@@ -276,36 +235,31 @@ bool forward_hopper(const Conv2dShape& s, const T* x, const T* weight, const Epi
   if (!hopper_fits(s, kHopperDepth<T>) || !is_hopper()) return false;
   const int64_t taps = s.KH * s.KW;
   const Aligned pixels(x, s.N * s.IH * s.IW * s.IC), filters(weight, s.OC * taps * s.IC);
-  run_hopper<T>(s, pixels.data(), {filters.data(), taps, all_taps_of(s)}, e, y,
-                {0, narrow(s.OH), narrow(s.OW), 1, 1, true});
+  const Part all{s, {0, narrow(s.OH), narrow(s.OW), 1, 1, true}, {0, narrow(s.KW), 1}};
+  run_hopper<T>({all}, pixels.data(), {filters.data(), taps}, e, y);
   return true;
 }
 
 template <typename T>
 bool backward_input_hopper(const Conv2dShape& s, const T* grad_y, const T* weight, T* grad_x) {
-  constexpr int64_t kMostPhases = 16;  // each is a launch
+  constexpr int64_t kMostPhases = 4 * kHopperLayers;  // more would take more launches
   const int64_t taps = s.KH * s.KW, most_blocks = taps * divide_up(s.OC, 32) * divide_up(s.IC, 32);
   if (s.sh * s.sw > kMostPhases || most_blocks >= int64_t{1} << 31 || !can_read_filters<T>(s) || !is_hopper())
     return false;
-  std::vector<std::pair<Phase, Phase>> phases;
-  bool reached = true;
-  for (int64_t first_h = 0; first_h < s.sh && first_h < s.IH; ++first_h)
-    for (int64_t first_w = 0; first_w < s.sw && first_w < s.IW; ++first_w) {
-      const Phase h = rows_of(s, first_h), w = columns_of(s, first_w);
-      if (h.taps * w.taps == 0)
-        reached = false;
-      else if (hopper_fits(backward_of(s, h, w), kHopperDepth<T>))
-        phases.emplace_back(h, w);
-      else
-        return false;
-    }
-  if (!reached)
+  const Parts phases = phases_of(s);
+  for (const Part& phase : phases)
+    if (!hopper_fits(phase, kHopperDepth<T>)) return false;
+  if (static_cast<int64_t>(phases.size()) < std::min(s.sh, s.IH) * std::min(s.sw, s.IW))  // some get nothing
     check_cuda(cudaMemsetAsync(grad_x, 0, static_cast<size_t>(s.N * s.IH * s.IW * s.IC) * sizeof(T), current_stream()),
                "fill");
   const Aligned pixels(grad_y, s.N * s.OH * s.OW * s.OC), filters(weight, s.OC * taps * s.IC);
-  for (const auto& [h, w] : phases)
-    run_phase(backward_of(s, h, w), pixels.data(), Filters<T>{filters.data(), taps, taps_of(s, h, w)}, grad_x,
-              {h.first * s.IW + w.first, narrow(s.IH), narrow(s.IW), narrow(s.sh), narrow(s.sw), s.sh * s.sw == 1});
+  if constexpr (std::is_same_v<T, float>) {  // of which the matrix units take only filters that lie along K, here OC
+    const Workspace<float> transposed(s.IC * taps * s.OC);
+    transpose(s, filters.data(), transposed.data());
+    run_phases<false>(phases, pixels.data(), {transposed.data(), taps}, grad_x);
+  } else {
+    run_phases<true>(phases, pixels.data(), {filters.data(), taps}, grad_x);
+  }
   return true;
 }
 
