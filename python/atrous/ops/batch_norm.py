@@ -78,16 +78,17 @@ def batch_norm(
     scale, shift = None if weight is None else weight.data, None if bias is None else bias.data
     if training and data.size:
         backward: type[Backward] = BatchNormTrainBackward
-        mean, var = statistics = kernels.batch_norm_statistics(data)
-        if running_mean is not None and running_var is not None:
+        if running_mean is None or running_var is None:
+            statistics = kernels.batch_norm_statistics(data)
+        else:
             written = [running_mean, running_var]
             if num_batches_tracked is not None:
                 written.append(num_batches_tracked)
             old_mean, old_var, *batches = [tensor.data for tensor in written]
             fusion.finish(old_mean, old_var)
-            count = data.size // shape[1]
-            quiet.run(kernels.batch_norm_update_running, old_mean, old_var, mean, var, count, momentum, *batches)
+            statistics = quiet.run(kernels.batch_norm_statistics, data, old_mean, old_var, momentum, *batches)
             increment_version(*written)
+        mean, var = statistics
     else:  # an empty batch has no statistics: any will do
         backward = BatchNormEvalBackward
         if training and num_batches_tracked is not None:
