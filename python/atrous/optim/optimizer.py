@@ -102,6 +102,10 @@ class Optimizer:
     def _update(self, group: dict[str, Any]) -> None:
         raise NotImplementedError
 
+    def _structure(self, group: dict[str, Any]) -> tuple:
+        """The settings that choose kernels and arrays; a captured step reads the others, numbers, anew each time."""
+        return tuple(bool(group.get(name)) for name in ("amsgrad", "centered", "maximize", "momentum"))
+
     def state_dict(self) -> dict[str, Any]:
         """Settings and state in PyTorch's structure: parameters are numbered in the order of the groups.
 
