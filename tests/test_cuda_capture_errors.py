@@ -66,6 +66,15 @@ class TestRefusals:
         message = self.capture(step, at.ones(3, 3).cuda(), first=False)
         assert f"{name}: its step takes numbers that a graph could not update" in message
 
+    def test_scaling_of_losses(self):
+        scaler = at.amp.GradScaler("cuda")
+        w = at.ones(2).cuda()
+        w.requires_grad = True
+        w.grad, optimizer = at.ones(2).cuda(), optim.SGD([w])
+        for step in (lambda x: scaler.scale(x), lambda x: (scaler.step(optimizer), x)[1]):
+            message = self.capture(step, at.ones(2).cuda(), first=False)
+            assert "a captured step would keep the scale of today" in message
+
     def test_an_optimizer_made_in_the_step(self):
         w = at.ones(3).cuda()
         w.requires_grad = True
