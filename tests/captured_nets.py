@@ -40,6 +40,14 @@ OPTIMIZERS = {
     "plain": lambda params: optim.SGD(params, lr=0.05),
     "rmsprop": lambda params: optim.RMSprop(params, lr=0.002),
     "centered": lambda params: optim.RMSprop(params, lr=0.002, momentum=0.9, centered=True, weight_decay=0.01),
+    "adadelta": lambda params: optim.Adadelta(params, lr=0.5, weight_decay=0.01),
+    "adamax": lambda params: optim.Adamax(params, lr=0.01, weight_decay=0.01),
+    "nadam": lambda params: optim.NAdam(params, lr=0.01, weight_decay=0.1, decoupled_weight_decay=True),
+    "radam": lambda params: optim.RAdam(params, lr=0.01, betas=(0.9, 0.99)),  # rectified from the sixth step on
+    "rprop": lambda params: optim.Rprop(params, lr=0.002),
+    "asgd": lambda params: optim.ASGD(
+        params, lr=0.05, lambd=0.1, t0=2, weight_decay=0.01
+    ),  # averaged from the fourth on
     "adagrad": lambda params: optim.Adagrad(params, lr=0.02, lr_decay=0.1, eps=1e-3, weight_decay=0.01),
 }
 

@@ -74,6 +74,7 @@ def foreign(monkeypatch):
     """The array library of tests/cuda_on_cpu, with no kernels for it."""
     module = cuda_on_cpu.stand_in()
     monkeypatch.setattr(gpu, "cupy", module)
+    monkeypatch.setattr(gpu, "ndarray", module.ndarray)
     monkeypatch.setattr(gpu, "kernels", None)
     return module
 

@@ -32,13 +32,17 @@ def test_by_hand(backend):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_running_statistics_by_hand(backend, dtype):
     """A quarter of the way; of four values a channel the unbiased variance is 4/3 of the biased one."""
+    x = np.array([[1, 8], [7, 8], [4, 8], [4, 8]], dtype).reshape(4, 2, 1, 1)  # means 4 and 8, variances 4.5 and 0
     mean, var = np.array([0.0, 8.0], dtype), np.array([1.0, 4.0], dtype)
-    backend.batch_norm_update_running(mean, var, np.array([4.0, 8.0]), np.array([3.0, 0.0]), 4, 0.25)
+    alone = backend.batch_norm_statistics(x)
+    assert [a.tolist() for a in alone] == [[4, 8], [4.5, 0]]
+    found = backend.batch_norm_statistics(x, running_mean=mean, running_var=var, momentum=0.25)
+    assert [a.tolist() for a in found] == [[4, 8], [4.5, 0]]
     assert mean.tolist() == [1, 8]
-    assert var.tolist() == [1.75, 3]
+    assert var.tolist() == [2.25, 3]
     batches = np.array(2**40)
-    backend.batch_norm_update_running(mean, var, np.array([4.0, 8.0]), np.array([3.0, 0.0]), 4, 0.0, batches)
-    assert (mean.tolist(), batches.item()) == ([1, 8], 2**40 + 1)
+    backend.batch_norm_statistics(x, running_mean=mean, running_var=var, momentum=0.0, batches=batches)
+    assert (mean.tolist(), var.tolist(), batches.item()) == ([1, 8], [2.25, 3], 2**40 + 1)
 
 
 def test_what_follows_by_hand(backend):
@@ -215,12 +219,11 @@ def test_more_pixels_than_blocks(backend):
     ("function", "change"),
     [
         ("batch_norm_statistics", {"x": np.ones((2, 3), np.float32)}),
-        ("batch_norm_update_running", {"running_var": np.ones(2, np.float32)}),  # 3 channels
-        ("batch_norm_update_running", {"running_mean": np.broadcast_to(np.float32(1), 3)}),
-        ("batch_norm_update_running", {"var": np.ones(2)}),
-        ("batch_norm_update_running", {"count": 1}),
-        ("batch_norm_update_running", {"batches": np.zeros(1, np.int64)}),
-        ("batch_norm_update_running", {"batches": np.broadcast_to(np.int64(0), ())}),
+        ("batch_norm_statistics", {"running_var": np.ones(2, np.float32)}),  # 3 channels
+        ("batch_norm_statistics", {"running_mean": np.broadcast_to(np.float32(1), 3)}),
+        ("batch_norm_statistics", {"x": np.ones((1, 3, 1, 1), np.float32)}),  # one value a channel
+        ("batch_norm_statistics", {"batches": np.zeros(1, np.int64)}),
+        ("batch_norm_statistics", {"batches": np.broadcast_to(np.int64(0), ())}),
         ("batch_norm_forward", {"weight": np.ones(2, np.float32)}),
         ("batch_norm_forward", {"bias": np.ones((3, 1), np.float32)}),
         ("batch_norm_forward", {"x": np.ones((2, 3), np.float32)}),
@@ -235,7 +238,8 @@ def test_more_pixels_than_blocks(backend):
     ],
 )
 def test_the_binding_refuses(cpu, function, change):
-    good = arguments(function, CASES_4D[0], Draw(np.float32))
+    running = {"then": "running"} if function == "batch_norm_statistics" else {}
+    good = arguments(function, CASES_4D[0] | running, Draw(np.float32))
     getattr(cpu, function)(**good)
     with pytest.raises(ValueError, match=function):
         getattr(cpu, function)(**{**good, **change})

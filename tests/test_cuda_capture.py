@@ -57,7 +57,8 @@ def test_same_bits_as_by_kernels_that_take_their_numbers_by_value(optimizer, dty
             return w.detach().clone()
 
         step = at.cuda.capture(step) if captured else step
-        return [step(at.from_numpy(numbers.standard_normal(50).astype(dtype)).cuda()).tolist() for _ in range(STEPS)]
+        steps = [step(at.from_numpy(numbers.standard_normal(50).astype(dtype)).cuda()).tolist() for _ in range(STEPS)]
+        return steps, {key: v.tolist() if isinstance(v, at.Tensor) else v for key, v in chosen.state.get(w, {}).items()}
 
     assert run(True) == run(False)
 
@@ -101,6 +102,12 @@ def test_steps_in_python_and_captured_ones_mix():
         ("sgd", dict(momentum=0.5, weight_decay=0.0, lr=0.01)),
         ("centered", dict(alpha=0.4, momentum=0.5, weight_decay=0.0, eps=1e-4)),
         ("adagrad", dict(lr_decay=0.5, weight_decay=0.0, eps=1e-4)),
+        ("adadelta", dict(rho=0.5, weight_decay=0.2, eps=1e-3)),
+        ("adamax", dict(betas=(0.5, 0.9), weight_decay=0.3, eps=1e-4)),
+        ("nadam", dict(betas=(0.5, 0.9), weight_decay=0.3, eps=1e-4, momentum_decay=0.1)),
+        ("radam", dict(betas=(0.5, 0.9), eps=1e-4, lr=0.1)),
+        ("rprop", dict(etas=(0.3, 1.5), step_sizes=(1e-4, 2e-3))),
+        ("asgd", dict(lambd=0.3, alpha=0.5, t0=0, weight_decay=0.1)),
     ],
 )
 def test_seeds_and_numbers_set_between_calls_count(name, settings):
@@ -133,7 +140,7 @@ def test_parameters_that_made_fewer_steps():
         assert counts == {len(data), len(data) - 1}
         return [p.detach().cpu().numpy().tobytes() for p in model.parameters()]
 
-    for name in ("adam", "rmsprop", "adagrad"):
+    for name in ("adam", "rmsprop", "adagrad", "adamax", "nadam", "radam", "asgd"):
         assert run(True, name) == run(False, name)
 
 

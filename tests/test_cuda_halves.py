@@ -163,8 +163,8 @@ def test_parameters_stay_float32(cuda, dtype):
         cuda.add_forward(x, other)
     with pytest.raises(TypeError, match=f"grad_y has dtype float32; expected {np.dtype(dtype)}"):
         cuda.relu_backward(other, x)
-    with pytest.raises(TypeError, match=r"running_mean has dtype \w*16; expected float32 or float64"):
-        cuda.batch_norm_update_running(of_16_bits, of_16_bits, one, one, 4, 0.1)
+    with pytest.raises(TypeError, match=r"running_mean has dtype \w*16; expected float32"):
+        cuda.batch_norm_statistics(x, of_16_bits, of_16_bits, 0.1)
     with pytest.raises(TypeError, match="x has dtype int16; expected float32, float64, float16 or bfloat16"):
         cuda.relu_forward(np.ones(3, np.int16))
 

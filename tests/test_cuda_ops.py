@@ -86,3 +86,24 @@ def test_values_and_gradients(name):
     np.testing.assert_allclose(y, expected, rtol=2e-6, atol=1e-6)
     if expected_grad is not None:
         np.testing.assert_allclose(grad, expected_grad, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [4, -1, 2**40])
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
+def test_a_class_out_of_range_is_refused(loss, bad):
+    x = at.zeros(3, 4).cuda()
+    with pytest.raises(ValueError, match=rf"target has class {bad}; expected 0 to 3 from x \(3, 4\)"):
+        loss(x, at.tensor([0, bad, -100]).cuda())
+    loss(x, at.tensor([0, 3, -100]).cuda())
+    loss(x[:0], at.zeros(0, dtype="int64").cuda())
+
+
+def test_kernels_read_no_memory_for_a_class_out_of_range(cuda):
+    """Their bindings do not look at the classes: that would wait. Such a place counts as one that is ignored."""
+    x, weight = np.zeros((3, 2, 1, 1), np.float32), np.array([1, 2], np.float32)
+    target = np.array([1, 2**40, -1]).reshape(3, 1, 1)
+    losses, weights, lse = cuda.cross_entropy_forward(x, target, weight, -100, 0.0)
+    assert weights.ravel().tolist() == [2, 0, 0]
+    assert losses.ravel().tolist() == pytest.approx([2 * np.log(2), 0, 0])
+    grad_x = cuda.cross_entropy_backward(np.ones_like(losses), x, target, lse, weight, -100, 0.0)
+    assert grad_x.ravel().tolist() == [1, -1, 0, 0, 0, 0]

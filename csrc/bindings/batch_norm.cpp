@@ -77,21 +77,6 @@ struct Parameters {
   BatchNormParameters<T> view() const { return {weight.data(), bias.data(), mean.data(), var.data(), eps}; }
 };
 
-py::object statistics(const py::object& x_) {
-  return for_any_dtype(x_, "batch_norm_statistics: x", [&](auto zero) -> py::object {
-    using T = decltype(zero);
-    const Array<T> x(x_, "batch_norm_statistics: x", 4, Order::channels_last);
-    const BatchNormShape s = shape_of(x);
-    NdArray mean = empty<double>({s.C}), var = empty<double>({s.C});
-    double *mean_out = mutable_data<double>(mean), *var_out = mutable_data<double>(var);
-    {
-      ReleaseGil gil(bytes(x, 1));
-      kernels<T>().statistics(s, x.data(), mean_out, var_out);
-    }
-    return py::make_tuple(mean, var);
-  });
-}
-
 // An array of this shape that is written in place, in its own strides.
 template <typename T>
 class Running {
@@ -112,24 +97,43 @@ class Running {
   NdArray array_;
 };
 
-void update_running(const py::object& running_mean_, const py::object& running_var_, const py::object& mean_,
-                    const py::object& var_, int64_t count, double momentum, const py::object& batches_) {
-  static const Names names("batch_norm_update_running");
-  static const std::string mean_name = "batch_norm_update_running: running_mean",
-                           var_name = "batch_norm_update_running: running_var";
-  require(count > 1, "batch_norm_update_running: count is ", count, "; expected 2 or more");
-  for_dtype(running_mean_, mean_name.c_str(), [&](auto zero) -> py::object {
+// running_mean and running_var, both or neither, and batches or None.
+template <typename T>
+class RunningArguments {
+ public:
+  RunningArguments(const BatchNormShape& s, const py::object& mean, const py::object& var, double momentum,
+                   const py::object& batches)
+      : view_{nullptr, nullptr, 0, 0, nullptr, momentum} {
+    if (mean.is_none() && var.is_none()) return;
+    require(s.P > 1, "batch_norm_statistics: x has ", s.P, " values a channel; expected 2 or more");
+    mean_.emplace(mean, "batch_norm_statistics: running_mean", std::vector<int64_t>{s.C});
+    var_.emplace(var, "batch_norm_statistics: running_var", std::vector<int64_t>{s.C});
+    if (!batches.is_none()) batches_.emplace(batches, "batch_norm_statistics: batches", std::vector<int64_t>{});
+    view_ = {mean_->data(), var_->data(), mean_->stride(), var_->stride(), batches_ ? batches_->data() : nullptr,
+             momentum};
+  }
+  const RunningStatistics<T>& view() const { return view_; }
+
+ private:
+  std::optional<Running<Compute<T>>> mean_, var_;
+  std::optional<Running<int64_t>> batches_;
+  RunningStatistics<T> view_;
+};
+
+py::object statistics(const py::object& x_, const py::object& running_mean, const py::object& running_var,
+                      double momentum, const py::object& batches) {
+  return for_any_dtype(x_, "batch_norm_statistics: x", [&](auto zero) -> py::object {
     using T = decltype(zero);
-    const int64_t C = Array<T>(running_mean_, mean_name.c_str(), 1).size(0);
-    Running<T> running_mean(running_mean_, mean_name.c_str(), {C}), running_var(running_var_, var_name.c_str(), {C});
-    std::optional<Running<int64_t>> batches;
-    if (!batches_.is_none()) batches.emplace(batches_, "batch_norm_update_running: batches", std::vector<int64_t>{});
-    const Statistic<T> mean(mean_, names.mean.c_str(), C), var(var_, names.var.c_str(), C);
-    const RunningStatistics<T> running{running_mean.data(), running_var.data(), running_mean.stride(),
-                                       running_var.stride(), batches ? batches->data() : nullptr};
-    const auto values = static_cast<double>(count);
-    kernels<T>().update_running(C, mean.data(), var.data(), values / (values - 1), momentum, running);
-    return py::none();
+    const Array<T> x(x_, "batch_norm_statistics: x", 4, Order::channels_last);
+    const BatchNormShape s = shape_of(x);
+    const RunningArguments<T> running(s, running_mean, running_var, momentum, batches);
+    NdArray mean = empty<double>({s.C}), var = empty<double>({s.C});
+    double *mean_out = mutable_data<double>(mean), *var_out = mutable_data<double>(var);
+    {
+      ReleaseGil gil(bytes(x, 1));
+      kernels<T>().statistics(s, x.data(), mean_out, var_out, running.view());
+    }
+    return py::make_tuple(mean, var);
   });
 }
 
@@ -183,10 +187,10 @@ py::object backward(const py::object& grad_y_, const py::object& x_, const py::o
 }  // namespace
 
 void bind_batch_norm(py::module_& m) {
-  m.def("batch_norm_statistics", &statistics, "x"_a, "(mean, var) of each channel in float64; var is the biased one.");
-  m.def("batch_norm_update_running", &update_running, "running_mean"_a, "running_var"_a, "mean"_a, "var"_a, "count"_a,
-        "momentum"_a, "batches"_a = py::none(),
-        "Moves both towards the statistics of a batch of count values a channel, in place, and counts it in batches.");
+  m.def("batch_norm_statistics", &statistics, "x"_a, "running_mean"_a = py::none(), "running_var"_a = py::none(),
+        "momentum"_a = 0.0, "batches"_a = py::none(),
+        "(mean, var) of each channel in float64; var is the biased one. Running statistics move towards them, in "
+        "place, and batches counts one more.");
   m.def("batch_norm_forward", &forward, "x"_a, "weight"_a, "bias"_a, "mean"_a, "var"_a, "eps"_a, "relu"_a = false,
         "residual"_a = py::none(), "relu_last"_a = false,
         "Normalises by the given statistics; then relu, residual and relu_last where they are asked for.");

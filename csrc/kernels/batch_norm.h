@@ -1,8 +1,8 @@
 // batch_norm: per-channel normalisation of an NHWC tensor.  Reference: reference/batch_norm.py
 // statistics: mean[c] = sum_p x[p,c] / P,  var[c] = sum_p (x[p,c] - mean[c])^2 / P, zeros where P is 0
-// update_running: running[c] = (1 - momentum) * running[c] + momentum * factor * batch[c], in place, computed in
-// double,
-//   where factor is 1 for the mean; and one batch more is counted
+//   and where running statistics are given, in place, computed in double; one batch more is counted:
+//   running.mean[c] = (1 - momentum) * running.mean[c] + momentum * mean[c]
+//   running.var[c]  = (1 - momentum) * running.var[c] + momentum * P / (P - 1) * var[c]
 // forward:    z[p,c] = (x[p,c] - mean[c]) * rstd[c] * weight[c] + bias[c]        rstd = 1 / sqrt(var + eps)
 //             y      = relu_last(relu(z) + residual)                             each where it is asked for
 // backward, of relu(z) or z alone; g[p,c] = 0 where there is a relu and z[p,c] <= 0, else grad_y[p,c]:
@@ -36,19 +36,19 @@ struct BatchNormParameters {
   double eps;
 };
 
-// What training keeps for evaluation, each with the stride between its elements.
+// What training keeps for evaluation, each with the stride between its elements; mean and var are nullptr where that is
+// nothing.
 template <typename T>
 struct RunningStatistics {
   Compute<T>*mean, *var;
   int64_t mean_stride, var_stride;
   int64_t* batches;  // how many there were, or nullptr
+  double momentum;
 };
 
 template <typename T>
 struct BatchNormKernels {
-  void (*statistics)(const BatchNormShape&, const T* x, double* mean, double* var);
-  void (*update_running)(int64_t C, const double* mean, const double* var, double var_factor, double momentum,
-                         const RunningStatistics<T>&);
+  void (*statistics)(const BatchNormShape&, const T* x, double* mean, double* var, const RunningStatistics<T>&);
   // residual is laid out as x, or nullptr: 0.
   void (*forward)(const BatchNormShape&, const T* x, const BatchNormParameters<T>&, bool relu, const T* residual,
                   bool relu_last, T* y);

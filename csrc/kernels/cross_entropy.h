@@ -5,7 +5,8 @@
 //             t = target: probabilities, or one-hot of an index
 //   loss    = -sum_c q_c * log_p_c           grad_x_c = grad_loss * (p_c * sum_j q_j - q_c)
 // A pixel whose index is ignore_index has loss and weight 0 and grad_loss counts as 0; other indices are in [0, C),
-// checked by the caller. weights[p] = weight[target[p]]. weight may be nullptr: all ones.
+// checked by the caller, or on a GPU, where that would wait, count as ignored. weights[p] = weight[target[p]]. weight
+// may be nullptr: all ones.
 //   log_softmax   y = log_p     grad_x_c = grad_y_c - exp(y_c) * sum_j grad_y_j
 //   softmax       y = p         grad_x_c = y_c * (grad_y_c - sum_j grad_y_j * y_j)
 // A pixel with NaN, with +Inf, or with nothing but -Inf among its logits is NaN throughout, as in PyTorch.

@@ -91,16 +91,13 @@ def upsample_nearest2d_forward(x: Array, output_size: Pair, scale: tuple[float, 
 def upsample_nearest2d_backward(grad_y: Array, input_size: Pair, scale: tuple[float, float] | None) -> Array: ...
 
 # batch_norm
-def batch_norm_statistics(x: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
-def batch_norm_update_running(
-    running_mean: Array,
-    running_var: Array,
-    mean: Array,
-    var: Array,
-    count: int,
-    momentum: float,
+def batch_norm_statistics(
+    x: Array,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    momentum: float = 0.0,
     batches: NDArray[np.int64] | None = None,
-) -> None: ...
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 def batch_norm_forward(
     x: Array,
     weight: Array | None,

@@ -54,14 +54,16 @@ def kernels_for(array: Any) -> Any:
         ...     kernels_for(np.zeros(2)).__name__
         'atrous.reference'
     """
-    if gpu.kernels is not None and _on_gpu(array):
-        return gpu.kernels
+    if gpu.kernels is not None:
+        kind = type(array)
+        if kind is gpu.ndarray or (kind is not np.ndarray and _on_gpu(array)):
+            return gpu.kernels
     return _choice.kernels or default_kernels()
 
 
 def _on_gpu(array: Any) -> bool:
     """Whether an array, a tensor's, or the one that a pending call will make, is a GPU's."""
-    if array is None or type(array) is np.ndarray:
+    if array is None:
         return False
     if gpu.holds(array):
         return True

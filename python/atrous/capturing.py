@@ -136,15 +136,28 @@ class Capture:
 
     def numbers(self, first: bytes, again: Callable[[], bytes]) -> None:
         """The next kernel reads ``first``, and at each replay what ``again`` returns then."""
+        gpu.kernels.capture_numbers(self.device.data.ptr + self._room(first, again))
+
+    def _room(self, first: bytes, again: Callable[[], bytes]) -> int:
+        """Where in ``device`` there is ``first``, and at each replay what ``again`` returns then."""
         start = (len(self.host) + 15) // 16 * 16
         if start + len(first) > NUMBERS:
             raise RuntimeError("too many calls of optimizers and random numbers in one step")
         self.host += bytes(start - len(self.host)) + first
         self.again.append((start, again))
-        address = self.device.data.ptr + start
         if self.rehearsal:
-            gpu.kernels.store(address, first)
-        gpu.kernels.capture_numbers(address)
+            gpu.kernels.store(self.device.data.ptr + start, first)
+        return start
+
+    def scalars(self, values: Callable[[], tuple], dtype: Any) -> list[Any]:
+        """Arrays without axes that hold ``values()``, those of each replay then."""
+
+        def pack() -> bytes:
+            return np.array(values(), dtype).tobytes()
+
+        first = pack()
+        start = self._room(first, pack)
+        return list(self.device[start : start + len(first)].view(dtype))
 
     def generator(self, generator: Any) -> None:
         """Random numbers are about to be drawn."""
@@ -154,8 +167,8 @@ class Capture:
         """An optimizer is about to step."""
         if not optimizer.capturable:
             raise RuntimeError(
-                f"{type(optimizer).__name__}: its step is no single kernel, whose numbers a graph could update; Adam, "
-                "AdamW, SGD, RMSprop and Adagrad can be captured"
+                f"{type(optimizer).__name__}: its step takes numbers that a graph could not update; all but Adafactor, "
+                "Muon, LBFGS and Newton can be captured"
             )
         self.optimizers.setdefault(id(optimizer), Frozen(optimizer))
 
@@ -215,7 +228,7 @@ class Frozen:
         self.optimizer, self.state = optimizer, optimizer.state
         self.numbers = {param: dict(state) for param, state in optimizer.state.items()}
         self.stepped = optimizer._stepped
-        self.groups = [(group, list(group["params"]), _structure(group)) for group in optimizer.param_groups]
+        self.groups = [(group, list(group["params"]), optimizer._structure(group)) for group in optimizer.param_groups]
         self.arrays = [(param, param.data) for _, params, _ in self.groups for param in params]
 
     def restore(self) -> None:
@@ -228,18 +241,13 @@ class Frozen:
         groups = self.optimizer.param_groups
         same = self.optimizer.state is self.state and len(groups) == len(self.groups)
         for (group, params, structure), now in zip(self.groups, groups):  # noqa: B905
-            same = same and group is now and structure == _structure(now)
+            same = same and group is now and structure == self.optimizer._structure(now)
             same = same and list(map(id, params)) == list(map(id, now["params"]))
         if not same or any([param.data is not array for param, array in self.arrays]):
             raise RuntimeError(
                 f"the captured step would update other memory than {type(self.optimizer).__name__} has now: its state "
                 "was loaded, or parameters were added, moved or replaced; capture the step again"
             )
-
-
-def _structure(group: dict[str, Any]) -> tuple:
-    """The settings that choose kernels and arrays; others are numbers, which replays read anew."""
-    return *map(group.get, ("amsgrad", "centered", "maximize")), bool(group.get("momentum"))
 
 
 def replay_numbers(
@@ -256,8 +264,7 @@ def replay_numbers(
     capture = current()
     if capture is None:
         return
-    if not gpu.holds(param.data):
-        raise RuntimeError(f"{function}: parameters are on the CPU; a captured step must have all on the GPU")
+    _require_on_gpu(function, param)
     pack, double = getattr(gpu.kernels, function.replace("step", "numbers")), param.data.dtype == "float64"
 
     def again() -> bytes:
@@ -266,3 +273,23 @@ def replay_numbers(
         return data
 
     capture.numbers(pack(double, **values()), again)
+
+
+def replayed(name: str, param: Tensor, values: Callable[[], tuple]) -> tuple:
+    """``values()``; while a step is captured, arrays without axes that hold them, anew at each replay.
+
+    Args:
+        name: the optimizer's.
+        param: one of the parameters that it will change.
+        values: numbers; called once each step.
+    """
+    capture = current() if active else None
+    if capture is None:
+        return values()
+    _require_on_gpu(name, param)
+    return tuple(capture.scalars(values, param.dtype))
+
+
+def _require_on_gpu(name: str, param: Tensor) -> None:
+    if not gpu.holds(param.data):
+        raise RuntimeError(f"{name}: parameters are on the CPU; a captured step must have all on the GPU")

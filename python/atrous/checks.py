@@ -109,23 +109,31 @@ def floats_of_one_dtype(op: str, names: Iterable[str], *tensors: Any) -> None:
         >>> import atrous as at
         >>> floats_of_one_dtype("linear", ("x", "weight", "bias?"), at.ones(2, 3), at.ones(4, 3), None)
     """
-    first = first_name = beside = None
+    first = first_name = beside = first_kind = None
+    mixed = False  # arrays of several libraries
     for name, tensor in zip(names, tensors):  # noqa: B905  every op comes here
         if isinstance(tensor, TensorBase):
-            dtype = (tensor._pending or tensor.data).dtype
-            if dtype is first or (dtype is beside and name[-1] == "?"):
-                continue
+            pending = tensor._pending
+            if pending is None:
+                dtype, kind = tensor.data.dtype, type(tensor.data)
+            else:
+                dtype, kind = pending.dtype, pending.kind
             if first is None:
-                first, first_name = dtype, name
+                first, first_name, first_kind = dtype, name, kind
                 if dtype not in (float32, float64) and not (is_half(dtype) and tensor.device != "cpu"):
                     raise TypeError(f"{op}: {name} has dtype {dtype}; {_expected(dtype)}")
-            elif dtype != first:
+                continue
+            if kind is not first_kind:
+                mixed = True
+            if dtype is first or (dtype is beside and name[-1] == "?"):
+                continue
+            if dtype != first:
                 if not (dtype == float32 and is_half(first) and name.endswith("?")):
                     raise TypeError(f"{op}: {name.rstrip('?')} has dtype {dtype}; expected {first} as {first_name}")
                 beside = dtype
         elif tensor is not None or not name.endswith("?"):
             raise TypeError(f"{op}: {name.rstrip('?')} is a {type(tensor).__name__}; expected a Tensor")
-    if gpu.kernels is not None:  # here, too: every op comes by
+    if gpu.kernels is not None and (mixed or gpu.alone is None):  # the class says where an array is if there is one GPU
         gpu.require_one_device(op, names, tensors)
 
 
@@ -136,11 +144,11 @@ def _expected(dtype: Any) -> str:
 
 
 def in_compute_dtype(*parameters: Any) -> list:
-    """A layer's small parameters (or None) as kernels take them beside maps of 16 bits: those of 16 bits as float32.
+    """A layer's small parameters (floats, or None) as kernels take them beside maps of 16 bits: in float32.
 
     Example:
         >>> import atrous as at
         >>> in_compute_dtype(at.ones(2, dtype=at.float16), None)
         [tensor([1., 1.]), None]
     """
-    return [t.float() if t is not None and is_half(t.dtype) else t for t in parameters]
+    return [t.float() if t is not None and (t._pending or t.data).dtype.itemsize == 2 else t for t in parameters]

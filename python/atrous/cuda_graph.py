@@ -33,9 +33,9 @@ def capture(function: Callable[..., Any]) -> CapturedStep:
         A `CapturedStep`, called as the function is. Results are copies, and detached.
     Raises:
         RuntimeError: what cannot be captured, with the line: reading a value (``item``, ``cpu``, printing), copies from
-            host memory, an optimizer other than Adam, AdamW, SGD, RMSprop or Adagrad, gradients that were there before;
-            nothing was computed then. From the third call on, arguments of another shape, dtype or device, or an
-            optimizer that was changed.
+            host memory, the optimizers Adafactor, Muon, LBFGS and Newton, gradients that were there before; nothing was
+            computed then. From the third call on, arguments of another shape, dtype or device, or an optimizer that was
+            changed.
         ValueError: an earlier call met a class out of range in `cross_entropy` or `nll_loss`.
     Example:
         >>> if at.cuda.is_available():

@@ -63,6 +63,7 @@ class Pending:
         "epilogue",
         "function",
         "kernels",
+        "kind",  # the class of its arrays
         "lock",
         "owner",  # a weak reference to the tensor that will get the values
         "parent",
@@ -86,7 +87,8 @@ class Pending:
         rest: Callable | None = None,
     ) -> None:
         self.kernels, self.function, self.arguments, self.epilogue = kernels, function, arguments, epilogue or {}
-        self.shape, self.dtype, self.takes, self.cheap = shape, arguments[0].dtype, takes, cheap
+        self.shape, self.takes, self.cheap = shape, takes, cheap
+        self.dtype, self.kind = arguments[0].dtype, type(arguments[0])
         self.parent, self.rest, self.uses = parent, rest, 0
         self.result: Any = None
         self.lock = current.lock
@@ -201,8 +203,8 @@ def forward_pass(function: Callable, args: tuple, kwargs: dict[str, Any]) -> Any
         finish()
 
 
-def finish(written: Any = None) -> None:
-    """Runs the calls that wait in this thread: all, or those that read memory of an array about to be written."""
+def finish(*written: Any) -> None:
+    """Runs the calls that wait in this thread: all, or those that read memory of arrays about to be written."""
     waiting = current.waiting
     if not waiting:
         return
@@ -212,7 +214,7 @@ def finish(written: Any = None) -> None:
         for reference in waiting:
             tensor = reference()
             if tensor is not None and tensor._pending is not None:
-                if written is None or tensor._pending.reads(written):
+                if not written or any(map(tensor._pending.reads, written)):
                     tensor.data  # noqa: B018  reading it is what runs the call
                 else:
                     left.append(reference)

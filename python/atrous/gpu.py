@@ -19,6 +19,7 @@ NO_GPU = "cuda: the driver finds no GPU on this machine; CUDA_VISIBLE_DEVICES ma
 
 cupy: Any = None  # set by load(), as the next
 kernels: Any = None  # atrous._cuda
+ndarray: Any = None  # cupy.ndarray: what every op compares the class of its arrays with
 alone: device | None = None  # the GPU where there is one
 matmul_precision = "highest"  # as set_matmul_precision() sets it
 
@@ -73,7 +74,7 @@ def holds(array: Any) -> bool:
         >>> holds(np.zeros(2))
         False
     """
-    return cupy is not None and isinstance(array, cupy.ndarray)
+    return ndarray is not None and isinstance(array, ndarray)
 
 
 def load() -> Any:
@@ -82,7 +83,7 @@ def load() -> Any:
     Raises:
         RuntimeError: what is missing: CuPy, a driver new enough, a GPU, this build's kernels or those for this GPU.
     """
-    global cupy, kernels, alone
+    global cupy, kernels, ndarray, alone
     if kernels is not None:
         return cupy
     try:
@@ -100,7 +101,7 @@ def load() -> Any:
             f"cuda: this build of atrous has no CUDA kernels ({error}); build it from source by "
             "ATROUS_CUDA=ON pip install ."
         ) from error
-    cupy, kernels = found, module
+    cupy, kernels, ndarray = found, module, found.ndarray
     alone = _gpu(0) if found.cuda.runtime.getDeviceCount() == 1 else None
     set_matmul_precision(matmul_precision)
     return cupy

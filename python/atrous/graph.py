@@ -108,7 +108,7 @@ def recorded(*tensors: Tensor | None) -> bool:
     """Whether an op on these tensors would be recorded."""
     if mode.enabled:
         for tensor in tensors:
-            if tensor is not None and tensor.requires_grad:
+            if tensor is not None and (tensor._requires_grad if tensor._view is None else tensor.requires_grad):
                 return True
     return False
 

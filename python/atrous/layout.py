@@ -23,6 +23,7 @@ __all__ = [
     "empty",
     "empty_like",
     "is_channels_last",
+    "is_dense",
     "is_dense_float",
     "like",
     "reshape",
@@ -70,6 +71,16 @@ def is_channels_last(array: np.ndarray) -> bool:
     return array.transpose(0, 2, 3, 1).flags.c_contiguous  # strides of axes of size 1 do not matter
 
 
+def is_dense(array: np.ndarray) -> bool:
+    """Whether the array lies in C order or in NHWC memory.
+
+    Example:
+        >>> is_dense(np.zeros((4, 4))[:, ::2])
+        False
+    """
+    return array.flags.c_contiguous or is_channels_last(array)
+
+
 def is_dense_float(array: np.ndarray) -> bool:
     """Whether kernels take the array as it is: of a float dtype that they have, in C order or in NHWC memory.
 
@@ -78,7 +89,7 @@ def is_dense_float(array: np.ndarray) -> bool:
         False
     """
     floats = array.dtype in (float32, float64) or (gpu.holds(array) and is_half(array.dtype))
-    return floats and (array.flags.c_contiguous or is_channels_last(array))
+    return floats and is_dense(array)
 
 
 def channels_last(array: np.ndarray) -> np.ndarray:
@@ -185,7 +196,7 @@ def cast(array: np.ndarray, dtype: Any) -> np.ndarray:
         >>> cast(np.zeros((3, 2)).T, "float32").strides
         (4, 8)
     """
-    if gpu.holds(array) and array.dtype == float32 and is_half(dtype) and is_dense_float(array):
+    if gpu.holds(array) and array.dtype == float32 and is_half(dtype) and is_dense(array):
         return gpu.kernels.narrow(array, dtype)
     y = empty_like(array, dtype)
     with np.errstate(all="ignore"):

@@ -40,10 +40,11 @@ class TensorBase:
     __hash__ = object.__hash__
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        if type(data) is ndarray:
+        kind = type(data)
+        if kind is ndarray or kind is gpu.ndarray:
             self.data = data
             self._pending: Any = None
-        elif type(data) is fusion.Pending:
+        elif kind is fusion.Pending:
             self._pending = data
             data.attach(self)  # type: ignore[arg-type]
         else:
@@ -92,9 +93,13 @@ class TensorBase:
         """Where the array lives: "cpu", or "cuda:0"."""
         if gpu.kernels is None:
             return gpu.CPU
-        if self._pending is not None:  # on the GPU if its kernels are
-            return gpu.device_of(self._pending.arguments[0] if self._pending.arguments else self.data)
-        return gpu.device_of(self.data)
+        pending = self._pending
+        kind = type(self.data) if pending is None else pending.kind
+        if kind is ndarray:
+            return gpu.CPU
+        if kind is gpu.ndarray and gpu.alone is not None:
+            return gpu.alone
+        return gpu.device_of(pending.arguments[0] if pending is not None and pending.arguments else self.data)
 
     @property
     def itemsize(self) -> int:

@@ -15,6 +15,9 @@ namespace py = pybind11;
 using NdArray = py::array;
 inline constexpr const char* kArrayType = "numpy.ndarray";
 
+// Whether bindings look at values before kernels take them for addresses.
+inline constexpr bool kReadsValues = true;
+
 // Whether there are kernels for numbers of 16 bits.
 inline constexpr bool kHalves = false;
 

@@ -49,6 +49,11 @@ NdArray legal_classes(const py::object& classes_, int64_t end, int64_t except, u
   return clean;
 }
 
+std::optional<int64_t> class_outside(const py::object& classes_, int64_t end, int64_t except) {
+  const Array<int64_t> classes(classes_, "class_outside: classes", -1);
+  return find_outside(classes.data(), classes.elements(), end, except);
+}
+
 }  // namespace
 
 bool capturing() { return captures; }
@@ -74,6 +79,8 @@ void bind_capture(py::module_& m) {
   m.def("adagrad_numbers", &adagrad_numbers, "double_precision"_a, "lr"_a, "eps"_a, "weight_decay"_a,
         "What adagrad_step's kernel reads of its numbers.");
   m.def("store", &store, "to"_a, "bytes"_a, "Writes to device memory, in the stream's order; the bytes may go.");
+  m.def("class_outside", &class_outside, "classes"_a, "end"_a, "except"_a,
+        "The first class that is neither in [0, end) nor `except`, or None; waits for it.");
   m.def("legal_classes", &legal_classes, "classes"_a, "end"_a, "except"_a, "found"_a,
         "The classes, those out of range replaced by `except`; one of these is put down in pinned memory at found.");
 }

@@ -15,6 +15,10 @@ namespace py = pybind11;
 
 inline constexpr const char* kArrayType = "cupy.ndarray";
 
+// Whether bindings look at values before kernels take them for addresses. It would wait for all that came before, so
+// kernels look themselves.
+inline constexpr bool kReadsValues = false;
+
 // Whether there are kernels for numbers of 16 bits.
 inline constexpr bool kHalves = true;
 

@@ -31,21 +31,19 @@ struct Affine {
 };
 
 template <typename T>
-void statistics(const BatchNormShape& s, const T* x, double* mean, double* var) {
-  moments(Rows(s, 2 * sizeof(T)), x, mean, var);  // the forward comes next
-  for (int64_t c = 0; c < s.C; ++c) var[c] = (var[c] < 0 ? 0 : var[c]) / static_cast<double>(max_of(s.P, 1));
+inline void move_towards(double batch, double momentum, T& running) {
+  running = T((1 - momentum) * static_cast<double>(running) + momentum * batch);
 }
 
-// A few numbers, once a step.
 template <typename T>
-void update_running(int64_t C, const double* mean, const double* var, double var_factor, double momentum,
-                    const RunningStatistics<T>& running) {
-  const auto move = [momentum](T& value, double batch) {
-    value = T((1 - momentum) * static_cast<double>(value) + momentum * batch);
-  };
-  for (int64_t c = 0; c < C; ++c) {
-    move(running.mean[c * running.mean_stride], mean[c]);
-    move(running.var[c * running.var_stride], var_factor * var[c]);
+void statistics(const BatchNormShape& s, const T* x, double* mean, double* var, const RunningStatistics<T>& running) {
+  moments(Rows(s, 2 * sizeof(T)), x, mean, var);  // the forward comes next
+  for (int64_t c = 0; c < s.C; ++c) var[c] = (var[c] < 0 ? 0 : var[c]) / static_cast<double>(max_of(s.P, 1));
+  if (!running.mean) return;
+  const double unbiased = static_cast<double>(s.P) / static_cast<double>(s.P - 1);
+  for (int64_t c = 0; c < s.C; ++c) {
+    move_towards(mean[c], running.momentum, running.mean[c * running.mean_stride]);
+    move_towards(unbiased * var[c], running.momentum, running.var[c * running.var_stride]);
   }
   if (running.batches) ++*running.batches;
 }
@@ -201,7 +199,7 @@ void backward(const BatchNormShape& s, const T* grad_y, const T* x, const BatchN
 
 template <typename T>
 BatchNormKernels<T> table() {
-  return {statistics<T>, update_running<T>, forward<T>, backward<true, T>, backward<false, T>};
+  return {statistics<T>, forward<T>, backward<true, T>, backward<false, T>};
 }
 
 }  // namespace

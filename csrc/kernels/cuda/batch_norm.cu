@@ -92,33 +92,30 @@ __global__ void moments_kernel(Cut cut, const T* x, Sums* partial) {
 }
 
 template <typename T>
-struct Statistics {
-  int64_t P;
-  const T* x;
-  double *mean, *var;
-
-  __device__ void operator()(int64_t c, const Sums& sums) const {
-    const double pixels = static_cast<double>(P > 0 ? P : 1), away = sums.first / pixels;
-    const double squares = sums.second - sums.first * away;
-    mean[c] = (P > 0 ? static_cast<double>(to_compute(x[c])) : 0.0) + away;
-    var[c] = (squares < 0 ? 0 : squares) / pixels;
-  }
-};
-
-template <typename T>
 __device__ inline void move_towards(double batch, double momentum, T& running) {
   running = T((1 - momentum) * static_cast<double>(running) + momentum * batch);
 }
 
 template <typename T>
-__global__ void update_kernel(int64_t C, const double* mean, const double* var, double var_factor, double momentum,
-                              RunningStatistics<T> running) {
-  const int64_t c = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (c == 0 && running.batches) ++*running.batches;
-  if (c >= C) return;
-  move_towards(mean[c], momentum, running.mean[c * running.mean_stride]);
-  move_towards(var_factor * var[c], momentum, running.var[c * running.var_stride]);
-}
+struct Statistics {
+  int64_t P;
+  const T* x;
+  double *mean, *var;
+  RunningStatistics<T> running;
+
+  __device__ void operator()(int64_t c, const Sums& sums) const {
+    const double pixels = static_cast<double>(P > 0 ? P : 1), away = sums.first / pixels;
+    const double squares = sums.second - sums.first * away;
+    const double m = (P > 0 ? static_cast<double>(to_compute(x[c])) : 0.0) + away;
+    const double v = (squares < 0 ? 0 : squares) / pixels;
+    mean[c] = m;
+    var[c] = v;
+    if (!running.mean) return;
+    move_towards(m, running.momentum, running.mean[c * running.mean_stride]);
+    move_towards(pixels / (pixels - 1) * v, running.momentum, running.var[c * running.var_stride]);
+    if (c == 0 && running.batches) ++*running.batches;
+  }
+};
 
 template <bool has_residual, typename M, typename T>
 __global__ void forward_kernel(Cut cut, const T* x, BatchNormParameters<T> p, Compute<T> floor, const T* residual,
@@ -250,20 +247,13 @@ void with_packs(const Cut& cut, bool aligned, F f) {
 }
 
 template <typename T>
-void statistics(const BatchNormShape& s, const T* x, double* mean, double* var) {
+void statistics(const BatchNormShape& s, const T* x, double* mean, double* var, const RunningStatistics<T>& running) {
   const Cut cut = Cut::for_sums<T>(s);
   const Workspace<Sums> partial(cut.pieces * cut.lanes);
   with_packs<T>(cut, are_aligned(x), [&](auto pack) {
     launch(moments_kernel<decltype(pack), T>, cut.blocks(), kThreads, cut, x, partial.data());
   });
-  sum_rows(cut.pieces * cut.pixels(), s.C, partial.data(), Statistics<T>{s.P, x, mean, var});
-}
-
-template <typename T>
-void update_running(int64_t C, const double* mean, const double* var, double var_factor, double momentum,
-                    const RunningStatistics<T>& running) {
-  launch(update_kernel<T>, static_cast<unsigned>((C + kThreads - 1) / kThreads), kThreads, C, mean, var, var_factor,
-         momentum, running);
+  sum_rows(cut.pieces * cut.pixels(), s.C, partial.data(), Statistics<T>{s.P, x, mean, var, running});
 }
 
 template <typename T>
@@ -296,7 +286,7 @@ void backward(const BatchNormShape& s, const T* grad_y, const T* x, const BatchN
 
 template <typename T>
 BatchNormKernels<T> table() {
-  return {statistics<T>, update_running<T>, forward<T>, backward<true, T>, backward<false, T>};
+  return {statistics<T>, forward<T>, backward<true, T>, backward<false, T>};
 }
 
 }  // namespace

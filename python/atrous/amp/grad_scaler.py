@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from .. import gpu
+from .. import capturing, gpu
 from ..autograd import increment_version
 from ..backend import array_module, quiet
 from ..checks import require
@@ -79,6 +79,7 @@ class GradScaler:
         """The loss, or a list or tuple of such tensors, times the scale."""
         if not self._enabled:
             return outputs
+        _refuse_capture("scale")
         if isinstance(outputs, Tensor):
             return outputs * self._scale
         if isinstance(outputs, (list, tuple)):
@@ -96,6 +97,7 @@ class GradScaler:
         """
         if not self._enabled:
             return
+        _refuse_capture("unscale_")
         if optimizer in self._found:
             when = "step()" if optimizer in self._stepped else "unscale_()"
             raise RuntimeError(f"GradScaler.unscale_: {when} was called for this optimizer since the last update()")
@@ -202,6 +204,15 @@ class GradScaler:
             raise ValueError(f"GradScaler.load_state_dict: {', '.join(missing)} is missing; was the scaler enabled?")
         for key in KEYS:
             setattr(self, "_" + key.lstrip("_"), state_dict[key])
+
+
+def _refuse_capture(method: str) -> None:
+    """Raises a RuntimeError while a step is captured."""
+    if capturing.active and capturing.current() is not None:
+        raise RuntimeError(
+            f"GradScaler.{method}: a captured step would keep the scale of today, and no step of it could be left out; "
+            "bfloat16 needs no scaler"
+        )
 
 
 def _divide(grads: list[Tensor], scale: float) -> Any:

@@ -78,17 +78,17 @@ def batch_norm(
     scale, shift = None if weight is None else weight.data, None if bias is None else bias.data
     if training and data.size:
         backward: type[Backward] = BatchNormTrainBackward
-        mean, var = statistics = kernels.batch_norm_statistics(data)
-        if running_mean is not None and running_var is not None:
+        if running_mean is None or running_var is None:
+            statistics = kernels.batch_norm_statistics(data)
+        else:
             written = [running_mean, running_var]
             if num_batches_tracked is not None:
                 written.append(num_batches_tracked)
             old_mean, old_var, *batches = [tensor.data for tensor in written]
-            fusion.finish(old_mean)
-            fusion.finish(old_var)
-            count = data.size // shape[1]
-            quiet.run(kernels.batch_norm_update_running, old_mean, old_var, mean, var, count, momentum, *batches)
+            fusion.finish(old_mean, old_var)
+            statistics = quiet.run(kernels.batch_norm_statistics, data, old_mean, old_var, momentum, *batches)
             increment_version(*written)
+        mean, var = statistics
     else:  # an empty batch has no statistics: any will do
         backward = BatchNormEvalBackward
         if training and num_batches_tracked is not None:
@@ -157,12 +157,15 @@ class BatchNormEvalBackward(Backward):
 def _gradients(function, grad_y, node):
     """By the kernel; of relu's output, where that came along and nobody asked for the gradient in between."""
     x, weight, shift, mean, var = node.saved
+    if x.ndim != 4:
+        x = channels_last(_planes(x))
     relu = type(grad_y) is fusion.MaskedGradient
     if relu and node.bias_at is not None and node.bias_at[0][0] != node.bias_at[1]:
         grad_y, relu = grad_y.array(), False
     elif relu:
         grad_y = grad_y.grad
-    grads = getattr(kernels_for(x), function)(*_alike(grad_y, x), weight, shift, mean, var, node.eps, relu)
+    planes = channels_last(_planes(grad_y))
+    grads = getattr(kernels_for(x), function)(planes, x, weight, shift, mean, var, node.eps, relu)
     return grads if grad_y.ndim == 4 else (grads[0].reshape(grad_y.shape), *grads[1:])
 
 
@@ -172,7 +175,7 @@ def _check(x, running_mean, running_var, weight, bias, training, momentum, eps):
         raise ValueError(f"batch_norm: x has shape {x}; expected (N, C), (N, C, L) or (N, C, H, W)")
     C = x[1]
     for name, t in zip(NAMES[1:], (running_mean, running_var, weight, bias), strict=True):
-        if t is not None and t.shape != (C,):
+        if t is not None and (t._pending or t.data).shape != (C,):
             raise ValueError(f"batch_norm: {name.rstrip('?')} has shape {t.shape}; expected ({C},) from x {x}")
     if (running_mean is None) != (running_var is None):
         raise ValueError("batch_norm: one of running_mean and running_var is None; expected both or neither")
@@ -192,10 +195,6 @@ def _check(x, running_mean, running_var, weight, bias, training, momentum, eps):
 def _planes(x):
     """(N, C, ...) as (N, C, 1, the rest)."""
     return x if x.ndim == 4 else reshape(x, (*x.shape[:2], 1, prod(x.shape[2:])))
-
-
-def _alike(grad_y, x):
-    return channels_last(_planes(grad_y)), channels_last(_planes(x))
 
 
 def _zero_and_one(x):

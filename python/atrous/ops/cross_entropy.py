@@ -234,11 +234,22 @@ def class_indices(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Any:
     capture = capturing.current() if capturing.active else None
     if capture is not None and not capture.rehearsal:
         return capture.legal_classes(op, classes, C, ignore_index)
+    if capture is None and gpu.holds(classes):
+        outside = gpu.kernels.class_outside(classes, C, ignore_index)
+    else:
+        outside = _outside(classes, C, ignore_index)
+    if outside is not None:
+        raise ValueError(f"{op}: target has class {outside}; expected 0 to {C - 1} from x {x.shape}")
+    return classes if capture is None else capture.legal_classes(op, classes, C, ignore_index)
+
+
+def _outside(classes: Any, C: int, ignore_index: int) -> int | None:
+    """The first class out of range, but for the ignored one."""
     if classes.size and classes.view("uint64").max() >= C:  # a negative class is a huge one there
         bad = classes[((classes < 0) | (classes >= C)) & (classes != ignore_index)]
         if bad.size:
-            raise ValueError(f"{op}: target has class {int(bad[0])}; expected 0 to {C - 1} from x {x.shape}")
-    return classes if capture is None else capture.legal_classes(op, classes, C, ignore_index)
+            return int(bad[0])
+    return None
 
 
 # On a GPU a sum stays there, as an array of one float64: reading it would wait for all that came before.

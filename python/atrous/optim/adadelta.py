@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import array_module
-from .composed import Composed, blend_square, decayed
+from .composed import Composed, blend_square, decay_of, decayed
 from .optimizer import Params, check_range
 
 
@@ -32,6 +32,7 @@ class Adadelta(Composed):
         0.98
     """
 
+    capturable = True
     _keys = ("square_avg", "acc_delta")
 
     def __init__(
@@ -51,13 +52,16 @@ class Adadelta(Composed):
         if group["rho"] > 1:
             raise ValueError(f"Adadelta: rho is {group['rho']}; expected a number in [0, 1]")
 
-    def _change(self, group, own, param, grad, square_avg, acc_delta):
-        xp, rho, eps = array_module(param), group["rho"], group["eps"]
-        grad = decayed(group, param, grad)
-        blend_square(square_avg, grad, rho)
+    def _numbers(self, group, own):
+        return decay_of(group), group["rho"], 1 - group["rho"], group["eps"], group["lr"]
+
+    def _change(self, group, numbers, param, grad, square_avg, acc_delta):
+        xp, (decay, rho, take, eps, lr) = array_module(param), numbers
+        grad = decayed(group, decay, param, grad)
+        blend_square(square_avg, grad, rho, take)
         delta = xp.sqrt(acc_delta + eps)
         delta /= xp.sqrt(square_avg + eps)
         delta *= grad
-        blend_square(acc_delta, delta, rho)
-        delta *= group["lr"]
+        blend_square(acc_delta, delta, rho, take)
+        delta *= lr
         param -= delta

@@ -74,12 +74,16 @@ class Adafactor(Composed):
     def _start(self, group, key, param):
         return Tensor(array_module(param).zeros(self._state_shape(param, key), param.dtype))
 
-    def _change(self, group, own, param, grad, *state):
-        xp, t, (eps1, eps2) = array_module(param), own["step"], group["eps"]
+    def _numbers(self, group, own):
+        lr, t = group["lr"], own["step"]
+        return min(lr, t**-0.5), 1 - lr * group["weight_decay"], t ** group["beta2_decay"]
+
+    def _change(self, group, numbers, param, grad, *state):
+        xp, (rate, decay, take), (eps1, eps2) = array_module(param), numbers, group["eps"]
         eps1 = float(xp.finfo(param.dtype).eps) if eps1 is None else eps1
-        scale = xp.fmax(_rms(xp, param), eps2) * min(group["lr"], t**-0.5)
-        param *= 1 - group["lr"] * group["weight_decay"]
-        update = self._variance(xp, grad * grad, t ** group["beta2_decay"], eps1, *state)
+        scale = xp.fmax(_rms(xp, param), eps2) * rate
+        param *= decay
+        update = self._variance(xp, grad * grad, take, eps1, *state)
         xp.sqrt(xp.maximum(update, eps1 * eps1, out=update), out=update)
         xp.divide(grad, update, out=update)
         update *= scale / xp.fmax(_rms(xp, update) / group["d"], 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import array_module
-from .composed import Composed, blend, decayed
+from .composed import Composed, blend, decay_of, decayed
 from .optimizer import Params, check_betas, check_range
 
 
@@ -32,6 +32,7 @@ class Adamax(Composed):
         [0.9, 1.1]
     """
 
+    capturable = True
     _keys = ("exp_avg", "exp_inf")
 
     def __init__(
@@ -50,14 +51,18 @@ class Adamax(Composed):
         check_range("Adamax", lr=group["lr"], eps=group["eps"], weight_decay=group["weight_decay"])
         check_betas("Adamax", group["betas"])
 
-    def _change(self, group, own, param, grad, exp_avg, exp_inf):
+    def _numbers(self, group, own):
         beta1, beta2 = group["betas"]
-        grad = decayed(group, param, grad)
-        blend(exp_avg, grad, 1 - beta1)
+        return decay_of(group), 1 - beta1, beta2, group["eps"], group["lr"] / (1 - beta1 ** own["step"])
+
+    def _change(self, group, numbers, param, grad, exp_avg, exp_inf):
+        decay, take1, beta2, eps, rate = numbers
+        grad = decayed(group, decay, param, grad)
+        blend(exp_avg, grad, take1)
         size = abs(grad)
-        size += group["eps"]
+        size += eps
         exp_inf *= beta2
         array_module(param).maximum(exp_inf, size, out=exp_inf)
         step = exp_avg / exp_inf
-        step *= group["lr"] / (1 - beta1 ** own["step"])
+        step *= rate
         param -= step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .composed import Composed, blend, decayed
+from .composed import Composed, chosen, decay_of, decayed
 from .optimizer import Params, check_numbers, check_range
 
 
@@ -34,6 +34,7 @@ class ASGD(Composed):
         -0.25
     """
 
+    capturable = True
     _keys = ("ax",)
     _scalars = ("step", "eta", "mu")
 
@@ -54,15 +55,16 @@ class ASGD(Composed):
         check_range("ASGD", lr=group["lr"], weight_decay=group["weight_decay"])
         check_numbers("ASGD", lambd=group["lambd"], alpha=group["alpha"], t0=group["t0"])
 
-    def _change(self, group, own, param, grad, ax):
+    def _numbers(self, group, own):
         lr, lambd, t = group["lr"], group["lambd"], own["step"]
         eta, mu = own.get("eta", lr), own.get("mu", 1.0)
-        grad = decayed(group, param, grad)
-        param *= 1 - lambd * eta
-        param -= eta * grad
-        if mu == 1:
-            ax[...] = param
-        else:
-            blend(ax, param, mu)
         own["eta"] = lr / (1 + lambd * lr * t) ** group["alpha"]
         own["mu"] = 1 / max(1, t - group["t0"])
+        return decay_of(group), 1 - lambd * eta, eta, mu
+
+    def _change(self, group, numbers, param, grad, ax):
+        decay, keep, eta, mu = numbers
+        grad = decayed(group, decay, param, grad)
+        param *= keep
+        param -= eta * grad
+        ax[...] = chosen(mu == 1, lambda: param, lambda: ax + mu * (param - ax))

@@ -84,7 +84,10 @@ class Muon(Composed):
             if param.ndim != 2:
                 raise ValueError(f"Muon: a parameter has shape {tuple(param.shape)}; expected matrices")
 
-    def _change(self, group, own, param, grad, buffer):
+    def _numbers(self, group, own):
+        return ()
+
+    def _change(self, group, numbers, param, grad, buffer):
         lr, momentum = group["lr"], group["momentum"]
         blend(buffer, grad, 1 - momentum)
         update = buffer

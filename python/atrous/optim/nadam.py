@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .composed import Composed, blend, blend_square, decayed, root
+from .composed import Composed, blend, blend_square, decay_of, decayed, root
 from .optimizer import Params, check_betas, check_range
 
 
@@ -34,6 +34,7 @@ class NAdam(Composed):
         0.8944
     """
 
+    capturable = True
     _keys = ("exp_avg", "exp_avg_sq")
     _scalars = ("step", "mu_product")
 
@@ -64,14 +65,19 @@ class NAdam(Composed):
         check_range("NAdam", **{name: group[name] for name in ("lr", "eps", "weight_decay", "momentum_decay")})
         check_betas("NAdam", group["betas"])
 
-    def _change(self, group, own, param, grad, exp_avg, exp_avg_sq):
+    def _numbers(self, group, own):
         (beta1, beta2), lr, step = group["betas"], group["lr"], own["step"]
-        grad = decayed(group, param, grad)
         mu, next_mu = (beta1 * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"])) for t in (step, step + 1))
         own["mu_product"] = product = own.get("mu_product", 1.0) * mu
-        blend(exp_avg, grad, 1 - beta1)
-        blend_square(exp_avg_sq, grad, beta2)
-        change = grad * (lr * (1 - mu) / (1 - product))
-        change += exp_avg * (lr * next_mu / (1 - product * next_mu))
-        change /= root(exp_avg_sq / (1 - beta2**step), group["eps"])
+        rates = lr * (1 - mu) / (1 - product), lr * next_mu / (1 - product * next_mu)
+        return decay_of(group), 1 - beta1, beta2, 1 - beta2, 1 - beta2**step, group["eps"], *rates
+
+    def _change(self, group, numbers, param, grad, exp_avg, exp_avg_sq):
+        decay, take1, beta2, take2, correction, eps, rate, momentum_rate = numbers
+        grad = decayed(group, decay, param, grad)
+        blend(exp_avg, grad, take1)
+        blend_square(exp_avg_sq, grad, beta2, take2)
+        change = grad * rate
+        change += exp_avg * momentum_rate
+        change /= root(exp_avg_sq / correction, eps)
         param -= change

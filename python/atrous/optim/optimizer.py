@@ -8,7 +8,7 @@ from typing import Any
 from .. import capturing
 from ..autograd import enable_grad, no_grad
 from ..dtypes import is_half
-from ..layout import contiguous, is_channels_last, like
+from ..layout import contiguous, is_dense, like
 from ..ops import tensor, zeros_like
 from ..tensor import Tensor
 
@@ -102,6 +102,10 @@ class Optimizer:
     def _update(self, group: dict[str, Any]) -> None:
         raise NotImplementedError
 
+    def _structure(self, group: dict[str, Any]) -> tuple:
+        """The settings that choose kernels and arrays; a captured step reads the others, numbers, anew each time."""
+        return tuple(bool(group.get(name)) for name in ("amsgrad", "centered", "maximize", "momentum"))
+
     def state_dict(self) -> dict[str, Any]:
         """Settings and state in PyTorch's structure: parameters are numbered in the order of the groups.
 
@@ -166,38 +170,29 @@ class Update:
 
     Kernels want dense arrays. Parameters are so unless a user put other memory under them; such a one is worked on in a
     copy, which `finish` writes back.
+
+    Args:
+        owners: the parameters.
+        maximize: negate the gradients, to climb.
     """
 
-    def __init__(self) -> None:
-        self.owners: list[Tensor] = []
-        self.params: list[Tensor] = []
-        self.grads: list[Tensor] = []
-
-    def add(self, param: Tensor, grad: Tensor, maximize: bool) -> None:
-        """Adds a parameter and its gradient, the latter negated to climb."""
-        data = param.data
-        dense = data.flags.c_contiguous or is_channels_last(data)
-        self.owners.append(param)
-        self.params.append(param if dense else Tensor(contiguous(data)))
-        self.grads.append(Tensor(-grad.data) if maximize else grad)
+    def __init__(self, owners: list[Tensor], maximize: bool) -> None:
+        self.owners = owners
+        self.params = [param if is_dense(param.data) else Tensor(contiguous(param.data)) for param in owners]
+        self.grads: list[Any] = [Tensor(-param._grad.data) if maximize else param._grad for param in owners]
 
     def state(self, optimizer: Optimizer, key: str, start: Callable[[Tensor], Tensor] = zeros_like) -> list[Tensor]:
         """The state tensors under a key; where there are none yet, what ``start`` makes for a parameter."""
-        found = []
-        states = optimizer.state
-        for owner, param in zip(self.owners, self.params, strict=True):
-            state = states.get(owner)
-            if state is None:
-                state = states[owner] = {}
-            held = state.get(key)
+        states = [optimizer.state.setdefault(owner, {}) for owner in self.owners]
+        found: list[Any] = [state.get(key) for state in states]
+        for i, (held, param) in enumerate(zip(found, self.params, strict=True)):
             if held is None:
                 refuse_new_state(optimizer, key)
-                held = state[key] = start(param)
+                found[i] = states[i][key] = start(param)
             elif type(held.data) is not type(param.data):  # the model was moved
                 held.data = like(held.to(param.device).data, param.data)
             elif held.data.strides != param.data.strides:  # a user may have changed the parameter's layout
                 held.data = like(held.data, param.data)
-            found.append(held)
         return found
 
     def finish(self) -> None:
@@ -227,18 +222,12 @@ def refuse_new_state(optimizer: Optimizer, key: str) -> None:
 
 def batches(group: dict[str, Any], key: Callable[[Tensor], Any]) -> Iterator[tuple[Any, Update]]:
     """The parameters of a group that have a gradient; a batch for each dtype, device and value of `key`."""
-    found: dict[tuple, Update] = {}
-    maximize = group.get("maximize", False)
+    found: dict[tuple, list[Tensor]] = {}
     for param in group["params"]:
-        grad = param.grad
-        if grad is not None:
-            kind = param.data.dtype, type(param.data), key(param)
-            update = found.get(kind)
-            if update is None:
-                update = found[kind] = Update()
-            update.add(param, grad, maximize)
-    for (*_, value), update in found.items():
-        yield value, update
+        if param._grad is not None:
+            found.setdefault((param.data.dtype, type(param.data), key(param)), []).append(param)
+    for (*_, value), params in found.items():
+        yield value, Update(params, group.get("maximize", False))
 
 
 def check_numbers(op: str, **settings: float) -> None:

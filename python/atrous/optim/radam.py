@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import Any
 
-from .composed import Composed, blend, blend_square, decayed, root
+from .composed import Composed, blend, blend_square, chosen, decay_of, decayed, root
 from .optimizer import Params, check_betas, check_range
 
 
@@ -35,6 +35,7 @@ class RAdam(Composed):
         0.8
     """
 
+    capturable = True
     _keys = ("exp_avg", "exp_avg_sq")
 
     def __init__(
@@ -62,16 +63,21 @@ class RAdam(Composed):
         check_range("RAdam", lr=group["lr"], eps=group["eps"], weight_decay=group["weight_decay"])
         check_betas("RAdam", group["betas"])
 
-    def _change(self, group, own, param, grad, exp_avg, exp_avg_sq):
+    def _numbers(self, group, own):
         (beta1, beta2), t = group["betas"], own["step"]
-        grad = decayed(group, param, grad)
-        blend(exp_avg, grad, 1 - beta1)
-        blend_square(exp_avg_sq, grad, beta2)
-        change = exp_avg * (group["lr"] / (1 - beta1**t))
         longest = 2 / (1 - beta2) - 1
         length = longest - 2 * t * beta2**t / (1 - beta2**t)
-        if length > 5:
+        trusted, factor = length > 5, 1.0
+        if trusted:
             rectified = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
-            change *= sqrt(rectified * (1 - beta2**t))
-            change /= root(exp_avg_sq, group["eps"])
-        param -= change
+            factor = sqrt(rectified * (1 - beta2**t))
+        rate = group["lr"] / (1 - beta1**t)
+        return decay_of(group), 1 - beta1, beta2, 1 - beta2, rate, trusted, factor, group["eps"]
+
+    def _change(self, group, numbers, param, grad, exp_avg, exp_avg_sq):
+        decay, take1, beta2, take2, rate, trusted, factor, eps = numbers
+        grad = decayed(group, decay, param, grad)
+        blend(exp_avg, grad, take1)
+        blend_square(exp_avg_sq, grad, beta2, take2)
+        change = exp_avg * rate
+        param -= chosen(trusted, lambda: change * factor / root(exp_avg_sq, eps), lambda: change)

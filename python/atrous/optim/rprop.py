@@ -35,6 +35,7 @@ class Rprop(Composed):
         0.84
     """
 
+    capturable = True
     _keys = ("prev", "step_size")
 
     def __init__(
@@ -59,11 +60,14 @@ class Rprop(Composed):
     def _start(self, group, key, param):
         return full_like(param, 0.0 if key == "prev" else group["lr"])
 
-    def _change(self, group, own, param, grad, prev, step_size):
-        xp, (down, up) = array_module(param), group["etas"]
+    def _numbers(self, group, own):
+        return *group["etas"], *group["step_sizes"]
+
+    def _change(self, group, numbers, param, grad, prev, step_size):
+        xp, (down, up, smallest, largest) = array_module(param), numbers
         agreement = grad * prev
         flipped = agreement < 0
         grown = xp.where(agreement > 0, step_size * up, xp.where(flipped, step_size * down, step_size))
-        xp.clip(grown, *group["step_sizes"], out=step_size)
+        xp.clip(grown, smallest, largest, out=step_size)
         prev[...] = xp.where(flipped, 0.0, grad)
         param -= xp.where(prev > 0, step_size, xp.where(prev < 0, -step_size, 0.0))  # a NaN has no sign, as in PyTorch

@@ -16,7 +16,6 @@ from .batch_norm import (
     batch_norm_backward_train,
     batch_norm_forward,
     batch_norm_statistics,
-    batch_norm_update_running,
 )
 from .conv2d import conv2d_backward_bias, conv2d_backward_input, conv2d_backward_weight, conv2d_forward
 from .cross_entropy import (
@@ -65,7 +64,6 @@ __all__ = [
     "batch_norm_backward_train",
     "batch_norm_forward",
     "batch_norm_statistics",
-    "batch_norm_update_running",
     "conv2d_backward_bias",
     "conv2d_backward_input",
     "conv2d_backward_weight",

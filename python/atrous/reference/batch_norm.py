@@ -13,29 +13,27 @@ Array = np.ndarray
 AXES = (0, 2, 3)
 
 
-def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
-    """The mean (C,) and the biased variance (C,) of the batch, in float64."""
-    mean = _mean(x)
-    return mean, _mean(np.square(x - _channels(mean)))
-
-
-def batch_norm_update_running(
-    running_mean: Array,
-    running_var: Array,
-    mean: Array,
-    var: Array,
-    count: int,
-    momentum: float,
+def batch_norm_statistics(
+    x: Array,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    momentum: float = 0.0,
     batches: Array | None = None,
-) -> None:
-    """running = (1 - momentum) * running + momentum * batch, in place; the batch's variance, of count values, unbiased.
+) -> tuple[Array, Array]:
+    """The mean (C,) and the biased variance (C,) of the batch, in float64.
 
-    The right-hand side is float64. `batches`, an int64 array of shape (), goes up by one.
+    Where running statistics are given, running = (1 - momentum) * running + momentum * batch, in place and from
+    float64; there the batch's variance is the unbiased one. `batches`, an int64 array of shape (), goes up by one.
     """
-    for running, batch in ((running_mean, mean), (running_var, count / (count - 1) * var)):
-        running[...] = (1 - momentum) * running.astype(np.float64) + momentum * batch
-    if batches is not None:
-        batches += 1
+    mean = _mean(x)
+    var = _mean(np.square(x - _channels(mean)))
+    if running_mean is not None and running_var is not None:
+        P = _pixels(x)
+        for running, batch in ((running_mean, mean), (running_var, P / (P - 1) * var)):
+            running[...] = (1 - momentum) * running.astype(np.float64) + momentum * batch
+        if batches is not None:
+            batches += 1
+    return mean, var
 
 
 def batch_norm_forward(

@@ -49,16 +49,15 @@ FOLLOWED: list[dict[str, Any]] = [  # what follows in the network
 ]
 
 CASES = {
-    "batch_norm_statistics": CASES_4D,
-    "batch_norm_update_running": [case for case in CASES_4D if case["x"][0] > 0],  # no batch, no statistics
+    "batch_norm_statistics": CASES_4D + [case | {"then": "running"} for case in CASES_4D if case["x"][0] > 0],
     "batch_norm_forward": CASES_4D + FOLLOWED,
     "batch_norm_backward_train": CASES_4D + [case for case in FOLLOWED if case["then"] == "relu"],
     "batch_norm_backward_eval": CASES_4D + [case for case in FOLLOWED if case["then"] == "relu"],
 }
-FLOAT64 = {"batch_norm_statistics"}  # whatever x's dtype is
+FLOAT64 = {"batch_norm_statistics": {0, 1}}  # outputs, whatever x's dtype is
 _PARAMETERS = {"weight", "bias", "mean", "var"}
 HALVES: dict[str, set[Any]] = {
-    "batch_norm_statistics": set(),
+    "batch_norm_statistics": {"running_mean", "running_var", 2, 3},
     "batch_norm_forward": _PARAMETERS,
     "batch_norm_backward_train": _PARAMETERS | {1, 2},
     "batch_norm_backward_eval": _PARAMETERS | {1, 2},
@@ -78,11 +77,8 @@ def arguments(function: str, case: dict[str, Any], draw: Draw) -> Arguments:
         if function == "batch_norm_statistics":  # how means of parts are merged decides between Inf and NaN
             x[-1, 2, -1, -1] = np.nan
     if function == "batch_norm_statistics":
-        return {"x": x}
-    if function == "batch_norm_update_running":
-        running = {"running_mean": mean, "running_var": var}
-        batch = dict(zip(("mean", "var"), reference.batch_norm_statistics(x), strict=True))
-        return {**running, **batch, "count": x.size // C, "momentum": 0.1}
+        running = {"running_mean": mean, "running_var": var, "momentum": 0.1}
+        return {"x": x} | (running if case["then"] else {})
     weight = draw.normal(C) if case["weight"] else None
     bias = draw.normal(C) if case["bias"] else None
     given = {"x": x, "weight": weight, "bias": bias, "mean": mean, "var": var, "eps": case["eps"]}
@@ -98,11 +94,8 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array | tuple
     off by that and by itself, and x_hat by rstd times that and by the relative error of rstd.
     """
     if function == "batch_norm_statistics":
-        return _statistics_bound(arguments["x"], dtype)
+        return _statistics_bound(arguments, dtype)
     a = arguments
-    if function == "batch_norm_update_running":  # rounded once, to running's dtype, from float64
-        factor = a["count"] / (a["count"] - 1)
-        return tuple(np.abs(a["running_" + name]) + np.abs(factor * a[name]) for name in ("mean", "var"))
     x, mean, rstd = a["x"], _channels(a["mean"]), 1 / np.sqrt(_channels(a["var"]) + a["eps"])
     P, weight = x.size // x.shape[1], 1 if a["weight"] is None else np.abs(_channels(a["weight"]))
     centred = np.abs(x - mean)
@@ -129,17 +122,26 @@ def bound(function: str, arguments: Arguments, dtype: np.dtype) -> Array | tuple
     return grad_x_off, (P * grad_weight_off).ravel(), (P * grad_bias_off).ravel()
 
 
-def _statistics_bound(x: Array, dtype: np.dtype) -> tuple[Array, Array]:
+def _statistics_bound(a: Arguments, dtype: np.dtype) -> tuple[Array, ...]:
     """The mean is off by c*E|x|, and x - mean by that and by |x|, hence var by twice E|x - mean| times that.
 
     Twice the mean's error is a second-order term of the sum of squares: it vanishes to first order. The sums run in
-    x's dtype, the outputs are float64.
+    x's dtype, the outputs are float64. Running statistics take over their share of it, and are rounded once.
     """
-    c, eps = sum_bound(x.size // x.shape[1]), float(np.finfo(computed_in(dtype)).eps)
-    mean = _mean(x)
+    x = a["x"]
+    P, eps = x.size // x.shape[1], float(np.finfo(computed_in(dtype)).eps)
+    c, mean = sum_bound(P), _mean(x)
     centred, mean_off = np.abs(x - mean), c * _mean(np.abs(x))
     var_off = (c + 2) * _mean(np.square(centred)) + 2 * _mean(centred * (np.abs(mean) + centred)) + eps * mean_off**2
-    return tuple(off.ravel() * eps / np.finfo(np.float64).eps for off in (mean_off, var_off))  # type: ignore
+    offs = [off.ravel() for off in (mean_off, var_off)]
+    bounds = [off * eps / np.finfo(np.float64).eps for off in offs]
+    if "running_mean" in a:
+        unbiased = (1.0, P / (P - 1))
+        sizes = [np.abs(a[name]) for name in ("running_mean", "running_var")]
+        batch = [np.abs(value.ravel()) for value in (mean, _mean(np.square(centred)))]
+        for size, value, off, factor in zip(sizes, batch, offs, unbiased, strict=True):
+            bounds.append(size + factor * a["momentum"] * (value + off))
+    return tuple(bounds)
 
 
 def _mean(array: Array) -> Array:

@@ -44,7 +44,7 @@ class OnDevice:
             there = [self._to_device(value, copies) for value in args]
             named = {key: self._to_device(value, copies) for key, value in kwargs.items()}
             returned = self._to_host(function(*there, **named))
-            if returned is None:  # it wrote to its arguments
+            if returned is None or "running_mean" in kwargs:  # it wrote to its arguments
                 for here, changed in copies.values():
                     if here.flags.writeable:
                         here[...] = self._to_host(changed)

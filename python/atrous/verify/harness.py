@@ -146,8 +146,8 @@ def kernel_dtype(family: ModuleType, function: str, expected: Array, dtype: np.d
     """The dtype that a kernel's output must have, from that of the reference's, which ran in float64."""
     if is_half(dtype) and output in family.HALVES[function]:
         dtype = computed_in(dtype)
-    always = getattr(family, "FLOAT64", ())  # functions whose outputs are float64 whatever their inputs are
-    return dtype if expected.dtype.kind == "f" and function not in always else expected.dtype
+    always = getattr(family, "FLOAT64", {}).get(function, ())  # outputs that are float64 whatever the inputs are
+    return dtype if expected.dtype.kind == "f" and output not in always else expected.dtype
 
 
 def compare(got: Array, expected: Array, bound: Array) -> tuple[Array, Array, Array]:
@@ -222,10 +222,11 @@ def call(backend: ModuleType, function: str, arguments: Arguments) -> tuple[Arra
 
 
 def outputs_of(returned: Any, arguments: Arguments) -> tuple[Array, ...]:
-    """The outputs of a call that returned this; of a kernel in place, which returns None, the updated arrays."""
+    """The outputs of a call that returned this, and after them the arrays that it updated."""
+    changed = [array for value in updated(arguments).values() for array in arrays_of(value)]
     if returned is None:
-        return tuple(array for value in updated(arguments).values() for array in arrays_of(value))
-    return returned if isinstance(returned, tuple) else (returned,)
+        return tuple(changed)
+    return (*(returned if isinstance(returned, tuple) else (returned,)), *changed)
 
 
 def updated(arguments: Arguments) -> Arguments:

@@ -144,7 +144,7 @@ def _mistakes(
         yield Mistake(f"{function} fails: {describe(error, kernels.__file__ or '')}", arguments)
         return
     names = output_names(function, arguments)
-    wrong = _wrong_type(returned, names, in_place=bool(updated(arguments)))
+    wrong = _wrong_type(returned, _returned(function))
     if wrong:
         yield Mistake(f"{function} {wrong}", arguments)
         return
@@ -157,8 +157,8 @@ def _mistakes(
     expected = call(reference, function, exact)
     bounds = bounds if isinstance(bounds, tuple) else (bounds,)
     for i, (name, array, target, bound) in enumerate(zip(names, got, expected, bounds, strict=True)):
-        wrong, place = _wrong_array(name, array, target, bound, kernel_dtype(family, function, target, dtype))
-        if wrong and updated(arguments):
+        wrong, place = _wrong_array(name, array, target, bound, kernel_dtype(family, function, target, dtype, i))
+        if wrong and not _returned(function):
             hint = _before(arguments, i, place) + _unchanged(arguments, got)
             yield Mistake(f"{function}: {wrong}{hint}", arguments, name, target, array)
         elif wrong:
@@ -168,16 +168,21 @@ def _mistakes(
 
 def output_names(function: str, arguments: Arguments) -> tuple[str, ...]:
     """What the outputs of a kernel are called, such as y, or params[0] of a kernel that works in place."""
-    if changed := updated(arguments):
-        lists = {name: len(value) for name, value in changed.items() if isinstance(value, list)}
-        return tuple(f"{name}[{i}]" for name in lists for i in range(lists[name])) or tuple(changed)
-    return next(names for ending, names in OUTPUTS.items() if function.endswith(ending))
+    changed = updated(arguments)
+    lists = {name: len(value) for name, value in changed.items() if isinstance(value, list)}
+    in_place = [f"{name}[{i}]" for name in lists for i in range(lists[name])] or list(changed)
+    return (*_returned(function), *in_place)
 
 
-def _wrong_type(returned: Any, names: tuple[str, ...], in_place: bool) -> str:
+def _returned(function: str) -> tuple[str, ...]:
+    """What a kernel returns; nothing where it only updates arrays in place."""
+    return next((names for ending, names in OUTPUTS.items() if function.endswith(ending)), ())
+
+
+def _wrong_type(returned: Any, names: tuple[str, ...]) -> str:
     kind = type(returned).__name__
     came = f"a {kind} of {len(returned)}" if isinstance(returned, (tuple, list)) else f"a value of type {kind}"
-    if in_place:
+    if not names:
         return "" if returned is None else f"returns {came}; expected None: it updates its arrays in place"
     wanted = "an array" if len(names) == 1 else f"a tuple of {len(names)} arrays: {', '.join(names)}"
     if returned is None:
