@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import atrous as at
+from atrous import dtypes, gpu
 from atrous.nn import functional as F
 
 pytestmark = pytest.mark.usefixtures("cuda")
@@ -96,6 +97,39 @@ def test_a_class_out_of_range_is_refused(loss, bad):
         loss(x, at.tensor([0, bad, -100]).cuda())
     loss(x, at.tensor([0, 3, -100]).cuda())
     loss(x[:0], at.zeros(0, dtype="int64").cuda())
+
+
+def test_classes_that_came_from_the_host_are_not_waited_for(monkeypatch):
+    looked = []
+    monkeypatch.setattr(gpu.kernels, "class_outside", lambda *args: looked.append(args))
+    x = at.zeros(3, 4).cuda()
+    y = at.tensor([0, 3, 1]).to("cuda")
+    F.cross_entropy(x, y)
+    F.nll_loss(x, at.tensor([0, 3, 1], device="cuda"))
+    assert not looked
+    for other in (at.tensor([0, 4, 1]).cuda(), at.tensor([-1, 0, 1]).cuda(), y + 0, y[:3]):
+        F.cross_entropy(x, other)
+        assert len(looked) == 1
+        looked.clear()
+    y[0] = 7  # seen, although nobody has looked at the values
+    F.cross_entropy(x, y)
+    assert len(looked) == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+def test_quotients_are_rounded_once(cuda, dtype):
+    xp, dtype = gpu.cupy, dtypes.as_dtype(dtype, "test")
+    a, total = xp.asarray(np.array(1.0).astype(dtype)), xp.asarray(np.array(3.0).astype(dtype))
+    third = np.array(np.float64(1) / 3).astype(dtype)
+    for divisor in (total, 3.0):
+        y = gpu.kernels.quotient(a, divisor, (2, 3))
+        assert y.shape == (2, 3) and y.dtype == dtype
+        assert (xp.asnumpy(y) == third).all()
+    for zero in (total * 0, 0.0):
+        assert np.isnan(float(gpu.kernels.quotient(a, zero, ())))
+    assert gpu.kernels.quotient(a, total, (0,)).shape == (0,)
+    with pytest.raises(ValueError, match="expected arrays of one element"):
+        gpu.kernels.quotient(xp.zeros(2, dtype), 1.0, ())
 
 
 def test_kernels_read_no_memory_for_a_class_out_of_range(cuda):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy import ndarray
 
 from . import autograd, fusion, gpu, graph
-from .dtypes import is_floating
+from .dtypes import int64, is_floating
 from .printing import format_tensor
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class TensorBase:
         "_node",  # what made it: None for a leaf
         "_pending",  # the kernel call that will compute ``data``, where that is not set yet; else None
         "_requires_grad",
+        "_range",  # of integers that came from the host: (least, greatest, the version they had)
         "_version",  # [number of writes], one list for all views of the same memory
         "_view",  # what graph.record_view knows of a view
         "data",
@@ -55,6 +56,7 @@ class TensorBase:
         self._grad: Any = None
         self._hooks: dict[int, Callable] | None = None
         self._version = [0]
+        self._range: tuple[int, int, int] | None = None
         self._view: Any = None
         if requires_grad:
             self.requires_grad = True
@@ -241,12 +243,27 @@ class TensorBase:
         result._version = self._version
         return result
 
+    # Values that are known without a look at them
+
+    def _keep_range(self, host: Any) -> None:
+        """Of integers that came from this array of the host: later, to look at them would wait for the GPU."""
+        if host.dtype == int64 and 0 < host.size <= 1 << 20:  # a millisecond at most
+            self._range = (int(host.min()), int(host.max()), self._version[0])
+
+    def _lies_in(self, end: int) -> bool:
+        """Whether all values are known to be from 0 to end − 1."""
+        if self._range is None:
+            return False
+        least, greatest, version = self._range
+        return version == self._version[0] and least >= 0 and greatest < end
+
     # Out to Python and NumPy
 
     def _export(self, op: str) -> Any:
         if self.requires_grad:
             raise RuntimeError(f"{op}: the tensor requires grad, and the array would not; call detach() first")
         fusion.finish(self.data)  # which may be written from here on
+        self._range = None
         return self.data
 
     def numpy(self) -> np.ndarray:

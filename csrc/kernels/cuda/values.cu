@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "core/memory.h"
 #include "kernels/cuda/map.h"
 #include "kernels/cuda/reduce.h"
@@ -14,6 +16,15 @@ __global__ void widen_kernel(int64_t n, const float* values, double* wide) {
 struct Same {
   __device__ float operator()(float value) const { return value; }
 };
+
+template <typename T>
+__global__ void quotient_kernel(int64_t n, const T* a, const T* total, double number, T* y) {
+  const double by = total ? static_cast<double>(to_compute(*total)) : number;
+  const double ratio = by == 0 ? NAN : static_cast<double>(to_compute(*a)) / by;
+  const T value = round_to<T>(static_cast<Compute<T>>(ratio));
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += int64_t{gridDim.x} * blockDim.x)
+    y[i] = value;
+}
 
 struct Least {
   __device__ int64_t operator()(int64_t a, int64_t b) const { return a < b ? a : b; }
@@ -53,6 +64,16 @@ void narrow(int64_t n, const float* values, T* halves) {
 
 template void narrow(int64_t, const float*, Float16*);
 template void narrow(int64_t, const float*, BFloat16*);
+
+template <typename T>
+void quotient(int64_t n, const T* a, const T* total, double number, T* y) {
+  launch(quotient_kernel<T>, blocks_for(n), kThreads, n, a, total, number, y);
+}
+
+template void quotient(int64_t, const float*, const float*, double, float*);
+template void quotient(int64_t, const double*, const double*, double, double*);
+template void quotient(int64_t, const Float16*, const Float16*, double, Float16*);
+template void quotient(int64_t, const BFloat16*, const BFloat16*, double, BFloat16*);
 
 template <typename Int>
 void find_outside(int64_t n, const Int* values, int64_t end, int64_t except, int64_t* found) {

@@ -26,4 +26,5 @@ set_capturing, capture_numbers, store = compiled.set_capturing, compiled.capture
 adam_numbers, sgd_numbers, rmsprop_numbers = compiled.adam_numbers, compiled.sgd_numbers, compiled.rmsprop_numbers
 adagrad_numbers, legal_classes = compiled.adagrad_numbers, compiled.legal_classes
 norm_of, scale = compiled.norm_of, compiled.scale  # for clipping of gradients
-narrow, class_outside = compiled.narrow, compiled.class_outside  # for casts, and losses over classes
+narrow = compiled.narrow  # for casts
+class_outside, quotient = compiled.class_outside, compiled.quotient  # for losses

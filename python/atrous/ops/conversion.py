@@ -48,7 +48,10 @@ def to(
     dtype = input.dtype if dtype is None else dtypes.as_dtype(dtype, "to")
     if there != here:
         moved = gpu.moved(input.data, there, non_blocking)
-        return to(record(moved, DeviceBackward, (input,), device=here), dtype=dtype)
+        result = record(moved, DeviceBackward, (input,), device=here)
+        if gpu.holds(moved):
+            result._keep_range(input.data)
+        return to(result, dtype=dtype)
     if dtype == input.dtype:
         return input.clone() if copy else input
     return record(layout.cast(input.data, dtype), ToBackward, (input,), dtype=input.dtype)

@@ -40,7 +40,10 @@ def on_device(array: Any, device: Any, op: str) -> Any:
 
 
 def _new(array: Any, requires_grad: bool, device: Any, op: str) -> Tensor:
-    return Tensor(on_device(array, device, op), requires_grad)
+    result = Tensor(on_device(array, device, op), requires_grad)
+    if gpu.holds(result.data) and not gpu.holds(array):
+        result._keep_range(array)
+    return result
 
 
 def _module(device: Any, op: str) -> Any:

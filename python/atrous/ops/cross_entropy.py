@@ -234,7 +234,9 @@ def class_indices(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Any:
     capture = capturing.current() if capturing.active else None
     if capture is not None and not capture.rehearsal:
         return capture.legal_classes(op, classes, C, ignore_index)
-    if capture is None and gpu.holds(classes):
+    if gpu.holds(classes) and target._lies_in(C):
+        outside = None
+    elif capture is None and gpu.holds(classes):
         outside = gpu.kernels.class_outside(classes, C, ignore_index)
     else:
         outside = _outside(classes, C, ignore_index)
@@ -252,16 +254,13 @@ def _outside(classes: Any, C: int, ignore_index: int) -> int | None:
     return None
 
 
-# On a GPU a sum stays there, as an array of one float64: reading it would wait for all that came before.
+# On a GPU a sum stays there, as an array of one: reading it would wait for all that came before.
 
 
 def total_weight(weights: Any) -> Any:
-    """The sum of the weights; on a GPU NaN in place of 0."""
+    """The sum of the weights."""
     total = weights.sum()
-    if not gpu.holds(weights):
-        return float(total)
-    xp = array_module(weights)
-    return xp.where(total == 0, math.nan, total).astype("float64")
+    return total if gpu.holds(weights) else float(total)
 
 
 def reduce_losses(losses: Any, shape: tuple[int, ...], total: Any) -> Any:
@@ -269,7 +268,7 @@ def reduce_losses(losses: Any, shape: tuple[int, ...], total: Any) -> Any:
     if total is None:
         return losses.reshape(shape)
     if gpu.holds(losses):
-        return _quotient(losses.sum(), total).astype(losses.dtype)
+        return gpu.kernels.quotient(losses.sum(), total, ())
     value = float(quiet.run(losses.sum))
     return array_module(losses).asarray(ratio(value, total), dtype=losses.dtype)
 
@@ -279,15 +278,8 @@ def spread(grad_y: Any, losses: Any, total: Any) -> Any:
     if total is None:
         return grad_y.reshape(losses.shape)
     if gpu.holds(losses):
-        grad = array_module(losses).empty(losses.shape, losses.dtype)
-        grad[...] = _quotient(grad_y, total)
-        return grad
+        return gpu.kernels.quotient(grad_y, total, losses.shape)
     return array_module(losses).full(losses.shape, ratio(float(grad_y), total), dtype=losses.dtype)
-
-
-def _quotient(a: Any, total: Any) -> Any:
-    """An array over a number or an array of one, in float64; NaN where the number is 0."""
-    return a.astype("float64") / (math.nan if isinstance(total, float) and total == 0 else total)
 
 
 def ratio(a: float, b: float) -> float:
