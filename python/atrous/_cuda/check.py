@@ -6,6 +6,8 @@ from typing import Any
 
 import cupy
 
+from ..dtypes import is_floating
+
 FLOATING = ("float32", "float64", "float16", "bfloat16")
 
 
@@ -13,7 +15,7 @@ def check_array(name: str, array: Any, ndims: tuple[int, ...], dtype: Any = None
     """Raises a TypeError unless it is CuPy's and of the dtype, a ValueError for another number of dimensions."""
     if not isinstance(array, cupy.ndarray):
         raise TypeError(f"{name} is a {type(array).__name__}; expected a cupy.ndarray")
-    if array.dtype.name not in FLOATING or (dtype is not None and array.dtype != dtype):
+    if not is_floating(array.dtype) or (dtype is not None and array.dtype != dtype):
         expected = "one of " + ", ".join(FLOATING) if dtype is None else dtype
         raise TypeError(f"{name} has dtype {array.dtype}; expected {expected}")
     if array.ndim not in ndims:
