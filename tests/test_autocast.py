@@ -1,6 +1,7 @@
 """autocast: which op runs in which dtype, as PyTorch's lists for CUDA say; casts, fusion, layout; training under it."""
 
 import re
+import sys
 import threading
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from half import DTYPES, numbers
 
 import atrous as at
 import atrous.training
-from atrous import gpu, layout, nn
+from atrous import gpu, layout, nn, optim
 from atrous.autocast import current
 from atrous.nn import functional as F
 
@@ -465,3 +466,35 @@ def test_a_training_step_calls_cupy_for_no_values(monkeypatch):
     y.backward(grad_y)
     assert not {"write", "copy", "add", "full"}.intersection(calls)
     assert net[1].num_batches_tracked.item() == 1
+
+
+def test_a_training_step_waits_for_nothing(monkeypatch):
+    """So that Python can be a step ahead of the GPU."""
+    if gpu.cupy.__version__ != "stand-in":
+        pytest.skip("counts the stand-in's waits")
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 4)
+    )
+    net.to("cuda")
+    optimizer = optim.Adam(net.parameters())
+    x, y = images().to("cuda"), at.tensor([1, 3], device="cuda")
+    capture, compute, waits = sys.modules["cupy.capture"], gpu.cupy.compute, []
+
+    def counted(function, name, *args, **kwargs):
+        if name in capture.WAITING:
+            waits.append(name)
+        return compute(function, name, *args, **kwargs)
+
+    monkeypatch.setattr(gpu.cupy, "compute", counted)
+    monkeypatch.setattr(capture, "refuse", lambda wait: waits.append(wait) if wait != capture.FROM_HOST else None)
+    monkeypatch.setattr(gpu.kernels, "class_outside", lambda *args: waits.append("classes"))
+    for _ in range(2):
+        with at.autocast("cuda"):
+            loss = F.cross_entropy(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+    assert waits == []
+    loss.item()
+    assert waits == ["item"]

@@ -123,7 +123,8 @@ def test_quotients_are_rounded_once(cuda, dtype):
     third = np.array(np.float64(1) / 3).astype(dtype)
     for divisor in (total, 3.0):
         y = gpu.kernels.quotient(a, divisor, (2, 3))
-        assert y.shape == (2, 3) and y.dtype == dtype
+        assert y.shape == (2, 3)
+        assert y.dtype == dtype
         assert (xp.asnumpy(y) == third).all()
     for zero in (total * 0, 0.0):
         assert np.isnan(float(gpu.kernels.quotient(a, zero, ())))

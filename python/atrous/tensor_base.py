@@ -31,8 +31,8 @@ class TensorBase:
         "_hooks",  # of a leaf: what register_hook was given
         "_node",  # what made it: None for a leaf
         "_pending",  # the kernel call that will compute ``data``, where that is not set yet; else None
-        "_requires_grad",
         "_range",  # of integers that came from the host: (least, greatest, the version they had)
+        "_requires_grad",
         "_version",  # [number of writes], one list for all views of the same memory
         "_view",  # what graph.record_view knows of a view
         "data",
