@@ -1,21 +1,15 @@
-// Convolutions in small groups on tensor cores, forward and backward_input: products of windows (pixels, K) and filters
-// (K, filters), for each group, with K its taps and channels. A block copies what its pixels see of several groups to
-// shared memory; a warp there multiplies the windows of 32 pixels in a group, wherever their pieces lie.
-//   K goes by pieces of 8 bytes, four a step: lane t of four has piece t, of two pixels and of a filter. Which of the
-//   instruction's K a piece's numbers stand for is nothing to a sum, if both factors agree.
+// Convolutions in small groups on tensor cores, forward and backward_input. A block copies what its pixels see of several
+// groups to shared memory; there its warps multiply units of them (conv2d_grouped_units.h), wherever the pieces lie.
 #include "core/memory.h"
-#include "kernels/cuda/conv2d_grouped.h"
+#include "kernels/cuda/conv2d_grouped_units.h"
 #include "kernels/cuda/conv2d_padded.h"
 
 namespace atrous {
 namespace {
 
-constexpr int kBatch = 64;  // pixels whose sums are brought together in shared memory, to be stored 16 bytes at a time
-constexpr int kUnitPixels = 32;   // of a warp's sums
-constexpr int kMostFilters = 64;  // of a slab
-constexpr int kMostParts = 64;    // for each of which there are fragments of the filters
-
-using Piece = Pack<uint32_t, 2>;
+constexpr int kMostFilters = 64;   // of a slab
+constexpr int kMostParts = 64;     // for each of which there are fragments of the filters
+constexpr int kZeroBytes = 3 * kSlabBytes;
 
 template <typename T>
 struct Layer {
@@ -24,155 +18,176 @@ struct Layer {
   int rows, columns;  // of a grid
   int parts, slab, slabs;
   GridTile tile;
-  int steps, filter_tiles;  // of the longest part's K; of 8 filters
-  bool packed;              // images, 16 bytes at a time
+  int piece, unit_groups, unit_tiles;  // of a Way
+  int steps, units;                    // of the longest part's K; of a slab
+  bool packed;                         // images, 16 bytes at a time
 
-  __host__ __device__ int pieces() const { return channels / kPiece<T>; }
-  __host__ __device__ int64_t fragments() const { return int64_t{groups} * filter_tiles * steps * 32; }  // of a part
-  __host__ __device__ int sums_pitch() const { return slab * filters + 8; }  // 8: lanes meet other banks
-  int other_bytes() const { return 4 * (4 * steps + kTilePixels + kBatch * sums_pitch()); }  // tables and sums
+  __host__ __device__ int group_bytes() const { return channels * static_cast<int>(sizeof(T)); }
+  __host__ __device__ int runs() const { return (filters + 8 * unit_tiles - 1) / (8 * unit_tiles); }  // of a group
+  __host__ __device__ int fours() const { return unit_groups * unit_tiles / 2; }
+  __host__ __device__ int64_t fragments() const { return int64_t{slabs} * units * steps * fours() * 32; }  // of a part
+  __host__ __device__ RowOfSums row_of_sums() const { return RowOfSums(slab * filters); }
+  int other_bytes() const {
+    return kZeroBytes + (8 + 4) * kTilePixels + 4 * (4 * steps + kBatch * row_of_sums().pitch());
+  }
 };
 
-// Where piece number i of K is: a tap, and a piece of its channels. With the pieces of a row of taps filled up to whole
-// steps, if these are not more then: the taps of a step are then side by side, and in different banks.
+// Where piece number i of K is: a tap, and a piece of its channels. Where lanes side by side have pieces side by side,
+// each row of taps is filled up to a step, if these are not more then: its taps are in different banks.
+template <typename T>
 struct PlaceInK {
   int kh, kw, piece;
   bool exists;
 
-  __device__ PlaceInK(const Field& field, int pieces, int i) {
-    const int exact = field.w.taps * pieces, filled = (exact + 3) / 4 * 4;
-    const int row = (field.h.taps * exact + 3) / 4 == field.h.taps * filled / 4 ? filled : exact;
+  __device__ PlaceInK(const Layer<T>& layer, const Field& field, int i) {
+    const int pieces = layer.group_bytes() / layer.piece, row = fills_rows(layer, field) ? 4 : field.w.taps * pieces;
     kh = row > 0 ? i / row : 0;
     kw = (i - kh * row) / pieces;
     piece = i - kh * row - kw * pieces;
     exists = kh < field.h.taps && kw < field.w.taps;
   }
+  __device__ static bool fills_rows(const Layer<T>& layer, const Field& field) {
+    return layer.piece == 8 && field.w.taps <= 4 && (field.taps() + 3) / 4 == field.h.taps;
+  }
 };
 
-// Each lane's pieces of the filters, in the order in which warps read them: (part, group, tile of 8 filters, step).
+// What each lane has of the filters, in the order in which warps read them: (part, slab, unit, step, four).
 template <typename T, typename Grid>
-__global__ void fragments_kernel(Layer<T> layer, Grid grid, Filters<T> filters, Piece* fragments) {
+__global__ void fragments_kernel(Layer<T> layer, Grid grid, Filters<T> filters, Four* fragments) {
+  constexpr int kNumbers = 4 / sizeof(T);  // of a register
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= layer.parts * layer.fragments()) return;
-  const int lane = static_cast<int>(i % 32), step = static_cast<int>(i / 32 % layer.steps);
-  const int64_t rest = i / 32 / layer.steps, group = rest / layer.filter_tiles % layer.groups;
-  const int filter = static_cast<int>(rest % layer.filter_tiles) * 8 + lane / 4, piece = 4 * step + lane % 4;
-  const Field field = grid.field(static_cast<unsigned>(rest / layer.filter_tiles / layer.groups));
-  const PlaceInK place(field, layer.pieces(), piece);
-  const int channel = place.piece * kPiece<T>;
-  Pack<T, kPiece<T>> numbers{};
-  if (place.exists && filter < layer.filters) {
+  const int lane = static_cast<int>(i % 32), four = static_cast<int>(i / 32 % layer.fours());
+  const int64_t steps = i / 32 / layer.fours(), units = steps / layer.steps, slabs = units / layer.units;
+  const int step = static_cast<int>(steps - units * layer.steps), unit = static_cast<int>(units - slabs * layer.units);
+  const int part = static_cast<int>(slabs / layer.slabs), slab = static_cast<int>(slabs - int64_t{part} * layer.slabs);
+  const Field field = grid.field(static_cast<unsigned>(part));
+  Pack<T, 4 * kNumbers> numbers{};
+  for (int k = 0; k < 4; ++k) {  // registers: two of a tile of 8 filters, two of the next
+    const int tile = 2 * four + k / 2, t = lane % 4;
+    const int of_slab = unit / layer.runs() * layer.unit_groups + tile / layer.unit_tiles;
+    const int64_t group = int64_t{slab} * layer.slab + of_slab;
+    const int filter = (unit % layer.runs() * layer.unit_tiles + tile % layer.unit_tiles) * 8 + lane / 4;
+    const int byte = layer.piece == 8 ? 8 * t + k % 2 * 4 : 4 * t + k % 2 * 16;  // of the step
+    const PlaceInK<T> place(layer, field, step * (kStepBytes / layer.piece) + byte / layer.piece);
+    const int channel = (place.piece * layer.piece + byte % layer.piece) / static_cast<int>(sizeof(T));
+    if (!place.exists || filter >= layer.filters || of_slab >= layer.slab || group >= layer.groups) continue;
     const int64_t tap = field.tap(place.kh, place.kw, filters.KW);
     const T* from = filters.weight + group * filters.group + tap * filters.tap + filter * filters.filter;
-    for (int k = 0; k < kPiece<T>; ++k)
-      if (channel + k < filters.channels) numbers.v[k] = from[(channel + k) * filters.channel];
+    for (int j = 0; j < kNumbers; ++j)
+      if (channel + j < filters.channels) numbers.v[k * kNumbers + j] = from[(channel + j) * filters.channel];
   }
-  Piece bits;
-  memcpy(&bits, &numbers, 8);
+  Four bits;
+  memcpy(&bits, &numbers, 16);
   if constexpr (!is_half<T>)
-    for (int k = 0; k < 2; ++k) bits.v[k] = to_tf32<false>(bits.v[k]);
+    for (uint32_t& number : bits.v) number = to_tf32<false>(number);
   fragments[i] = bits;
 }
 
 template <typename T>
 struct Shared {
-  char* view;
-  int *pieces, *pixels;  // where they begin in the view; -1 for a piece behind the last
-  float* sums;           // (kBatch, sums_pitch)
+  char *zeros, *view;
+  int64_t* rows;         // where the sums of pixels are stored, or -1
+  int *pixels, *pieces;  // where they begin in the view; -1 for a piece that does not exist
+  float* sums;           // (kBatch, row_of_sums)
 
   __device__ explicit Shared(const Layer<T>& layer)
-      : view(shared_memory<char>()),
-        pieces(reinterpret_cast<int*>(view + layer.tile.view_bytes())),
-        pixels(pieces + 4 * layer.steps),
-        sums(reinterpret_cast<float*>(pixels + kTilePixels)) {}
+      : zeros(shared_memory<char>()),
+        view(zeros + kZeroBytes),
+        rows(reinterpret_cast<int64_t*>(view + layer.tile.view_bytes())),
+        pixels(reinterpret_cast<int*>(rows + kTilePixels)),
+        pieces(pixels + kTilePixels),
+        sums(reinterpret_cast<float*>(pieces + 4 * layer.steps)) {}
 };
-
-template <typename T>
-__device__ void fill_tables(const Layer<T>& layer, const Field& field, const View& view, int steps,
-                            const Shared<T>& shared) {
-  const int self = static_cast<int>(threadIdx.x);
-  for (int i = self; i < 4 * steps; i += kTileThreads) {
-    const PlaceInK place(field, layer.pieces(), i);
-    const int row = place.kh * field.h.tap - lowest(field.h), column = place.kw * field.w.tap - lowest(field.w);
-    shared.pieces[i] = place.exists ? row * view.row_pitch + column * view.pitch + place.piece * 8 : -1;
-  }
-  static_assert(kTilePixels == kTileThreads);
-  const int row = self / layer.tile.columns, column = self - row * layer.tile.columns;
-  const int at = row * field.h.step * view.row_pitch + column * field.w.step * view.pitch;
-  shared.pixels[self] = self < layer.tile.pixels() ? at : 0;  // 0: some pixel, whose sums nobody stores
-}
-
-// Sums for 32 pixels and `tiles` x 8 filters of a group, by a warp, as mma leaves them.
-template <int tiles>
-struct UnitSums {
-  float v[kUnitPixels / 16][tiles][4] = {};
-};
-
-template <typename T, int tiles>
-__device__ void multiply(const char* group, const int* pixels, const int* pieces, int steps, const Piece* fragments,
-                         int fragments_of_tile, UnitSums<tiles>& sums) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const char* rows[kUnitPixels / 8];
-#pragma unroll
-  for (int i = 0; i < kUnitPixels / 8; ++i) rows[i] = group + pixels[8 * i + lane / 4];
-  for (int step = 0; step < steps; ++step) {
-    const int at = pieces[4 * step + lane % 4];
-    Piece filters[tiles];
-#pragma unroll
-    for (int j = 0; j < tiles; ++j) filters[j] = load_as<Piece>(fragments + j * fragments_of_tile + 32 * step + lane);
-#pragma unroll
-    for (int i = 0; i < kUnitPixels / 16; ++i) {
-      Piece upper{}, lower{};
-      if (at >= 0) {
-        upper = load_as<Piece>(rows[2 * i] + at);
-        lower = load_as<Piece>(rows[2 * i + 1] + at);
-      }
-      uint32_t windows[4] = {upper.v[0], lower.v[0], upper.v[1], lower.v[1]};
-      if constexpr (!is_half<T>)
-        for (uint32_t& number : windows) number = to_tf32<false>(number);
-#pragma unroll
-      for (int j = 0; j < tiles; ++j) {
-        float* const c = sums.v[i][j];
-        multiply_add<T>(c[0], c[1], c[2], c[3], windows, filters[j].v);
-      }
-    }
-  }
-}
-
-template <int tiles>
-__device__ void put_sums(const UnitSums<tiles>& sums, int first_filter, int filters, int pitch, float* to) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-#pragma unroll
-  for (int i = 0; i < kUnitPixels / 16; ++i)
-#pragma unroll
-    for (int j = 0; j < tiles; ++j)
-#pragma unroll
-      for (int k = 0; k < 4; ++k) {
-        const int filter = first_filter + 8 * j + 2 * (lane % 4) + k % 2;
-        if (filter < filters) to[(16 * i + 8 * (k / 2) + lane / 4) * pitch + filter] = sums.v[i][j][k];
-      }
-}
 
 // A block's part of a grid, from pixel (row, column) on, and the channels that it makes.
 struct Region {
   int image, row, column;
-  int channel, channels;
+  int groups, channel;
 };
 
+template <typename T, typename Target>
+__device__ void fill_tables(const Layer<T>& layer, const Field& field, const View& view, int steps,
+                            const Region& region, const Target& target, const Shared<T>& shared) {
+  const int self = static_cast<int>(threadIdx.x);
+  const bool filled = PlaceInK<T>::fills_rows(layer, field);
+  for (int i = self; i < kStepBytes / layer.piece * steps; i += kTileThreads) {
+    const PlaceInK<T> place(layer, field, i);
+    const int row = place.kh * field.h.tap - lowest(field.h), column = place.kw * field.w.tap - lowest(field.w);
+    const int at = row * view.row_pitch + column * view.pitch + place.piece * layer.piece;
+    shared.pieces[i] = place.exists ? at : filled ? zero_place(at + view.pitch) : -1;
+  }
+  for (int i = self; i < kZeroBytes / 4; i += kTileThreads) reinterpret_cast<int*>(shared.zeros)[i] = 0;
+  static_assert(kTilePixels == kTileThreads);
+  const int down = self / layer.tile.columns, across = self - down * layer.tile.columns;
+  const int row = region.row + down, column = region.column + across;
+  const bool inside = self < layer.tile.pixels();  // others stand for some pixel, whose sums nobody stores
+  shared.pixels[self] = inside ? down * field.h.step * view.row_pitch + across * field.w.step * view.pitch : 0;
+  shared.rows[self] = inside && row < layer.rows && column < layer.columns
+                          ? target.row((int64_t{region.image} * layer.rows + row) * layer.columns + column)
+                          : -1;
+}
+
+// This lane's windows of a batch, for the groups from `group` on. Where rows are filled up, lanes that have no tap read
+// zeros at every step.
+template <typename Way, typename T>
+__device__ Windows<Way> windows_of(const Layer<T>& layer, const Shared<T>& shared, int first, int group, bool exists) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, at = group * layer.group_bytes();
+  Windows<Way> windows;
+  windows.group_bytes = layer.group_bytes();
+  windows.zeros = shared.zeros + at;
+  if constexpr (Way::narrow) {
+#pragma unroll
+    for (int i = 0; i < 2 * kSets; ++i) {
+      const int pixel = shared.pixels[first + 8 * i + lane / 4];
+      windows.from[i] = exists ? shared.view + pixel + at : shared.zeros + zero_place(pixel) + at;
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < kSets; ++i) windows.from[i] = shared.view + shared.pixels[first + 16 * i + lane % 16] + at;
+  }
+  return windows;
+}
+
+template <typename Way, typename T>
+__device__ void multiply_batch(const Layer<T>& layer, const Field& field, int first, int groups, int steps,
+                               const Four* fragments, const Shared<T>& shared) {
+  constexpr int kPieces = kStepBytes / Way::piece;
+  const int lane = static_cast<int>(threadIdx.x) % 32, runs = layer.runs();
+  const bool filled = PlaceInK<T>::fills_rows(layer, field);
+  const int place = Way::narrow ? lane % 4 : lane / 16;  // of a lane's piece
+  const int certain = filled ? steps : field.taps() * (layer.group_bytes() / Way::piece) / kPieces;
+  for (int unit = static_cast<int>(threadIdx.x) / 32;; unit += kTileThreads / 32) {
+    const int set = unit / runs, group = set * Way::groups;
+    if (group >= groups) break;
+    UnitSums<Way> sums;
+    const auto windows = windows_of<Way>(layer, shared, first, group, !filled || place < field.w.taps);
+    multiply<T>(windows, shared.pieces + place, certain, steps,
+                fragments + int64_t{unit} * layer.steps * (Way::fours * 32), sums);
+    put_sums(sums, groups - group, group * layer.filters, (unit - set * runs) * (8 * Way::tiles), layer.filters,
+             layer.row_of_sums(), shared.sums);
+  }
+}
+
 template <int n, typename T, typename Target>
-__device__ void store_batch(const Layer<T>& layer, const Region& region, const Target& target, int first,
+__device__ void store_batch(const Layer<T>& layer, const Region& region, const Target& target, const int64_t* rows,
                             const float* sums) {
-  const int packs = region.channels / n;
-  for (int i = static_cast<int>(threadIdx.x); i < kBatch * packs; i += kTileThreads) {
-    const int place = i / packs, channel = (i - place * packs) * n, pixel = first + place;
-    const int down = pixel / layer.tile.columns, row = region.row + down;
-    const int column = region.column + pixel - down * layer.tile.columns;
-    if (pixel >= layer.tile.pixels() || row >= layer.rows || column >= layer.columns) continue;
-    const int64_t to = target.row((int64_t{region.image} * layer.rows + row) * layer.columns + column);
+  const int packs = region.groups * layer.filters / n, self = static_cast<int>(threadIdx.x);
+  const int at_once = kTileThreads / packs, first = self / packs, channel = (self - first * packs) * n;
+  if (first >= at_once) return;
+  const RowOfSums row = layer.row_of_sums();
+#pragma unroll 1
+  for (int pixel = first; pixel < kBatch; pixel += at_once) {
+    const int64_t to = rows[pixel];
     if (to < 0) continue;
+    constexpr int kTogether = n < 4 ? n : 4;
     Pack<float, n> pack;
 #pragma unroll
-    for (int k = 0; k < n; ++k) pack.v[k] = sums[place * layer.sums_pitch() + channel + k];
+    for (int k = 0; k < n; k += kTogether) {
+      const auto some = load_pack<kTogether>(sums + pixel * row.pitch() + row.place(channel + k));
+#pragma unroll
+      for (int j = 0; j < kTogether; ++j) pack.v[k + j] = some.v[j];
+    }
     target.template put<n>(to, region.channel + channel, pack);
   }
 }
@@ -184,19 +199,19 @@ __device__ inline int split_off(unsigned& number, int count) {
   return static_cast<int>(all - number * static_cast<unsigned>(count));
 }
 
-template <typename T, int tiles, typename Grid>
-__global__ void __launch_bounds__(kTileThreads, 4) grouped_kernel(Layer<T> layer, Grid grid, const Piece* fragments) {
+template <typename T, typename Way, typename Grid>
+__global__ void __launch_bounds__(kTileThreads, 4) grouped_kernel(Layer<T> layer, Grid grid, const Four* fragments) {
   unsigned rest = blockIdx.x;
   const int slab = split_off(rest, layer.slabs), part = split_off(rest, layer.parts);
   const int across = split_off(rest, layer.tile.across), down = split_off(rest, layer.tile.down);
   const int first_group = slab * layer.slab, left = layer.groups - first_group;
   const int groups = left < layer.slab ? left : layer.slab;
-  const Region region{static_cast<int>(rest), down * layer.tile.rows, across * layer.tile.columns,
-                      first_group * layer.filters, groups * layer.filters};
+  const Region region{static_cast<int>(rest), down * layer.tile.rows, across * layer.tile.columns, groups,
+                      first_group * layer.filters};
   const Field field = grid.field(static_cast<unsigned>(part));
   const auto target = grid.target(static_cast<unsigned>(part));
   const Axis &h = field.h, &w = field.w;
-  const int steps = (field.taps() * layer.pieces() + 3) / 4;
+  const int steps = (field.taps() * layer.group_bytes() + kStepBytes - 1) / kStepBytes;
   const View view{region.row * h.step + h.first + lowest(h),
                   region.column * w.step + w.first + lowest(w),
                   seen(layer.tile.rows, h.step, reach(h)),
@@ -206,69 +221,75 @@ __global__ void __launch_bounds__(kTileThreads, 4) grouped_kernel(Layer<T> layer
   const Shared<T> shared(layer);
   const int64_t C = int64_t{layer.groups} * layer.channels;
   const T* const image = layer.images + region.image * (int64_t{h.size} * w.size * C) + first_group * layer.channels;
-  const int group_bytes = layer.channels * static_cast<int>(sizeof(T));
   if (steps > 0 && layer.packed)
-    copy_view<16>(view, image, h.size, w.size, C, groups * group_bytes, shared.view);
+    copy_view<16>(view, image, h.size, w.size, C, groups * layer.group_bytes(), shared.view);
   else if (steps > 0)
-    copy_view<8>(view, image, h.size, w.size, C, groups * group_bytes, shared.view);
+    copy_view<8>(view, image, h.size, w.size, C, groups * layer.group_bytes(), shared.view);
   close_copies();
-  fill_tables(layer, field, view, steps, shared);
+  fill_tables(layer, field, view, steps, region, target, shared);
   wait_copies<0>();
   __syncthreads();
-  fragments += part * layer.fragments() + int64_t{first_group} * layer.filter_tiles * layer.steps * 32;
-  const int warp = static_cast<int>(threadIdx.x) / 32, runs = layer.filter_tiles / tiles;
+  fragments += part * layer.fragments() + int64_t{slab} * layer.units * layer.steps * (Way::fours * 32);
   for (int first = 0; first < layer.tile.pixels(); first += kBatch) {
-    for (int unit = warp; unit < kBatch / kUnitPixels * groups * runs; unit += kTileThreads / 32) {
-      const int run = unit % runs, group = unit / runs % groups, pixel = unit / runs / groups * kUnitPixels;
-      const int tile = run * tiles;
-      UnitSums<tiles> sums;
-      multiply<T>(shared.view + group * group_bytes, shared.pixels + first + pixel, shared.pieces, steps,
-                  fragments + (int64_t{group} * layer.filter_tiles + tile) * layer.steps * 32, layer.steps * 32, sums);
-      put_sums(sums, tile * 8, layer.filters, layer.sums_pitch(),
-               shared.sums + pixel * layer.sums_pitch() + group * layer.filters);
-    }
+    multiply_batch<Way>(layer, field, first, groups, steps, fragments, shared);
     __syncthreads();
     if (target.packed)
-      store_batch<16 / static_cast<int>(sizeof(T))>(layer, region, target, first, shared.sums);
+      store_batch<16 / static_cast<int>(sizeof(T))>(layer, region, target, shared.rows + first, shared.sums);
     else
-      store_batch<1>(layer, region, target, first, shared.sums);
+      store_batch<1>(layer, region, target, shared.rows + first, shared.sums);
     __syncthreads();
   }
 }
 
 // Launchers.
 
+template <typename T, typename Way>
+void take(Layer<T>& layer) {
+  layer.piece = Way::piece, layer.unit_groups = Way::groups, layer.unit_tiles = Way::tiles;
+}
+
+// f(the Way for such groups). Numbers of 32 bits have no pieces of 8 bytes: groups of two are rare.
+template <typename T, typename F>
+void with_way(int64_t channels, int64_t filters, const F& f) {
+  if constexpr (is_half<T>)
+    if (channels <= 4 && filters <= 8) return f(WayOfFours{});
+  return filters <= 8 ? f(WayOfEights{}) : f(WayOfMore{});
+}
+
 // images: of so many groups and channels, in pieces; filters: for each group. No tile if none fits a multiprocessor.
 template <typename T>
 Layer<T> layer_of(int64_t N, int64_t groups, int64_t channels, int64_t filters, int64_t rows, int64_t columns,
                   const Extent& h, const Extent& w, int64_t taps) {
   Layer<T> layer{};
+  with_way<T>(channels, filters, [&](auto way) { take<T, decltype(way)>(layer); });
+  const int numbers = layer.piece / static_cast<int>(sizeof(T));
   layer.N = narrow(N), layer.groups = narrow(groups), layer.filters = narrow(filters);
-  layer.channels = narrow(divide_up(channels, kPiece<T>)) * kPiece<T>;
+  layer.channels = narrow(divide_up(channels, numbers)) * numbers;
   layer.rows = narrow(rows), layer.columns = narrow(columns);
   layer.parts = 1;
-  const int bytes = layer.channels * static_cast<int>(sizeof(T));
-  layer.slab = std::min({layer.groups, kSlabBytes / bytes, std::max(1, kMostFilters / layer.filters)});
+  layer.slab = std::min({layer.groups, kSlabBytes / layer.group_bytes(), std::max(1, kMostFilters / layer.filters)});
   layer.slabs = narrow(divide_up(groups, layer.slab));
-  layer.filter_tiles = layer.filters <= 8 ? 1 : narrow(divide_up(filters, 16)) * 2;
-  layer.steps = narrow(divide_up(taps * layer.pieces(), 4));
-  layer.tile = choose_grid_tile(rows, columns, h, w, layer.slab * bytes, bytes, layer.other_bytes());
+  layer.units = narrow(divide_up(layer.slab, layer.unit_groups)) * layer.runs();
+  layer.steps = narrow(divide_up(taps * layer.group_bytes(), kStepBytes));
+  layer.tile = choose_grid_tile(rows, columns, h, w, layer.slab * layer.group_bytes(), 16, layer.other_bytes());
   return layer;
 }
 
 template <typename T, typename Grid>
 void run(Layer<T> layer, const Grid& grid, const Filters<T>& filters, const T* images) {
-  const int64_t row_bytes = int64_t{layer.groups} * layer.channels * sizeof(T);
+  const int64_t row_bytes = int64_t{layer.groups} * layer.group_bytes();
   layer.images = images;
-  layer.packed = row_bytes % 16 == 0 && layer.slab * layer.channels * sizeof(T) % 16 == 0;
-  const Workspace<Piece> fragments(layer.parts * layer.fragments());
-  launch(fragments_kernel<T, Grid>, static_cast<unsigned>(divide_up(layer.parts * layer.fragments(), kThreads)),
-         kThreads, layer, grid, filters, fragments.data());
+  layer.packed = row_bytes % 16 == 0 && layer.slab * layer.group_bytes() % 16 == 0;
+  const int64_t count = layer.parts * layer.fragments();
+  const Workspace<Four> fragments(count + layer.fours() * 32);  // the step behind the last is read, too
+  launch(fragments_kernel<T, Grid>, static_cast<unsigned>(divide_up(count, kThreads)), kThreads, layer, grid, filters,
+         fragments.data());
   const int64_t blocks = int64_t{layer.N} * layer.tile.down * layer.tile.across * layer.parts * layer.slabs;
   require(blocks < int64_t{1} << 31, "conv2d: ", blocks, " tiles are more than a GPU takes at once");
-  launch_shared(layer.filter_tiles == 1 ? grouped_kernel<T, 1, Grid> : grouped_kernel<T, 2, Grid>,
-                static_cast<unsigned>(blocks), kTileThreads, narrow(layer.tile.view_bytes()) + layer.other_bytes(),
-                layer, grid, fragments.data());
+  with_way<T>(layer.channels, layer.filters, [&](auto way) {
+    launch_shared(grouped_kernel<T, decltype(way), Grid>, static_cast<unsigned>(blocks), kTileThreads,
+                  narrow(layer.tile.view_bytes()) + layer.other_bytes(), layer, grid, fragments.data());
+  });
 }
 
 }  // namespace

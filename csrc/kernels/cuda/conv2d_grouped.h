@@ -16,9 +16,6 @@ constexpr int kTilePixels = 128;           // of a grid, at most
 constexpr int64_t kGoodBytes = 48 * 1024;  // of a block's shared memory
 constexpr int64_t kMostBytes = 96 * 1024;  // what every GPU with such tensor cores has
 
-template <typename T>
-constexpr int kPiece = 8 / static_cast<int>(sizeof(T));  // numbers in 8 bytes, which a lane reads at a time
-
 // Along an axis, a tile of `pixels` that are `step` apart sees this many, where taps reach `reach` further.
 __host__ __device__ inline int seen(int pixels, int step, int reach) { return (pixels - 1) * step + reach + 1; }
 
@@ -38,11 +35,12 @@ struct GridTile {
 // Even parts of some `most` pixels.
 inline int even_part(int64_t size, int64_t most) { return narrow(divide_up(size, divide_up(size, most))); }
 
-// Pixels that a warp reads at a time are to lie in different banks: 16 bytes of eight, or 32 of four that stand side by
+// Pixels that a warp reads at a time are to lie in different banks, `unit` bytes of each, 16 or 32, that stand side by
 // side, in the grid and across the end of its row.
-inline void choose_pitch(int slab_bytes, int group_bytes, int step, GridTile& tile) {
+inline void choose_pitch(int slab_bytes, int unit, int step, GridTile& tile) {
   constexpr int kBanks = 128;  // bytes
-  tile.pitch = narrow(divide_up(slab_bytes, 16)) * 16 + (group_bytes > 16 && step % 2 != 0 ? 32 : 16);
+  const int odd_of = step % 2 != 0 ? unit : 16;
+  tile.pitch = (narrow(divide_up(slab_bytes, odd_of)) | 1) * odd_of;
   const int bytes = tile.seen_columns * tile.pitch, end = tile.columns * tile.pitch;
   tile.row_pitch = bytes + ((end - bytes) % kBanks + kBanks) % kBanks;
 }
@@ -55,7 +53,7 @@ struct Extent {
 // A tile as large as shared memory allows, of no pixels where none fits: with room for four blocks on a multiprocessor,
 // if there is such a one. `others`: bytes that the block needs besides.
 inline GridTile choose_grid_tile(int64_t rows, int64_t columns, const Extent& h, const Extent& w, int slab_bytes,
-                                 int group_bytes, int64_t others) {
+                                 int unit, int64_t others) {
   for (const int64_t most : {kGoodBytes, kMostBytes})
     for (int pixels = kTilePixels; pixels >= 16; pixels /= 2) {
       GridTile tile{};
@@ -66,7 +64,7 @@ inline GridTile choose_grid_tile(int64_t rows, int64_t columns, const Extent& h,
       tile.seen_rows = seen(tile.rows, h.step, h.reach);
       tile.seen_columns = seen(tile.columns, w.step, w.reach);
       if (int64_t{tile.seen_rows} * tile.seen_columns * slab_bytes > most) continue;
-      choose_pitch(slab_bytes, group_bytes, w.step, tile);
+      choose_pitch(slab_bytes, unit, w.step, tile);
       if (tile.view_bytes() + others <= most) return tile;
     }
   return {};
@@ -78,6 +76,16 @@ struct View {
   int pitch, row_pitch;
 };
 
+// i / divisor by a multiplication, where i * divisor < 2^31, as for pixels in shared memory: its multiplier is less than
+// 1 too large, which adds less than 1 / divisor to the quotient.
+struct ShortDivisor {
+  int divisor;
+  uint32_t multiplier;
+
+  __device__ explicit ShortDivisor(int d) : divisor(d), multiplier(0x80000000u / static_cast<uint32_t>(d) + 1) {}
+  __device__ int divide(int i) const { return static_cast<int>(__umulhi(2 * static_cast<uint32_t>(i), multiplier)); }
+};
+
 // Starts to copy `bytes` of each pixel, zeros for those outside. Copies are of 16 bytes or, where addresses allow no
 // more, of 8.
 template <int size, typename T>
@@ -85,12 +93,15 @@ __device__ void copy_view(const View& view, const T* image, int H, int W, int64_
   constexpr int kLanes = kSlabBytes / size, kAtOnce = kTileThreads / kLanes;
   const int at = static_cast<int>(threadIdx.x) % kLanes * size;
   if (at >= bytes) return;
-  int row = 0, column = static_cast<int>(threadIdx.x) / kLanes;
-  for (int pixel = column; pixel < view.rows * view.columns; pixel += kAtOnce, column += kAtOnce) {
-    for (; column >= view.columns; column -= view.columns) ++row;
+  const ShortDivisor columns(view.columns);
+  const int64_t pixel_bytes = C * static_cast<int64_t>(sizeof(T)), row_bytes = W * pixel_bytes;
+  const char* const from = reinterpret_cast<const char*>(image) + at;
+  const int pixels = view.rows * view.columns;
+  for (int pixel = static_cast<int>(threadIdx.x) / kLanes; pixel < pixels; pixel += kAtOnce) {
+    const int row = columns.divide(pixel), column = pixel - row * view.columns;
     const int h = view.h + row, w = view.w + column;
     copy_async<size>(to + row * view.row_pitch + column * view.pitch + at,
-                     reinterpret_cast<const char*>(image + (int64_t{h} * W + w) * C) + at, is_inside(h, w, H, W));
+                     from + h * row_bytes + w * pixel_bytes, is_inside(h, w, H, W));
   }
 }
 
