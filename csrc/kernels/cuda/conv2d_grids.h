@@ -9,8 +9,11 @@ namespace {
 constexpr int64_t kSmallGroup = 32;  // channels; larger ones fill tiles of their own (conv2d_tiles.h)
 constexpr int64_t kMostTaps = 1024;  // whose places are a table in shared memory
 
+// Their kernels count the pixels of an image, and the bytes of a pixel, in 32 bits.
 inline bool has_small_groups(const Conv2dShape& s) {
-  return s.G > 1 && s.KH * s.KW <= kMostTaps && s.IC / s.G <= kSmallGroup && s.OC / s.G <= kSmallGroup;
+  constexpr int64_t kEnd = int64_t{1} << 28;
+  return s.G > 1 && s.KH * s.KW <= kMostTaps && s.IC / s.G <= kSmallGroup && s.OC / s.G <= kSmallGroup &&
+         s.IH * s.IW < kEnd && s.OH * s.OW < kEnd && s.IC < kEnd && s.OC < kEnd;
 }
 
 // Those by plain multiply-adds read and write four channels of a group at a time.

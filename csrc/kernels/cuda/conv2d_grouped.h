@@ -76,8 +76,8 @@ struct View {
   int pitch, row_pitch;
 };
 
-// i / divisor by a multiplication, where i * divisor < 2^31, as for pixels in shared memory: its multiplier is less than
-// 1 too large, which adds less than 1 / divisor to the quotient.
+// i / divisor by a multiplication, where i * divisor < 2^31, as for pixels in shared memory: its multiplier is less
+// than 1 too large, which adds less than 1 / divisor to the quotient.
 struct ShortDivisor {
   int divisor;
   uint32_t multiplier;
@@ -86,22 +86,24 @@ struct ShortDivisor {
   __device__ int divide(int i) const { return static_cast<int>(__umulhi(2 * static_cast<uint32_t>(i), multiplier)); }
 };
 
-// Starts to copy `bytes` of each pixel, zeros for those outside. Copies are of 16 bytes or, where addresses allow no
-// more, of 8.
+// Starts to copy `bytes` of each pixel, zeros up to the next 16 and for pixels outside. Copies are of 16 bytes or,
+// where addresses allow no more, of 8.
 template <int size, typename T>
-__device__ void copy_view(const View& view, const T* image, int H, int W, int64_t C, int bytes, char* to) {
+__device__ void copy_view(const View& view, const T* image, int H, int W, int C, int bytes, char* to) {
   constexpr int kLanes = kSlabBytes / size, kAtOnce = kTileThreads / kLanes;
   const int at = static_cast<int>(threadIdx.x) % kLanes * size;
-  if (at >= bytes) return;
+  if (at >= bytes + bytes % 16) return;
   const ShortDivisor columns(view.columns);
-  const int64_t pixel_bytes = C * static_cast<int64_t>(sizeof(T)), row_bytes = W * pixel_bytes;
+  const int pixel_bytes = C * static_cast<int>(sizeof(T)), pixels = view.rows * view.columns;
+  const int width = at < bytes ? W : 0;
   const char* const from = reinterpret_cast<const char*>(image) + at;
-  const int pixels = view.rows * view.columns;
+  to += at;
   for (int pixel = static_cast<int>(threadIdx.x) / kLanes; pixel < pixels; pixel += kAtOnce) {
     const int row = columns.divide(pixel), column = pixel - row * view.columns;
     const int h = view.h + row, w = view.w + column;
-    copy_async<size>(to + row * view.row_pitch + column * view.pitch + at,
-                     from + h * row_bytes + w * pixel_bytes, is_inside(h, w, H, W));
+    const auto place = static_cast<int>(static_cast<unsigned>(h) * static_cast<unsigned>(W) + static_cast<unsigned>(w));
+    copy_async<size>(to + row * view.row_pitch + column * view.pitch, from + int64_t{place} * pixel_bytes,
+                     is_inside(h, w, H, width));
   }
 }
 
