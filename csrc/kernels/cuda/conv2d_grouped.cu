@@ -2,7 +2,7 @@
 // several groups to shared memory; there its warps multiply units of them (conv2d_grouped_units.h), wherever the pieces
 // lie.
 #include "core/memory.h"
-#include "kernels/cuda/conv2d_grouped_units.h"
+#include "kernels/cuda/conv2d_grouped_filters.h"
 #include "kernels/cuda/conv2d_padded.h"
 
 namespace atrous {
@@ -10,100 +10,22 @@ namespace {
 
 constexpr int kMostFilters = 64;  // of a slab
 constexpr int kMostParts = 64;    // for each of which there are fragments of the filters
-constexpr int kZeroBytes = 128;
-
-// Groups as they are multiplied: each one of the convolution's or, of small ones, a pair.
-template <typename T>
-struct Layer {
-  const T* images;  // (N, rows, columns, C)
-  int N, C, OC;
-  int groups, channels, filters;  // channels in whole pieces
-  int pair;                       // groups of the convolution in each, 1 or 2
-  int rows, columns;              // of a grid
-  int parts, slab, slabs;
-  GridTile tile;
-  int steps, units;  // of the longest part's K; of a slab
-  int runs;          // of units, for a group's filters
-  bool packed;       // images, 16 bytes at a time
-
-  __host__ __device__ int group_bytes() const { return channels * static_cast<int>(sizeof(T)); }
-  __host__ __device__ int pieces() const { return group_bytes() / kPieceBytes; }
-  __host__ __device__ int64_t fragments() const { return int64_t{slabs} * units * steps * 32; }  // of a part
-  __host__ __device__ RowOfSums row_of_sums() const { return RowOfSums(slab * filters); }
-  int other_bytes() const {
-    return kZeroBytes + (8 + 4) * kTilePixels + 4 * (4 * steps + kBatch * row_of_sums().pitch());
-  }
-};
-
-// Where piece number i of K is: a tap, and a piece of its channels.
-struct PlaceInK {
-  int kh, kw, piece;
-  bool exists;
-
-  __device__ PlaceInK(const Field& field, int pieces, int i) {
-    const int tap = i / pieces;
-    piece = i - tap * pieces;
-    exists = tap < field.taps();
-    kh = exists ? tap / field.w.taps : 0;
-    kw = tap - kh * field.w.taps;
-  }
-};
-
-// The numbers of a register of filters: at one tap, for one filter of a group, the channels from `channel` on.
-template <int n, typename T>
-__device__ void load_filters(const Layer<T>& layer, const Filters<T>& filters, int64_t group, int64_t tap, int filter,
-                             int channel, T* to) {
-  const int channels = layer.channels / layer.pair, of_one = layer.filters / layer.pair;
-  const int member = channel / channels;  // of a pair
-  group = group * layer.pair + member, channel -= member * channels, filter -= member * of_one;
-  if (filter < 0 || filter >= of_one || group * channels >= layer.C) return;
-  const T* from = filters.weight + group * filters.group + tap * filters.tap + filter * filters.filter;
-  for (int j = 0; j < n; ++j)
-    if (channel + j < filters.channels) to[j] = from[(channel + j) * filters.channel];
-}
-
-// What each lane has of the filters, in the order in which warps read them: (part, slab, unit, step).
-template <typename T, typename Way, typename Grid>
-__global__ void fragments_kernel(Layer<T> layer, Grid grid, Filters<T> filters, Four* fragments) {
-  constexpr int n = 4 / sizeof(T);  // numbers of a register
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (i >= layer.parts * layer.fragments()) return;
-  const int64_t units = i / 32 / layer.steps, slabs = units / layer.units;
-  const int step = static_cast<int>(i / 32 - units * layer.steps), unit = static_cast<int>(units - slabs * layer.units);
-  const int part = static_cast<int>(slabs / layer.slabs), slab = static_cast<int>(slabs - int64_t{part} * layer.slabs);
-  const int lane = lane_of(), set = unit / layer.runs;
-  const Field field = grid.field(static_cast<unsigned>(part));
-  Pack<T, 4 * n> numbers{};
-#pragma unroll
-  for (int k = 0; k < 4; ++k) {
-    const PlaceInK place(field, layer.pieces(), 2 * step + k % 2);
-    const int of_slab = set * Way::groups + k / 2 / Way::tiles;
-    const int filter = ((unit - set * layer.runs) * Way::tiles + k / 2 % Way::tiles) * 8 + lane / 4;
-    if (!place.exists || of_slab >= layer.slab) continue;
-    load_filters<n>(layer, filters, int64_t{slab} * layer.slab + of_slab, field.tap(place.kh, place.kw, filters.KW),
-                    filter, (place.piece * 4 + lane % 4) * n, numbers.v + k * n);
-  }
-  Four bits;
-  memcpy(&bits, &numbers, 16);
-  if constexpr (!is_half<T>)
-    for (uint32_t& number : bits.v) number = to_tf32<false>(number);
-  fragments[i] = bits;
-}
 
 template <typename T>
 struct Shared {
-  char *zeros, *view;
+  char* zeros;
   int64_t* rows;         // where the sums of pixels are stored, or -1
-  int *pixels, *pieces;  // where they begin in the view; -1 for a piece that does not exist
-  float* sums;           // (kBatch, row_of_sums)
+  int *pixels, *pieces;  // where they begin in the view; -1 for a piece that is missing
+  char* view;
+  float* sums;  // (kBatch, row_of_sums)
 
   __device__ explicit Shared(const Layer<T>& layer)
       : zeros(shared_memory<char>()),
-        view(zeros + kZeroBytes),
-        rows(reinterpret_cast<int64_t*>(view + layer.tile.view_bytes())),
+        rows(reinterpret_cast<int64_t*>(zeros + kZeroBytes)),
         pixels(reinterpret_cast<int*>(rows + kTilePixels)),
         pieces(pixels + kTilePixels),
-        sums(reinterpret_cast<float*>(pieces + 4 * layer.steps)) {}
+        view(zeros + layer.table_bytes()),
+        sums(reinterpret_cast<float*>(layer.sums_in_view ? view : view + layer.room_of_view())) {}
 };
 
 // A block's part of a grid, from pixel (row, column) on, and the channels that it makes.
@@ -120,67 +42,96 @@ __device__ void fill_tables(const Layer<T>& layer, const Field& field, const Vie
   for (int i = self; i < 2 * steps; i += kTileThreads) {
     const PlaceInK place(field, layer.pieces(), i);
     const int row = place.kh * field.h.tap - lowest(field.h), column = place.kw * field.w.tap - lowest(field.w);
-    const int at = row * view.row_pitch + column * view.pitch + place.piece * kPieceBytes;
-    shared.pieces[i] = place.exists ? at : -1;
+    shared.pieces[i] = place.exists ? view.place(row, column) + place.piece * kPieceBytes : -1;
   }
   for (int i = self; i < kZeroBytes / 4; i += kTileThreads) reinterpret_cast<int*>(shared.zeros)[i] = 0;
   static_assert(kTilePixels == kTileThreads);
-  const int down = self / layer.tile.columns, across = self - down * layer.tile.columns;
+  const int down = static_cast<int>(threadIdx.x / static_cast<unsigned>(layer.tile.columns));
+  const int across = self - down * layer.tile.columns;
   const int row = region.row + down, column = region.column + across;
   const bool inside = self < layer.tile.pixels();  // others stand for some pixel, whose sums nobody stores
-  shared.pixels[self] = inside ? down * field.h.step * view.row_pitch + across * field.w.step * view.pitch : 0;
+  shared.pixels[self] = inside ? view.place(down * field.h.step, 0) + across * view.pitch : 0;
   shared.rows[self] = inside && row < layer.rows && column < layer.columns
                           ? target.row((int64_t{region.image} * layer.rows + row) * layer.columns + column)
                           : -1;
 }
 
+// The sums of 64 pixels; `pixels`: where they begin.
 template <typename Way, typename T>
 __device__ void multiply_batch(const Layer<T>& layer, int taps, const int* pixels, int groups, const Four* fragments,
                                const Shared<T>& shared) {
-  const int lane = lane_of(), of_one = layer.filters / layer.pair;
-  const int pieces = taps * layer.pieces(), steps = (pieces + 1) / 2;
-  const int* const of_lane = shared.pieces + lane / 16;
-  for (int unit = static_cast<int>(threadIdx.x) / 32;; unit += kTileThreads / 32) {
-    const int set = unit / layer.runs, group = set * Way::groups, at = group * layer.group_bytes();
-    if (group >= groups) break;
-    Windows windows{{}, shared.zeros, layer.group_bytes(), -1};
+  const int pieces = taps * layer.pieces(), steps = (pieces + 1) / 2, run_bit = layer.runs - 1;
+  const int* const of_lane = shared.pieces + lane_of() / 16;
+  const int warp = static_cast<int>(threadIdx.x / 32);
+  for (int first = 0; first < layer.units; first += kTileThreads / 32) {
+    const int unit = first + warp, group = (unit >> run_bit) * Way::groups, run = unit & run_bit;
+    UnitSums<Way> sums;
+    if (group < groups) {
+      Windows windows{{}, shared.zeros, layer.group_bytes()};
 #pragma unroll
-    for (int i = 0; i < kSets; ++i) windows.from[i] = shared.view + pixels[16 * i + lane % 16] + at;
-    const Four* const filters = fragments + int64_t{unit} * layer.steps * 32;
-#pragma unroll 1
-    for (; windows.part < layer.pair; ++windows.part) {
-      const bool all = windows.part < 0;
-      UnitSums<Way> sums;
+      for (int i = 0; i < kSets; ++i)
+        windows.from[i] = shared.view + pixels[16 * i + lane_of() % 16] + group * layer.group_bytes();
+      const Four* const filters = fragments + static_cast<unsigned>(unit) * static_cast<unsigned>(layer.steps) * 32;
       multiply<T>(windows, of_lane, pieces / 2, steps, filters, sums);
-      put_sums(sums, groups - group, group * layer.filters, layer.filters, (unit - set * layer.runs) * 8 * Way::tiles,
-               {all ? 0 : windows.part * of_one, all ? layer.filters : (windows.part + 1) * of_one, of_one % 2 == 0},
-               layer.row_of_sums(), shared.sums);
-      if (all && (Way::groups == 1 || layer.pair == 1 || !may_have_nan(sums))) break;
+      if constexpr (Way::groups > 1)
+        if (layer.pair() && may_have_nan(sums)) multiply_members<T>(windows, of_lane, steps, filters, sums);
     }
+    if (layer.sums_in_view) __syncthreads();
+    if (group < groups)
+      put_sums(sums, {(groups - group) * layer.members(), group * layer.filters, layer.filters_of_one, layer.pair()},
+               run * 8 * Way::tiles, layer.row_of_sums(), shared.sums);
   }
 }
 
-template <int n, typename T, typename Target>
-__device__ void store_batch(const Layer<T>& layer, const Region& region, const Target& target, const int64_t* rows,
-                            const float* sums) {
-  const int packs = region.channels / n, self = static_cast<int>(threadIdx.x);
-  const int at_once = kTileThreads / packs, first = self / packs, channel = (self - first * packs) * n;
-  if (first >= at_once) return;
-  const RowOfSums row = layer.row_of_sums();
+// What a thread stores of a batch: of every step-th pixel the same channels, n side by side.
+struct Share {
+  int first, step, channel;
+
+  __device__ Share(int channels, int n) {
+    const unsigned packs = static_cast<unsigned>(channels) / static_cast<unsigned>(n), column = threadIdx.x / packs;
+    step = static_cast<int>(kTileThreads / packs);
+    first = static_cast<int>(column) < step ? static_cast<int>(column) : kBatch;
+    channel = static_cast<int>(threadIdx.x - column * packs) * n;
+  }
+};
+
+// put(where a pixel is, its n sums).
+template <int n, typename Put>
+__device__ void for_sums(const Share& share, const RowOfSums& row, const int64_t* rows, const float* sums,
+                         const Put& put) {
+  constexpr int kTogether = n < 4 ? n : 4;
+  const int step = share.step * row.pitch();
+  sums += share.first * row.pitch();
 #pragma unroll 1
-  for (int pixel = first; pixel < kBatch; pixel += at_once) {
+  for (int pixel = share.first; pixel < kBatch; pixel += share.step, sums += step) {
     const int64_t to = rows[pixel];
     if (to < 0) continue;
-    constexpr int kTogether = n < 4 ? n : 4;
     Pack<float, n> pack;
 #pragma unroll
     for (int k = 0; k < n; k += kTogether) {
-      const auto some = load_pack<kTogether>(sums + pixel * row.pitch() + row.place(channel + k));
+      const auto some = load_pack<kTogether>(sums + row.place(share.channel + k));
 #pragma unroll
       for (int j = 0; j < kTogether; ++j) pack.v[k + j] = some.v[j];
     }
-    target.template put<n>(to, region.channel + channel, pack);
+    put(to, pack);
   }
+}
+
+template <typename T, typename Target>
+__device__ void store_batch(const Layer<T>& layer, const Share& share, int channel, const Target& target,
+                            const int64_t* rows, const float* sums) {
+  constexpr int n = 16 / sizeof(T);
+  const RowOfSums row = layer.row_of_sums();
+  channel += share.channel;
+  T* const y = target.y + channel;
+  if (!target.packed)
+    for_sums<1>(share, row, rows, sums,
+                [&](int64_t to, const auto& pack) { target.template put<1>(to, channel, pack); });
+  else if (layer.plain)
+    for_sums<n>(share, row, rows, sums, [&](int64_t to, const auto& pack) { store_pack(y + to, round_to<T>(pack)); });
+  else
+    for_sums<n>(share, row, rows, sums,
+                [&](int64_t to, const auto& pack) { target.template put<n>(to, channel, pack); });
 }
 
 __device__ inline int smaller(int a, int b) { return a < b ? a : b; }
@@ -193,7 +144,8 @@ __device__ inline int split_off(unsigned& number, int count) {
 }
 
 template <typename T, typename Way, typename Grid>
-__global__ void __launch_bounds__(kTileThreads, 5) grouped_kernel(Layer<T> layer, Grid grid, const Four* fragments) {
+__global__ void __launch_bounds__(kTileThreads, is_half<T> ? 5 : 4)
+    grouped_kernel(Layer<T> layer, Grid grid, const Four* fragments) {
   unsigned rest = blockIdx.x;
   const int slab = split_off(rest, layer.slabs), part = split_off(rest, layer.parts);
   const int across = split_off(rest, layer.tile.across), down = split_off(rest, layer.tile.down);
@@ -205,12 +157,7 @@ __global__ void __launch_bounds__(kTileThreads, 5) grouped_kernel(Layer<T> layer
   const auto target = grid.target(static_cast<unsigned>(part));
   const Axis &h = field.h, &w = field.w;
   const int steps = (field.taps() * layer.group_bytes() + kStepBytes - 1) / kStepBytes;
-  const View view{region.row * h.step + h.first + lowest(h),
-                  region.column * w.step + w.first + lowest(w),
-                  seen(layer.tile.rows, h.step, reach(h)),
-                  seen(layer.tile.columns, w.step, reach(w)),
-                  layer.tile.pitch,
-                  layer.tile.row_pitch};
+  const View view = view_of(layer.tile, h, w, region.row, region.column);
   const Shared<T> shared(layer);
   const int first_channel = first_group * layer.channels;
   const T* const image = layer.images + region.image * (int64_t{h.size} * w.size * layer.C) + first_channel;
@@ -224,13 +171,11 @@ __global__ void __launch_bounds__(kTileThreads, 5) grouped_kernel(Layer<T> layer
   wait_copies<0>();
   __syncthreads();
   fragments += part * layer.fragments() + int64_t{slab} * layer.units * layer.steps * 32;
+  const Share share(region.channels, target.packed ? 16 / static_cast<int>(sizeof(T)) : 1);
   for (int first = 0; first < layer.tile.pixels(); first += kBatch) {
     multiply_batch<Way>(layer, field.taps(), shared.pixels + first, groups, fragments, shared);
     __syncthreads();
-    if (target.packed)
-      store_batch<16 / static_cast<int>(sizeof(T))>(layer, region, target, shared.rows + first, shared.sums);
-    else
-      store_batch<1>(layer, region, target, shared.rows + first, shared.sums);
+    store_batch(layer, share, region.channel, target, shared.rows + first, shared.sums);
     __syncthreads();
   }
 }
@@ -250,10 +195,11 @@ Layer<T> layer_of(int64_t N, int64_t groups, int64_t channels, int64_t filters, 
   constexpr int64_t kPiece = kPieceBytes / sizeof(T);
   Layer<T> layer{};
   layer.N = narrow(N), layer.OC = narrow(groups * filters);
-  layer.pair = channels <= kPiece / 2 && filters <= 4 ? 2 : 1;
-  layer.groups = narrow(divide_up(groups, layer.pair)), layer.filters = narrow(filters * layer.pair);
+  const int members = channels <= kPiece / 2 && filters <= 4 ? 2 : 1;
+  layer.groups = narrow(divide_up(groups, members)), layer.filters = narrow(filters * members);
+  layer.filters_of_one = narrow(filters);
   layer.channels = narrow(divide_up(channels, kPiece) * kPiece);
-  layer.C = narrow(groups * (layer.channels / layer.pair));
+  layer.C = narrow(groups * (layer.channels / members));
   layer.rows = narrow(rows), layer.columns = narrow(columns);
   layer.parts = 1;
   layer.slab = std::min({layer.groups, kSlabBytes / layer.group_bytes(), std::max(1, kMostFilters / layer.filters)});
@@ -263,7 +209,13 @@ Layer<T> layer_of(int64_t N, int64_t groups, int64_t channels, int64_t filters, 
     layer.units = narrow(divide_up(layer.slab, way.groups)) * layer.runs;
   });
   layer.steps = narrow(divide_up(taps * layer.pieces(), 2));
-  layer.tile = choose_grid_tile(rows, columns, h, w, layer.slab * layer.group_bytes(), 16, layer.other_bytes());
+  layer.tile = choose_grid_tile(rows, columns, h, w, {layer.slab * layer.group_bytes(), 16}, [&](const GridTile& tile) {
+    layer.tile = tile;
+    layer.sums_in_view = tile.pixels() <= kBatch && layer.units <= kTileThreads / 32;
+    const int batches = (tile.pixels() + kBatch - 1) / kBatch;
+    return TileCost{layer.bytes(), 300 + batches * (300 + 34 * layer.steps)};
+  });
+  layer.sums_in_view = layer.tile.pixels() <= kBatch && layer.units <= kTileThreads / 32;
   return layer;
 }
 
@@ -279,8 +231,8 @@ void run(Layer<T> layer, const Grid& grid, const Filters<T>& filters, const T* i
     using Way = decltype(way);
     launch(fragments_kernel<T, Way, Grid>, static_cast<unsigned>(divide_up(count, kThreads)), kThreads, layer, grid,
            filters, fragments.data());
-    launch_shared(grouped_kernel<T, Way, Grid>, static_cast<unsigned>(blocks), kTileThreads,
-                  narrow(layer.tile.view_bytes()) + layer.other_bytes(), layer, grid, fragments.data());
+    launch_shared(grouped_kernel<T, Way, Grid>, static_cast<unsigned>(blocks), kTileThreads, layer.bytes(), layer, grid,
+                  fragments.data());
   });
 }
 
@@ -290,12 +242,13 @@ template <typename T>
 bool forward_grouped(const Conv2dShape& s, const T* x, const T* weight, const Epilogue<T>& e, T* y) {
   if (!has_small_groups(s)) return false;
   const int64_t OCG = s.OC / s.G;
-  const auto layer = layer_of<T>(s.N, s.G, s.IC / s.G, OCG, s.OH, s.OW, {narrow(s.sh), narrow((s.KH - 1) * s.dh)},
-                                 {narrow(s.sw), narrow((s.KW - 1) * s.dw)}, s.KH * s.KW);
+  auto layer = layer_of<T>(s.N, s.G, s.IC / s.G, OCG, s.OH, s.OW, {narrow(s.sh), narrow((s.KH - 1) * s.dh)},
+                           {narrow(s.sw), narrow((s.KW - 1) * s.dw)}, s.KH * s.KW);
   if (layer.tile.pixels() == 0) return false;
-  const Padded<T> images(x, x_of(s), x_of(with_channels(s, layer.channels / layer.pair, OCG)));
+  const Padded<T> images(x, x_of(s), x_of(with_channels(s, layer.channels / layer.members(), OCG)));
   const bool packed =
       s.OC % kChunk<T> == 0 && may_be_packed<kChunk<T>>(layer.slab * layer.filters, y, e.scale, e.bias, e.residual);
+  layer.plain = does_nothing(e);
   run(layer, OutputGrid<T>(s, e, y, packed), Filters<T>::of_y(s, weight), images.data());
   return true;
 }
@@ -308,10 +261,10 @@ bool backward_input_grouped(const Conv2dShape& s, const T* grad_y, const T* weig
   const Stride &h = grid.h(), &w = grid.w();
   auto layer = layer_of<T>(s.N, s.G, s.OC / s.G, ICG, h.pixels(), w.pixels(), {1, (h.most_taps() - 1) * h.jump},
                            {1, (w.most_taps() - 1) * w.jump}, h.most_taps() * w.most_taps());
-  layer.parts = grid.parts();
+  layer.parts = grid.parts(), layer.plain = true;
   if (layer.tile.pixels() == 0 || layer.parts > kMostParts) return false;
   grid.grad_x.packed = s.IC % kChunk<T> == 0 && may_be_packed<kChunk<T>>(layer.slab * layer.filters, grad_x);
-  const Padded<T> images(grad_y, y_of(s), y_of(with_channels(s, ICG, layer.channels / layer.pair)));
+  const Padded<T> images(grad_y, y_of(s), y_of(with_channels(s, ICG, layer.channels / layer.members())));
   run(layer, grid, Filters<T>::of_grad_x(s, weight), images.data());
   return true;
 }
