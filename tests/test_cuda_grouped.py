@@ -80,6 +80,26 @@ def test_as_many_out_as_in(cuda, dtype, algorithm, C, G):
 
 
 @pytest.mark.parametrize(("dtype", "algorithm"), WAYS)
+@pytest.mark.parametrize("C", [4, 8, 32])
+@pytest.mark.parametrize("stride", [(2, 2), (1, 3)])
+def test_strides_of_many_groups(cuda, dtype, algorithm, C, stride):
+    """Slabs of 128 bytes, of which columns a stride apart lie side by side."""
+    check(cuda, dtype, algorithm, drawn(1, C, C, 19, (3, 3), stride, (1, 1), (1, 1), (21, 37)))
+
+
+@pytest.mark.parametrize("dtype", half_dtypes())
+@pytest.mark.parametrize("C", [4, 8, 16])
+def test_threads_wait_for_one_another(cuda, dtype, C):
+    """Whatever turns they take; tiles of two batches, and blocks of several tiles."""
+    case = drawn(8, C, C, 16, (3, 3), (1, 1), (1, 1), (1, 1), (16, 16))
+    expected = results(reference, *case, np.float64)
+    for order in (3, 4, 5):
+        getattr(cuda.kernels.compiled, "set_order", lambda order: None)(order)
+        for a, b in zip(results(cuda, *case, dtype, algorithm="tensor_cores"), expected, strict=True):
+            assert np.array_equal(a, b.astype(a.dtype)), order
+
+
+@pytest.mark.parametrize(("dtype", "algorithm"), WAYS)
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "dilation", "extra"),
     [
@@ -104,6 +124,28 @@ def test_what_is_not_finite_stays_in_its_group(cuda, dtype, algorithm, value, C,
     """And in its window: the reference's results, NaN for NaN."""
     x, weight, grad_y, window = drawn(1, C, C, 5, (3, 3), (1, 1), (1, 1), (1, 1), (size, size))
     x[0, C, 2, 3] = grad_y[0, 2 * C + 1, 4, 4] = value
+    check_special(cuda, dtype, algorithm, (x, weight, grad_y, window))
+
+
+@pytest.mark.parametrize("dtype", half_dtypes())
+@pytest.mark.parametrize("channels", [(1, 2), (2, 1), (3, 3), (4, 2), (3, 4)])
+@pytest.mark.parametrize("group", [0, 1, 5, 6])
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_what_is_not_finite_stays_out_of_its_neighbour(cuda, dtype, channels, group, value):
+    """Groups of up to four channels are multiplied in pairs, the last of seven alone."""
+    (ICG, OCG), rng = channels, np.random.default_rng(group)
+    x, weight, grad_y, window = drawn(2, ICG, OCG, 7, (3, 3), (1, 1), (1, 1), (1, 1), (9, 12), int(rng.integers(99)))
+    x[1, (group + 1) * ICG - 1, 4, 5] = grad_y[0, group * OCG, 8, 1] = value
+    check_special(cuda, dtype, "tensor_cores", (x, weight, grad_y, window))
+
+
+@pytest.mark.parametrize(("dtype", "algorithm"), WAYS)
+@pytest.mark.parametrize("C", [4, 16])
+def test_pixels_beyond_the_grid_see_nothing(cuda, dtype, algorithm, C):
+    """An Inf in the last column meets the last tap of the last pixel, and no tap of those that fill a tile:
+    37 columns are no whole tiles."""
+    x, weight, grad_y, window = drawn(1, C, C, 3, (3, 3), (1, 1), (0, 0), (1, 1), (4, 36))
+    x[0, C, 4, -1] = grad_y[0, 2 * C, -1, 3] = np.inf
     check_special(cuda, dtype, algorithm, (x, weight, grad_y, window))
 
 

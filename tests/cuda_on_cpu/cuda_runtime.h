@@ -111,6 +111,11 @@ T __shfl_sync(unsigned, T value, unsigned lane) {
   return cuda_on_cpu::shuffle(value, lane);
 }
 
+inline int __any_sync(unsigned, int holds) {
+  for (unsigned mask = 16; mask > 0; mask /= 2) holds |= __shfl_xor_sync(~0u, holds, mask);
+  return holds;
+}
+
 inline float __uint_as_float(unsigned bits) {
   float value;
   std::memcpy(&value, &bits, sizeof value);

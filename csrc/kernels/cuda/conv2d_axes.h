@@ -55,6 +55,10 @@ struct Stride {
 
   // The taps that reach pixel `first`, and where in grad_y the first of them comes from.
   __device__ TapsOfAxis reach(int first, Axis& axis) const {
+    if (stride == 1) {  // nothing to divide
+      axis = {outputs, 1, first + padding, -jump, taps};
+      return {0, 1, taps};
+    }
     for (int tap = 0; tap < taps && tap < period; ++tap) {
       const int away = first + padding - tap * dilation;
       if (away % stride != 0) continue;

@@ -1,6 +1,8 @@
 // What forward and backward_input have in common where groups are small: pixels of a grid, each a sum over taps and
 // channels of what it sees.
 #pragma once
+#include <algorithm>
+
 #include "kernels/cuda/conv2d_tiles.h"
 
 namespace atrous {
@@ -9,8 +11,11 @@ namespace {
 constexpr int64_t kSmallGroup = 32;  // channels; larger ones fill tiles of their own (conv2d_tiles.h)
 constexpr int64_t kMostTaps = 1024;  // whose places are a table in shared memory
 
+// Their kernels count the pixels of an image, and the bytes of a pixel, in 32 bits.
 inline bool has_small_groups(const Conv2dShape& s) {
-  return s.G > 1 && s.KH * s.KW <= kMostTaps && s.IC / s.G <= kSmallGroup && s.OC / s.G <= kSmallGroup;
+  constexpr int64_t kMostPixels = 1 << 28, kMostChannels = 1 << 24;
+  return s.G > 1 && s.KH * s.KW <= kMostTaps && s.IC / s.G <= kSmallGroup && s.OC / s.G <= kSmallGroup &&
+         std::max(s.IH * s.IW, s.OH * s.OW) <= kMostPixels && std::max(s.IC, s.OC) <= kMostChannels;
 }
 
 // Those by plain multiply-adds read and write four channels of a group at a time.
