@@ -286,3 +286,29 @@ class TestClasses:
 
 def on_a_gpu():
     return gpu.cupy.__version__ != "stand-in"
+
+
+@pytest.mark.parametrize("optimizer", [optim.Adam, optim.NAdam, optim.ASGD])
+def test_parameters_that_made_different_steps_since(optimizer):
+    a, b = at.ones(3, device="cuda", requires_grad=True), at.ones(3, device="cuda", requires_grad=True)
+    chosen = optimizer([a, b])
+
+    def step(x):
+        chosen.zero_grad()
+        (a * x + b * x).sum().backward()
+        chosen.step()
+        return a.detach().clone()
+
+    captured, x = at.cuda.capture(step), at.ones(3, device="cuda")
+    for _ in range(3):
+        captured(x)
+    chosen.zero_grad()
+    a.sum().backward()
+    chosen.step()
+    before = b.tolist()
+    with pytest.raises(RuntimeError, match="made different numbers of steps since; capture the step again"):
+        captured(x)
+    assert b.tolist() == before
+    chosen.zero_grad()
+    at.cuda.capture(step)(x)
+    assert b.tolist() != before

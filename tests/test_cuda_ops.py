@@ -116,6 +116,27 @@ def test_classes_that_came_from_the_host_are_not_waited_for(monkeypatch):
     assert len(looked) == 1
 
 
+def test_other_values_than_the_hosts_are_looked_at():
+    x, classes = at.zeros(2, 2).cuda(), at.tensor([0, 1])
+
+    def changed(how):
+        y = classes.to("cuda")
+        how(y)
+        return y
+
+    others = [
+        at.full_like(classes, 7, device="cuda"),
+        changed(lambda y: y.fill_(7)),
+        changed(lambda y: y[:1].fill_(7)),
+        changed(lambda y: y.detach().add_(7)),
+        changed(lambda y: at.from_dlpack(y.view(-1)).fill_(7)),
+        changed(lambda y: setattr(y, "data", y.data + 7)),
+    ]
+    for y in others:
+        with pytest.raises(ValueError, match="target has class"):
+            F.cross_entropy(x, y)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
 def test_quotients_are_rounded_once(cuda, dtype):
     xp, dtype = gpu.cupy, dtypes.as_dtype(dtype, "test")

@@ -101,7 +101,7 @@ def load() -> Any:
             f"cuda: this build of atrous has no CUDA kernels ({error}); build it from source by "
             "ATROUS_CUDA=ON pip install ."
         ) from error
-    cupy, kernels, ndarray = found, module, found.ndarray
+    cupy, ndarray, kernels = found, found.ndarray, module  # kernels last: other threads look at them first
     alone = _gpu(0) if found.cuda.runtime.getDeviceCount() == 1 else None
     set_matmul_precision(matmul_precision)
     return cupy

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["TensorBase"]
 
 
+EXPORTED = -1  # writes are not counted any more
+
+
 class TensorBase:
     """An array and a place in the autograd graph; see ``Tensor``."""
 
@@ -31,9 +34,9 @@ class TensorBase:
         "_hooks",  # of a leaf: what register_hook was given
         "_node",  # what made it: None for a leaf
         "_pending",  # the kernel call that will compute ``data``, where that is not set yet; else None
-        "_range",  # of integers that came from the host: (least, greatest, the version they had)
+        "_range",  # of integers that came from the host: (least, greatest, the version they had, their array)
         "_requires_grad",
-        "_version",  # [number of writes], one list for all views of the same memory
+        "_version",  # [number of writes], one list for all views of the same memory; EXPORTED, where others see it
         "_view",  # what graph.record_view knows of a view
         "data",
     )
@@ -56,7 +59,7 @@ class TensorBase:
         self._grad: Any = None
         self._hooks: dict[int, Callable] | None = None
         self._version = [0]
-        self._range: tuple[int, int, int] | None = None
+        self._range: tuple[int, int, int, Any] | None = None
         self._view: Any = None
         if requires_grad:
             self.requires_grad = True
@@ -248,14 +251,15 @@ class TensorBase:
     def _keep_range(self, host: Any) -> None:
         """Of integers that came from this array of the host: later, to look at them would wait for the GPU."""
         if host.dtype == int64 and 0 < host.size <= 1 << 20:  # a millisecond at most
-            self._range = (int(host.min()), int(host.max()), self._version[0])
+            self._range = (int(host.min()), int(host.max()), self._version[0], self.data)
 
     def _lies_in(self, end: int) -> bool:
         """Whether all values are known to be from 0 to end − 1."""
         if self._range is None:
             return False
-        least, greatest, version = self._range
-        return version == self._version[0] and least >= 0 and greatest < end
+        least, greatest, version, array = self._range
+        unchanged = self._version == [version] and self.data is array
+        return unchanged and least >= 0 and greatest < end
 
     # Out to Python and NumPy
 
@@ -263,7 +267,8 @@ class TensorBase:
         if self.requires_grad:
             raise RuntimeError(f"{op}: the tensor requires grad, and the array would not; call detach() first")
         fusion.finish(self.data)  # which may be written from here on
-        self._range = None
+        if len(self._version) == 1:
+            self._version.append(EXPORTED)
         return self.data
 
     def numpy(self) -> np.ndarray:

@@ -14,8 +14,9 @@ constexpr int64_t kMostTaps = 1024;  // whose places are a table in shared memor
 // Their kernels count the pixels of an image, and the bytes of a pixel, in 32 bits.
 inline bool has_small_groups(const Conv2dShape& s) {
   constexpr int64_t kMostPixels = 1 << 28, kMostChannels = 1 << 24;
-  return s.G > 1 && s.KH * s.KW <= kMostTaps && s.IC / s.G <= kSmallGroup && s.OC / s.G <= kSmallGroup &&
-         std::max(s.IH * s.IW, s.OH * s.OW) <= kMostPixels && std::max(s.IC, s.OC) <= kMostChannels;
+  return s.G > 1 && s.N < int64_t{1} << 31 && s.KH * s.KW <= kMostTaps && s.IC / s.G <= kSmallGroup &&
+         s.OC / s.G <= kSmallGroup && std::max(s.IH * s.IW, s.OH * s.OW) <= kMostPixels &&
+         std::max(s.IC, s.OC) <= kMostChannels;
 }
 
 // Those by plain multiply-adds read and write four channels of a group at a time.

@@ -67,7 +67,8 @@ __device__ void multiply_batch(const Layer<T>& layer, int taps, const int* pixel
     const int unit = first + warp, group = (unit >> run_bit) * Way::groups, run = unit & run_bit;
     UnitSums<Way> sums;
     if (group < groups) {
-      Windows windows{{}, shared.zeros, layer.group_bytes()};
+      // Where there is no second group, the first is read again: what lies behind may be anything.
+      Windows windows{{}, shared.zeros, group + 1 < groups ? layer.group_bytes() : 0};
 #pragma unroll
       for (int i = 0; i < kSets; ++i)
         windows.from[i] = shared.view + pixels[16 * i + lane_of() % 16] + group * layer.group_bytes();
@@ -80,6 +81,7 @@ __device__ void multiply_batch(const Layer<T>& layer, int taps, const int* pixel
     if (group < groups)
       put_sums(sums, {(groups - group) * layer.members(), group * layer.filters, layer.filters_of_one, layer.pair()},
                run * 8 * Way::tiles, layer.row_of_sums(), shared.sums);
+    __syncwarp();
   }
 }
 

@@ -45,8 +45,10 @@ __device__ inline Pack<T, n> load_shared(uint32_t from) {
 
 // Blocks of a cluster run at a time and read one another's shared memory, while none has ended. At their barrier
 // whole warps wait for all of the cluster's that have not ended; then each sees what the others `wrote`, if they did.
+// (If not, nothing is ordered: what the caller read from others it must have used, and so waited for.)
 template <bool wrote = true>
 __device__ inline void cluster_barrier() {
+  __syncwarp();
   if constexpr (wrote)
     asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
   else

@@ -49,7 +49,7 @@ def to(
     if there != here:
         moved = gpu.moved(input.data, there, non_blocking)
         result = record(moved, DeviceBackward, (input,), device=here)
-        if gpu.holds(moved):
+        if gpu.holds(moved) and not gpu.holds(input.data):
             result._keep_range(input.data)
         return to(result, dtype=dtype)
     if dtype == input.dtype:

@@ -40,10 +40,7 @@ def on_device(array: Any, device: Any, op: str) -> Any:
 
 
 def _new(array: Any, requires_grad: bool, device: Any, op: str) -> Tensor:
-    result = Tensor(on_device(array, device, op), requires_grad)
-    if gpu.holds(result.data) and not gpu.holds(array):
-        result._keep_range(array)
-    return result
+    return Tensor(on_device(array, device, op), requires_grad)
 
 
 def _module(device: Any, op: str) -> Any:
@@ -150,7 +147,10 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
         dtype('int64')
     """
     array = as_array(data, "tensor", None if dtype is None else dtypes.as_dtype(dtype, "tensor"))
-    return _new(array.copy(order="K"), requires_grad, device, "tensor")
+    result = _new(array.copy(order="K"), requires_grad, device, "tensor")
+    if gpu.holds(result.data) and not gpu.holds(array):
+        result._keep_range(array)
+    return result
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None, *, like: Tensor | None = None) -> Tensor:

@@ -9,7 +9,7 @@ from .. import capturing
 from ..ops import full_like
 from ..ops.adam import adagrad_step
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, batches, check_range, count_step
+from .optimizer import Optimizer, Params, batches, check_range, count_step, require_alike
 
 
 class Adagrad(Optimizer):
@@ -68,7 +68,7 @@ class Adagrad(Optimizer):
             sums = update.state(self, "sum", lambda param: full_like(param, initial))
             owners = update.owners
             if capturing.active:
-                numbers, count = partial(self._numbers, group, owners), partial(count_step, self.state, owners)
+                numbers, count = partial(self._replayed, group, owners), partial(count_step, self.state, owners)
                 capturing.replay_numbers("adagrad_step", owners[0], numbers, count)
             adagrad_step(update.params, update.grads, sums, **self._numbers(group, owners))
             count_step(self.state, owners)
@@ -77,6 +77,10 @@ class Adagrad(Optimizer):
     def _steps(self, param: Tensor) -> int:
         """How many steps a parameter has made."""
         return self.state.get(param, {}).get("step", 0)
+
+    def _replayed(self, group: dict[str, Any], owners: list[Tensor]) -> dict[str, Any]:
+        require_alike(map(self._steps, owners))
+        return self._numbers(group, owners)
 
     def _numbers(self, group: dict[str, Any], owners: list[Tensor]) -> dict[str, Any]:
         """What the next step takes besides tensors."""

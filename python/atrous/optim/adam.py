@@ -8,7 +8,7 @@ from typing import Any
 from .. import capturing
 from ..ops.adam import adam_step
 from ..tensor import Tensor
-from .optimizer import Optimizer, Params, batches, check_betas, check_range, count_step
+from .optimizer import Optimizer, Params, batches, check_betas, check_range, count_step, require_alike
 
 
 class Adam(Optimizer):
@@ -78,7 +78,7 @@ class Adam(Optimizer):
             )
             owners = update.owners
             if capturing.active:
-                numbers, count = partial(self._numbers, group, owners), partial(count_step, self.state, owners)
+                numbers, count = partial(self._replayed, group, owners), partial(count_step, self.state, owners)
                 capturing.replay_numbers("adam_step", owners[0], numbers, count)
             adam_step(*tensors, **self._numbers(group, owners))
             count_step(self.state, owners)
@@ -87,6 +87,10 @@ class Adam(Optimizer):
     def _steps(self, param: Tensor) -> int:
         """How many steps a parameter has made."""
         return self.state.get(param, {}).get("step", 0)
+
+    def _replayed(self, group: dict[str, Any], owners: list[Tensor]) -> dict[str, Any]:
+        require_alike(map(self._steps, owners))
+        return self._numbers(group, owners)
 
     def _numbers(self, group: dict[str, Any], owners: list[Tensor]) -> dict[str, Any]:
         """What the next step takes besides tensors."""

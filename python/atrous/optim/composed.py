@@ -12,7 +12,7 @@ from ..autograd import increment_version
 from ..backend import array_module, quiet
 from ..ops import zeros_like
 from ..tensor import Tensor
-from .optimizer import Optimizer, batches
+from .optimizer import Optimizer, batches, require_alike
 
 
 class Composed(Optimizer):
@@ -43,6 +43,7 @@ class Composed(Optimizer):
 
     def _counted(self, group: dict[str, Any], owners: list[Tensor]) -> tuple:
         """The numbers of the next step of parameters alike, which have made it then."""
+        require_alike(map(self._counts, owners))
         own = self.state[owners[0]]
         if "step" in self._scalars:
             own["step"] = own.get("step", 0) + 1

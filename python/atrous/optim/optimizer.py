@@ -210,6 +210,14 @@ def count_step(states: dict[Tensor, dict[str, Any]], params: Iterable[Tensor]) -
         state["step"] = state.get("step", 0) + 1
 
 
+def require_alike(counts: Iterable[Any]) -> None:
+    """Raises a RuntimeError where parameters of one launch, a captured one, have made different steps by now."""
+    if len(set(counts)) > 1:
+        raise RuntimeError(
+            "parameters that were captured together have made different numbers of steps since; capture the step again"
+        )
+
+
 def refuse_new_state(optimizer: Optimizer, key: str) -> None:
     """Raises a RuntimeError while a graph is captured, each of whose replays would start the state anew."""
     capture = capturing.current() if capturing.active else None
