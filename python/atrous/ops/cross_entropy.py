@@ -234,9 +234,9 @@ def class_indices(op: str, x: Tensor, target: Tensor, ignore_index: int) -> Any:
     capture = capturing.current() if capturing.active else None
     if capture is not None and not capture.rehearsal:
         return capture.legal_classes(op, classes, C, ignore_index)
-    if gpu.holds(classes) and target._lies_in(C):
+    if _on_gpu(classes) and target._lies_in(C):
         outside = None
-    elif capture is None and gpu.holds(classes):
+    elif capture is None and _on_gpu(classes):
         outside = gpu.kernels.class_outside(classes, C, ignore_index)
     else:
         outside = _outside(classes, C, ignore_index)
@@ -254,20 +254,25 @@ def _outside(classes: Any, C: int, ignore_index: int) -> int | None:
     return None
 
 
+def _on_gpu(array: Any) -> bool:
+    """Whether there are kernels of ours for the array, where it is."""
+    return gpu.kernels is not None and gpu.holds(array)
+
+
 # On a GPU a sum stays there, as an array of one: reading it would wait for all that came before.
 
 
 def total_weight(weights: Any) -> Any:
     """The sum of the weights."""
     total = weights.sum()
-    return total if gpu.holds(weights) else float(total)
+    return total if _on_gpu(weights) else float(total)
 
 
 def reduce_losses(losses: Any, shape: tuple[int, ...], total: Any) -> Any:
     """The losses in `shape`, or where `total` is given, their sum divided by it."""
     if total is None:
         return losses.reshape(shape)
-    if gpu.holds(losses):
+    if _on_gpu(losses):
         return gpu.kernels.quotient(losses.sum(), total, ())
     value = float(quiet.run(losses.sum))
     return array_module(losses).asarray(ratio(value, total), dtype=losses.dtype)
@@ -277,7 +282,7 @@ def spread(grad_y: Any, losses: Any, total: Any) -> Any:
     """The gradient of each loss, from that of what `reduce_losses` made of them."""
     if total is None:
         return grad_y.reshape(losses.shape)
-    if gpu.holds(losses):
+    if _on_gpu(losses):
         return gpu.kernels.quotient(grad_y, total, losses.shape)
     return array_module(losses).full(losses.shape, ratio(float(grad_y), total), dtype=losses.dtype)
 
