@@ -14,9 +14,9 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 
 
-def load() -> Any:
+def load(folder: str = "cuda_on_cpu") -> Any:
     """``atrous._cuda`` for NumPy's arrays, or None where there is neither a GPU nor the build for tests."""
-    built = sorted((HERE.parents[1] / "build" / "cuda_on_cpu").glob("compiled*.so"))
+    built = sorted((HERE.parents[1] / "build" / folder).glob("compiled*.so"))
     if not on_a_gpu():
         if not built:
             return None

@@ -1,7 +1,8 @@
 // Runs CUDA kernels on a CPU, so that their results can be tested where there is no GPU: stands in for NVIDIA's header
 // of the same name when kernels/cuda/*.cu are compiled as plain C++. The threads of a block are fibers, which take
 // turns at barriers and shuffles, in an order that set_order() changes: a kernel that forgets a barrier gives other
-// bits in another order. What it cannot show: speed, and threads that disturb each other between two barriers.
+// bits in another order. Threads that disturb each other between two barriers are looked for in a build of its own
+// (races.h). What it cannot show is speed.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +16,12 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __grid_constant__
-#define __shared__ static  // blocks run one after the other, but for clusters, whose kernels declare none
+// Blocks run one after the other, but for clusters, whose kernels declare none.
+#ifdef ATROUS_CUDA_RACES
+#define __shared__ static thread_local  // nothing else is: so races.cpp knows where it lies
+#else
+#define __shared__ static
+#endif
 
 struct dim3 {
   unsigned x, y, z;
@@ -38,12 +44,16 @@ void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shar
 // While a stream captures a graph, what it is given is put down here and not done (cupy/capture.py).
 using Recorded = std::vector<std::function<void()>>;
 inline Recorded* recording = nullptr;
-void set_order(int order);  // 1: descending, 2: ascending, as at first, from 3 on: shuffled
+void set_order(int order);  // 1: descending, blocks, too, 2: ascending, as at first, from 3 on: shuffled
 int order();
+
+int racy_kernels();  // racy.cpp
+void run_racy(int number);
 
 void cluster_barrier();  // for those that have not ended
 void block_barrier();
 void warp_barrier();
+void lanes_meet();  // a warp's, to give one another registers, which says nothing of memory
 uint64_t exchange(uint64_t bits, unsigned lane);  // the bits that this lane of the warp gave
 
 template <typename T>
@@ -65,7 +75,7 @@ const T* of_warp(const T& given) {
   const unsigned self = place->number;
   T* const half = table[turn[self] = !turn[self]];
   half[self] = given;
-  warp_barrier();
+  lanes_meet();
   return half + self / 32 * 32;
 }
 
@@ -83,7 +93,7 @@ void close_copies();
 void wait_copies(int left);
 
 // What others than the threads do, at some time; the thread waits until then. (hopper_on_cpu.h)
-void do_later(std::function<void()> work);
+void do_later(uint64_t barrier, std::function<void()> copy);
 void wait_until(std::function<bool()> holds);
 void give_way();  // in order 3, all others have some turns before the thread goes on
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cuda_runtime.h"
+#include "races.h"
 
 namespace cuda_on_cpu {
 
@@ -19,7 +20,15 @@ namespace {
 
 constexpr size_t kRest = 8;  // turns
 
-enum class State { ready, waits_for_warp, waits_for_block, waits_for_cluster, waits_for_others, ended };
+enum class State {
+  ready,
+  waits_for_lanes,
+  waits_for_warp,
+  waits_for_block,
+  waits_for_cluster,
+  waits_for_others,
+  ended
+};
 
 struct Copy {
   void* to;
@@ -57,7 +66,15 @@ void fill_with_nan(Shared& memory) { std::memset(memory.data(), 0xFF, memory.siz
 
 struct Work {
   unsigned rank;
+  uint64_t barrier;
+  races::Clock started;
   std::function<void()> run;
+
+  void operator()() const {
+    races::run_copy(barrier, started);
+    run();
+    races::run_nobody();
+  }
 };
 std::vector<Work> put_off;
 bool misaligned = false;  // a thread's exception could not leave its fiber
@@ -81,7 +98,8 @@ void resume(Fiber& fiber) {
   current = &fiber;
   place = &fiber.place;
   current_rank = rank_of(fiber);
-  if (_setjmp(scheduler) != 0) return;
+  if (_setjmp(scheduler) != 0) return races::run_nobody();
+  races::run_thread(fiber.place.number);
   if (fiber.started) _longjmp(fiber.here, 1);
   fiber.started = true;
   getcontext(&fiber.first);
@@ -95,15 +113,16 @@ void resume(Fiber& fiber) {
 // Lets those go on that wait from `begin` to `end` for the same thing. A real GPU would hang, or worse, where one of
 // them has ended; clusters alone wait for none of those.
 bool release(State waiting, size_t begin, size_t end) {
-  const auto count = [&](State state) {
-    size_t count = 0;
-    for (size_t i = begin; i < end; ++i) count += fibers[i]->state == state;
-    return count;
-  };
-  const size_t ended = waiting == State::waits_for_cluster ? count(State::ended) : 0, found = count(waiting);
-  if (found == 0 || found + ended < end - begin) return false;
-  for (size_t i = begin; i < end; ++i)
-    if (fibers[i]->state == waiting) fibers[i]->state = State::ready;
+  static std::vector<size_t> those;
+  those.clear();
+  size_t ended = 0;
+  for (size_t i = begin; i < end; ++i) {
+    if (fibers[i]->state == waiting) those.push_back(i);
+    ended += waiting == State::waits_for_cluster && fibers[i]->state == State::ended;
+  }
+  if (those.empty() || those.size() + ended < end - begin) return false;
+  for (const size_t i : those) fibers[i]->state = State::ready;
+  if (waiting != State::waits_for_lanes) races::meet(those);
   return true;
 }
 
@@ -114,7 +133,7 @@ bool work_for_others() {
   const Work work = std::move(*next);
   put_off.erase(next);
   current_rank = work.rank;
-  work.run();
+  work();
   return true;
 }
 
@@ -149,9 +168,10 @@ void run_blocks(size_t cluster, size_t block) {
       --left;
       if (--left_of[rank_of(fiber)] == 0) fill_with_nan(shared[rank_of(fiber)]);
     }
-    if (left == 0) return;
-    for (size_t warp = 0; warp < threads; warp += 32)
-      progress = release(State::waits_for_warp, warp, warp + 32) || progress;
+    if (left == 0 && put_off.empty()) return;
+    if (left == 0) throw std::runtime_error("a block has ended while the copy engine was still to write to it");
+    for (const State state : {State::waits_for_lanes, State::waits_for_warp})
+      for (size_t warp = 0; warp < threads; warp += 32) progress = release(state, warp, warp + 32) || progress;
     for (size_t first = 0; first < threads; first += block)
       progress = release(State::waits_for_block, first, first + block) || progress;
     progress = release(State::waits_for_cluster, 0, threads) || progress;
@@ -160,6 +180,15 @@ void run_blocks(size_t cluster, size_t block) {
       throw std::runtime_error("a kernel hangs: some threads of a block wait where others do not come");
     }
   }
+}
+
+// In some of a launch's clusters, evenly spread, and the last one.
+void look_for_races(unsigned number, unsigned count, size_t threads, size_t shared_bytes) {
+  constexpr unsigned kLookedAt = 12;
+  if (number % ((count + kLookedAt - 1) / kLookedAt) != 0 && number != count - 1) return races::look_away();
+  std::vector<races::Memory> memory;
+  for (const Shared& of_block : shared) memory.push_back({of_block.data(), shared_bytes});
+  races::begin(threads, memory);
 }
 
 }  // namespace
@@ -173,29 +202,35 @@ void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shar
   while (fibers.size() < cluster * block.x) fibers.push_back(std::make_unique<Fiber>());
   work = &thread;
   put_off.clear();
+  races::found();  // in a launch that ended otherwise
   shared.assign(cluster, Shared(shared_bytes / sizeof(std::max_align_t) + 1));
   for (Shared& memory : shared) fill_with_nan(memory);
-  for (unsigned z = 0; z < grid.z; ++z)
-    for (unsigned y = 0; y < grid.y; ++y)
-      for (unsigned x = 0; x < grid.x; x += cluster) {
-        for (unsigned t = 0; t < cluster * block.x; ++t) {
-          fibers[t]->place = {dim3(t % block.x, 0, 0), dim3(x + t / block.x, y, z), block, grid, t};
-          fibers[t]->state = State::ready;
-          fibers[t]->copies.clear();
-          fibers[t]->groups.clear();
-          fibers[t]->ungrouped = 0;
-        }
-        run_blocks(cluster, block.x);
-      }
+  const unsigned across = grid.x / cluster, count = across * grid.y * grid.z;
+  for (unsigned i = 0; i < count; ++i) {
+    const unsigned at = chosen_order == 2 ? i : count - 1 - i;  // none may need what another did
+    const dim3 first(at % across * cluster, at / across % grid.y, at / across / grid.y);
+    for (unsigned t = 0; t < cluster * block.x; ++t) {
+      fibers[t]->place = {dim3(t % block.x, 0, 0), dim3(first.x + t / block.x, first.y, first.z), block, grid, t};
+      fibers[t]->state = State::ready;
+      fibers[t]->copies.clear();
+      fibers[t]->groups.clear();
+      fibers[t]->ungrouped = 0;
+    }
+    look_for_races(i, count, cluster * block.x, shared_bytes);
+    run_blocks(cluster, block.x);
+  }
+  if (const std::string race = races::found(); !race.empty()) throw std::runtime_error(race);
   if (std::exchange(misaligned, false)) throw std::runtime_error("a kernel reads or writes at a misaligned address");
 }
 
 void set_order(int order) { chosen_order = order; }
 int order() { return chosen_order; }
 
-void do_later(std::function<void()> work) {
-  if (chosen_order == 3) return work();  // at once, over what is read too late
-  put_off.push_back({current_rank, std::move(work)});
+void do_later(uint64_t barrier, std::function<void()> copy) {
+  const Work work{current_rank, uint64_t{current_rank} << 32 | barrier, races::now(), std::move(copy)};
+  if (chosen_order != 3) return put_off.push_back(work);
+  work();  // at once, over what is read too late
+  races::run_thread(current->place.number);
 }
 
 void wait_until(std::function<bool()> holds) {
@@ -214,13 +249,14 @@ void give_way() {
 void cluster_barrier() { leave(State::waits_for_cluster); }
 void block_barrier() { leave(State::waits_for_block); }
 void warp_barrier() { leave(State::waits_for_warp); }
+void lanes_meet() { leave(State::waits_for_lanes); }
 
 uint64_t exchange(uint64_t bits, unsigned lane) {
   const size_t self = current->place.number, warp = self / 32 * 32;
   lanes[self] = bits;
-  warp_barrier();
+  lanes_meet();
   const uint64_t given = lanes[warp + lane % 32];
-  warp_barrier();
+  lanes_meet();
   return given;
 }
 
@@ -236,6 +272,7 @@ void require_aligned(const void* address, size_t bytes) {
 void copy_later(void* to, const void* from, size_t bytes) {
   require_aligned(to, bytes);
   require_aligned(from, bytes);
+  races::begin_write(to, bytes);
   current->copies.push_back({to, from, bytes});
   ++current->ungrouped;
 }
@@ -250,6 +287,7 @@ void wait_copies(int left) {
     for (size_t i = 0; i < groups.front(); ++i) {
       const Copy copy = current->copies.front();
       current->copies.pop_front();
+      races::end_write(copy.to, copy.bytes);
       if (copy.from)
         std::memcpy(copy.to, copy.from, copy.bytes);
       else

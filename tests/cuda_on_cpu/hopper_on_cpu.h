@@ -14,6 +14,7 @@
 #include "cuda_runtime.h"
 #include "kernels/cuda/mma.h"
 #include "kernels/cuda/pack.h"
+#include "races.h"
 
 namespace atrous {
 
@@ -55,11 +56,14 @@ struct Barrier {
   int arrivals, missing;
   int64_t bytes;  // announced and not there
   uint32_t phase;
+  cuda_on_cpu::races::Clock before_end, before_wait;  // of this phase, of the last one
 
   void end_if_complete() {
     if (missing > 0 || bytes != 0) return;
     missing = arrivals;
     ++phase;
+    before_wait = std::move(before_end);
+    before_end.clear();
   }
 };
 
@@ -69,13 +73,16 @@ inline Barrier& barrier_at(uint32_t address) {
 }
 
 inline void barrier_init(uint32_t barrier, uint32_t arrivals) {
-  barrier_at(barrier) = {static_cast<int>(arrivals), static_cast<int>(arrivals), 0, 0};
+  cuda_on_cpu::races::write(shared_place(barrier), 8);
+  barrier_at(barrier) = {static_cast<int>(arrivals), static_cast<int>(arrivals), 0, 0, {}, {}};
 }
 
 inline void publish_barriers() {}
 
 inline void barrier_arrive_expecting(uint32_t barrier, uint32_t bytes) {
   Barrier& at = barrier_at(barrier);
+  cuda_on_cpu::races::read(shared_place(barrier), 8);  // threads that arrive do not disturb one another
+  cuda_on_cpu::races::give(at.before_end);
   at.bytes += bytes;
   --at.missing;
   at.end_if_complete();
@@ -88,7 +95,9 @@ inline void barrier_arrive(uint32_t barrier) {
 }
 
 inline void barrier_wait(uint32_t barrier, uint32_t parity) {
+  cuda_on_cpu::races::read(shared_place(barrier), 8);
   cuda_on_cpu::wait_until([barrier, parity] { return barrier_at(barrier).phase % 2 != parity; });
+  cuda_on_cpu::races::take(barrier_at(barrier).before_wait);
 }
 
 // 16-byte pieces of a row of 128 bytes change places.
@@ -99,15 +108,19 @@ inline void copy_row(uint32_t to, const CUtensorMap& map, const char* row, int c
   for (int i = 0; i < map.box[0]; ++i) {
     uint32_t bits = 0;
     const auto bytes = static_cast<size_t>(map.bytes);
+    char* const place = shared_place(permuted(to + static_cast<uint32_t>(map.bytes * i)));
     if (row && c + i < map.sizes[0]) std::memcpy(&bits, row + map.bytes * (c + i), bytes);
     if (map.rounds) bits = to_tf32<false>(bits) & ~0x1FFFu;
-    std::memcpy(shared_place(permuted(to + static_cast<uint32_t>(map.bytes * i))), &bits, bytes);
+    std::memcpy(place, &bits, bytes);
+    cuda_on_cpu::races::write(place, bytes);
   }
 }
 
 inline void land(uint32_t barrier, int rows) {
-  barrier_at(barrier).bytes -= 128 * rows;
-  barrier_at(barrier).end_if_complete();
+  Barrier& at = barrier_at(barrier);
+  cuda_on_cpu::races::give(at.before_end);
+  at.bytes -= 128 * rows;
+  at.end_if_complete();
 }
 
 inline void check_copy(bool good) {
@@ -117,7 +130,7 @@ inline void check_copy(bool good) {
 inline void copy_pixels(uint32_t to, const CUtensorMap* of, uint32_t barrier, int c, int w, int h, int n,
                         uint16_t offset_w, uint16_t offset_h) {
   ++cuda_on_cpu::engine_copies;
-  cuda_on_cpu::do_later([=, map = *of] {
+  cuda_on_cpu::do_later(barrier, [=, map = *of] {
     const int64_t last_w = map.sizes[1] - 1 + map.upper[0], last_h = map.sizes[2] - 1 + map.upper[1];
     check_copy(to % 1024 == 0 && offset_w < 256 && offset_h < 256 && n < map.sizes[3] && w >= map.lower[0] &&
                w <= last_w && h >= map.lower[1] && h <= last_h);
@@ -139,7 +152,7 @@ inline void copy_pixels(uint32_t to, const CUtensorMap* of, uint32_t barrier, in
 }
 
 inline void copy_box(uint32_t to, const CUtensorMap* of, uint32_t barrier, int c0, int c1, int c2) {
-  cuda_on_cpu::do_later([=, map = *of] {
+  cuda_on_cpu::do_later(barrier, [=, map = *of] {
     check_copy(to % 1024 == 0 && map.box[1] == 1);
     for (int row = 0; row < map.box[2]; ++row) {
       const bool inside = c1 < map.sizes[1] && c2 + row < map.sizes[2];
@@ -156,6 +169,7 @@ struct Product {
   int columns;
   uint64_t a, b;
   void (*add)(const Product&);
+  cuda_on_cpu::races::Clock started;
 };
 
 struct Products {
@@ -200,7 +214,8 @@ void add(const Product& product) {
 
 template <typename T, bool a_by_columns = false, bool b_by_columns = false, int n>
 void wgmma(float (&sums)[n], uint64_t a, uint64_t b) {
-  products_of_thread().open.push_back({sums, 2 * n, a, b, add<T, a_by_columns, b_by_columns>});
+  products_of_thread().open.push_back(
+      {sums, 2 * n, a, b, add<T, a_by_columns, b_by_columns>, cuda_on_cpu::races::now()});
 }
 
 inline void wgmma_fence() {}
@@ -215,7 +230,11 @@ template <int left>
 void wgmma_wait() {
   Products& mine = products_of_thread();
   for (; mine.closed.size() > left; mine.closed.pop_front())
-    for (const Product& product : mine.closed.front()) product.add(product);
+    for (const Product& product : mine.closed.front()) {
+      cuda_on_cpu::races::run_started(product.started);
+      product.add(product);
+      cuda_on_cpu::races::run_thread(cuda_on_cpu::place->number);
+    }
   __syncwarp();
 }
 

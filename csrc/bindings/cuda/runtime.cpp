@@ -60,6 +60,8 @@ void bind_runtime(py::module_& m) {
   m.def("set_order", &cuda_on_cpu::set_order, "order"_a,
         "In which order the threads of a block take turns: 1, 2 or 3.");
   m.def("set_capability", &cuda_on_cpu::set_capability, "capability"_a, "That of the device, times ten: 80 at first.");
+  m.def("racy_kernels", &cuda_on_cpu::racy_kernels, "How many there are.");
+  m.def("run_racy", &cuda_on_cpu::run_racy, "number"_a);
   bind_recordings(m);
   m.def("engine_copies", [] { return cuda_on_cpu::engine_copies; }, "Copies of pixels by Hopper's engine so far.");
 #endif
