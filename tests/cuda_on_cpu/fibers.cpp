@@ -62,7 +62,9 @@ using Shared = std::vector<std::max_align_t>;
 std::vector<Shared> shared;  // of each block of the cluster
 unsigned current_rank = 0;   // of the block whose thread or copy it is
 
-void fill_with_nan(Shared& memory) { std::memset(memory.data(), 0xFF, memory.size() * sizeof(std::max_align_t)); }
+void fill_with_nan(Shared& memory) {
+  if (!memory.empty()) std::memset(memory.data(), 0xFF, memory.size() * sizeof memory[0]);
+}
 
 struct Work {
   unsigned rank;
@@ -203,7 +205,7 @@ void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shar
   work = &thread;
   put_off.clear();
   races::found();  // in a launch that ended otherwise
-  shared.assign(cluster, Shared(shared_bytes / sizeof(std::max_align_t) + 1));
+  shared.assign(cluster, Shared((shared_bytes + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t)));
   for (Shared& memory : shared) fill_with_nan(memory);
   const unsigned across = grid.x / cluster, count = across * grid.y * grid.z;
   for (unsigned i = 0; i < count; ++i) {

@@ -260,11 +260,20 @@ ATROUS_WRITES(__tsan_unaligned_write2, 2)
 ATROUS_WRITES(__tsan_unaligned_write4, 4)
 ATROUS_WRITES(__tsan_unaligned_write8, 8)
 ATROUS_WRITES(__tsan_unaligned_write16, 16)
-void __tsan_read_range(void* address, size_t bytes) { look(address, bytes, false, __builtin_return_address(0)); }
-void __tsan_write_range(void* address, size_t bytes) { look(address, bytes, true, __builtin_return_address(0)); }
+void __tsan_read_range(void* address, long bytes) {
+  look(address, static_cast<size_t>(bytes), false, __builtin_return_address(0));
+}
+void __tsan_write_range(void* address, long bytes) {
+  look(address, static_cast<size_t>(bytes), true, __builtin_return_address(0));
+}
 
 // What else GCC calls.
 void __tsan_init() {}
 void __tsan_vptr_update(void*, void*) {}
-char __tsan_atomic8_load(const volatile char* from, int) { return __atomic_load_n(from, __ATOMIC_ACQUIRE); }
+unsigned char __tsan_atomic8_load(const volatile void* from, int) {
+  return __atomic_load_n(static_cast<const volatile unsigned char*>(from), __ATOMIC_ACQUIRE);
 }
+}
+
+#undef ATROUS_READS
+#undef ATROUS_WRITES
