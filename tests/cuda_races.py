@@ -28,10 +28,10 @@ from cuda_calls import Call, a_training_step, of_convolutions, of_tables  # noqa
 
 WAYS = ("implicit_gemm", "tensor_cores")
 LOOKS: dict[str, tuple[int, int, Callable[[set[str]], Iterable[Call]]]] = {  # capability, order of threads, calls
+    "case tables": (80, 2, lambda names: of_tables(KERNELS, names)),
     # On Hopper in two orders: its copies come late, or at once.
     "convolutions on Hopper, order 3": (90, 3, lambda names: of_convolutions(KERNELS, names, WAYS[1:])),
     "convolutions on Hopper, order 1": (90, 1, lambda names: of_convolutions(KERNELS, names, WAYS[1:])),
-    "case tables": (80, 2, lambda names: of_tables(KERNELS, names)),
     "convolutions": (80, 2, lambda names: of_convolutions(KERNELS, names, WAYS)),
     "training": (80, 2, lambda names: [("a step", a_training_step)]),
 }
