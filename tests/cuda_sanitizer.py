@@ -29,6 +29,7 @@ from cuda_calls import a_training_step, of_convolutions, of_tables  # noqa: E402
 
 
 def run_all(names: set[str]) -> None:
+    print("a training step", flush=True)
     a_training_step()
     ways = ("implicit_gemm", "tensor_cores")
     for calls in (of_convolutions(KERNELS, names, ways), of_tables(KERNELS, names)):

@@ -58,7 +58,10 @@ jmp_buf scheduler;
 int chosen_order = 2;
 uint64_t lanes[kMostThreads];
 
-using Shared = std::vector<std::max_align_t>;
+struct alignas(16) Piece {
+  char bytes[16];
+};
+using Shared = std::vector<Piece>;
 std::vector<Shared> shared;  // of each block of the cluster
 unsigned current_rank = 0;   // of the block whose thread or copy it is
 
@@ -205,7 +208,8 @@ void run(dim3 grid, dim3 block, const std::function<void()>& thread, size_t shar
   work = &thread;
   put_off.clear();
   races::found();  // in a launch that ended otherwise
-  shared.assign(cluster, Shared((shared_bytes + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t)));
+  const size_t pieces = (shared_bytes + sizeof(Piece) - 1) / sizeof(Piece);
+  shared = std::vector<Shared>(cluster, Shared(pieces));  // new, as an old one might have room behind its end
   for (Shared& memory : shared) fill_with_nan(memory);
   const unsigned across = grid.x / cluster, count = across * grid.y * grid.z;
   for (unsigned i = 0; i < count; ++i) {
