@@ -38,14 +38,22 @@ CONVOLUTIONS = [  # x, filters, kernel, stride, padding, groups, directions
 Call = tuple[str, Callable[[], Any]]  # and what it is
 
 
+def names_of(arguments: list[str]) -> set[str]:
+    """The arguments of a command, if all of them are families or functions."""
+    functions = {function for table in verify.FAMILIES.values() for function in table.CASES}
+    if unknown := {*arguments} - {*verify.FAMILIES} - functions:
+        raise SystemExit(f"no family or function: {', '.join(sorted(unknown))}; families: {', '.join(verify.FAMILIES)}")
+    return {*arguments}
+
+
 def of_tables(kernels: Any, names: set[str]) -> Iterator[Call]:
-    """Every case in float32 and in 16 bits, by each algorithm, as far as there are kernels for them."""
+    """Every case by each algorithm, in float32 and in 16 bits (random bits in theirs), if there are kernels for it."""
     for family, table in verify.FAMILIES.items():
         for function in table.CASES:
             if names and not {family, function} & names:
                 continue
             for algorithm, dtype in verify.checks(kernels, table, function):
-                for case in table.CASES[function] if np.dtype(dtype) in DTYPES else ():
+                for case in table.CASES[function] if dtype in (*DTYPES, np.uint32) else ():
                     if algorithm is not None and algorithm not in table.algorithms(kernels, function, case):
                         continue
                     arguments = table.arguments(function, case, Draw(dtype, function, case))

@@ -9,9 +9,11 @@ Names are families (pool2d) or functions (conv2d_forward); none means all. What 
 as addresses for `addr2line -e build/races/cuda_on_cpu/compiled*.so` (with -DCMAKE_BUILD_TYPE=RelWithDebInfo).
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from typing import Any
@@ -24,7 +26,7 @@ COMPILED: Any = getattr(getattr(KERNELS, "kernels", None), "compiled", None)
 if not hasattr(COMPILED, "run_racy"):
     sys.exit("there is no build/races (see the head of this file), or a GPU is here: use compute-sanitizer")
 
-from cuda_calls import Call, a_training_step, of_convolutions, of_tables  # noqa: E402
+from cuda_calls import Call, a_training_step, names_of, of_convolutions, of_tables  # noqa: E402
 
 WAYS = ("implicit_gemm", "tensor_cores")
 LOOKS: dict[str, tuple[int, int, Callable[[set[str]], Iterable[Call]]]] = {  # capability, order of threads, calls
@@ -66,11 +68,11 @@ def main(names: set[str]) -> int:
     pairs = [has_race(partial(COMPILED.run_racy, number)) for number in range(COMPILED.racy_kernels())]
     told_apart = pairs == [True, False] * (len(pairs) // 2)
     print(f"pairs of kernels with a race and without: {'told apart' if told_apart else pairs}", flush=True)
-    with get_context("fork").Pool() as pool:
-        found = pool.starmap(look, [(what, names) for what in LOOKS], chunksize=1)
+    with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
+        found = list(pool.map(look, LOOKS, [names] * len(LOOKS)))
     return int(any(found) or not told_apart)
 
 
 if __name__ == "__main__":
     with np.errstate(all="ignore"):  # NaN and overflow are meant
-        sys.exit(main(set(sys.argv[1:])))
+        sys.exit(main(names_of(sys.argv[1:])))

@@ -25,7 +25,7 @@ if KERNELS is None:
     sys.exit("neither a GPU nor build/asan is here (see the head of this file)")
 
 import cupy  # noqa: E402
-from cuda_calls import a_training_step, of_convolutions, of_tables  # noqa: E402
+from cuda_calls import a_training_step, names_of, of_convolutions, of_tables  # noqa: E402
 
 
 def run_all(names: set[str]) -> None:
@@ -50,5 +50,5 @@ def main(names: set[str]) -> None:
 
 if __name__ == "__main__":
     with np.errstate(all="ignore"):  # NaN and overflow are meant
-        main(set(sys.argv[1:]))
+        main(names_of(sys.argv[1:]))
     print("all kernels ran")
