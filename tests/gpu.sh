@@ -4,18 +4,20 @@
 # GPU and this Python (docs/cuda.md), pytest, and for the benchmarks a PyTorch that uses the GPU.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-out=$1
+out=${1:?usage: gpu.sh FOLDER [STEP ...]}
 shift
-steps=("${@:-all}")
+steps=" ${*:-all} "
 mkdir -p "$out"
 workers=$(python3 -c 'import xdist' 2>/dev/null && echo "-n auto" || true)
+ran=0 failed=0
 
 # step NAME SECONDS COMMAND ...
 step() {
-  [[ " ${steps[*]} " == *" all "* || " ${steps[*]} " == *" $1 "* ]] || return 0
+  [[ "$steps" == *" all "* || "$steps" == *" $1 "* ]] || return 0
   local begin=$SECONDS code=0
   timeout "$2" "${@:3}" >"$out/$1.log" 2>&1 || code=$?
-  printf '%s: exit code %s, %s s\n' "$1" "$code" "$((SECONDS - begin))" | tee -a "$out/steps.log"
+  ran=$((ran + 1)) failed=$((failed + (code != 0)))
+  printf '%s: exit code %s, %s s\n' "$1" "$code" "$((SECONDS - begin))"
   tail -n 3 "$out/$1.log"
 }
 
@@ -28,3 +30,6 @@ step racecheck 180 compute-sanitizer --tool racecheck --error-exitcode 1 python3
 step memcheck 180 compute-sanitizer --tool memcheck --error-exitcode 1 python3 tests/cuda_sanitizer.py
 step kernels 60 python3 benchmarks/gpu_kernels.py
 step float32 120 python3 benchmarks/gpu_conv2d.py --precision float32
+
+[ "$ran" -gt 0 ] || { echo "no step is called$steps"; exit 2; }
+[ "$failed" -eq 0 ]
