@@ -9,7 +9,6 @@ Names are families (pool2d) or functions (conv2d_forward); none means all. What 
 as addresses for `addr2line -e build/races/cuda_on_cpu/compiled*.so` (with -DCMAKE_BUILD_TYPE=RelWithDebInfo).
 """
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -68,7 +67,7 @@ def main(names: set[str]) -> int:
     pairs = [has_race(partial(COMPILED.run_racy, number)) for number in range(COMPILED.racy_kernels())]
     told_apart = pairs == [True, False] * (len(pairs) // 2)
     print(f"pairs of kernels with a race and without: {'told apart' if told_apart else pairs}", flush=True)
-    with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
+    with ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
         found = list(pool.map(look, LOOKS, [names] * len(LOOKS)))
     return int(any(found) or not told_apart)
 

@@ -69,7 +69,7 @@ class PooledMemory:
 
     def __init__(self, ptr: int, size: int) -> None:
         self.ptr, self.size, self.device_id = ptr, size, 0
-        _forbid_what_is_behind(ptr, size)
+        _forbid_what_is_behind(ptr, max(size, 1))
         memory = (ctypes.c_uint8 * max(size, 1)).from_address(ptr)
         self.lease = Lease(max(size, 1), np.uint8, memory)
 
